@@ -1,0 +1,80 @@
+// What a backend is: a table of operations and the memory they work on.
+//
+// Guarantees: a backend whose table lacks an operation does not compile (complete() is checked in a static_assert
+// beside each table). All backends agree on ops.h; they differ in loop structure only.
+//
+// Not here: which operations in which order (src/session), shapes (src/ops/shape.h).
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "convsweep/ops.h"
+
+namespace convsweep {
+
+// What a backend's operations need beside the call: threads, a stream. Each backend casts to its own.
+class ExecutionContext {
+ public:
+  virtual ~ExecutionContext() = default;
+
+ protected:
+  ExecutionContext() = default;
+};
+
+struct LayerKernels {
+  void (*forward)(ExecutionContext&, const LayerCall&);
+  void (*backward)(ExecutionContext&, const LayerCall&);
+  // Bytes of LayerCall::scratch that either direction needs for a batch of n.
+  std::size_t (*scratch_bytes)(const LayerShape&, int n);
+};
+using LossKernel = void (*)(ExecutionContext&, const LossCall&);
+using UpdateKernel = void (*)(ExecutionContext&, const UpdateCall&);
+
+struct OpTable {
+#define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place) LayerKernels name;
+#define CONVSWEEP_LOSS_OP(name) LossKernel name;
+#define CONVSWEEP_UPDATE_OP(name, state) UpdateKernel name;
+#include "ops/ops.def"
+  void (*gather)(ExecutionContext&, const GatherCall&);
+  // Sets *finite[lane] to 0 or 1: whether the first `count` values are all finite.
+  void (*check_finite)(ExecutionContext&, LaneSet, Lanes<const float>, std::int64_t count, std::int32_t* finite);
+
+  const LayerKernels& layer(Op op) const;
+  UpdateKernel update(Op op) const;
+};
+
+constexpr bool complete(const OpTable& table) {
+  bool all = table.gather != nullptr && table.check_finite != nullptr;
+#define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place) \
+  all = all && table.name.forward != nullptr && table.name.backward != nullptr && table.name.scratch_bytes != nullptr;
+#define CONVSWEEP_LOSS_OP(name) all = all && table.name != nullptr;
+#define CONVSWEEP_UPDATE_OP(name, state) all = all && table.name != nullptr;
+#include "ops/ops.def"
+  return all;
+}
+
+// A device with its memory. Host pointers are ordinary memory; device pointers come from allocate() alone.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // `cpu`, `cuda`, `reference`, `emulated`: the first word of the fingerprint.
+  virtual std::string name() const = 0;
+  virtual const OpTable& ops() const = 0;
+  // Host memory can be used as device memory, and calls take effect before they return.
+  virtual bool is_host() const = 0;
+
+  // 64-byte aligned, zeroed. Throws Error ENGINE_OUT_OF_MEMORY with the size asked for.
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* memory) noexcept = 0;
+  // Synchronous copies; zero() fills with zero bytes.
+  virtual void copy_in(void* device, const void* host, std::size_t bytes) = 0;
+  virtual void copy_out(void* host, const void* device, std::size_t bytes) = 0;
+  virtual void zero(void* device, std::size_t bytes) = 0;
+  // Bytes the device can hold in all, for plans.
+  virtual std::size_t memory_bytes() const = 0;
+};
+
+}  // namespace convsweep

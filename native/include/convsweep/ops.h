@@ -1,0 +1,188 @@
+// What an operation is to a backend: its shape and attributes, and the memory and numbers of one call.
+//
+// Layout: activations of a lane are [channel][row][column][image], the image innermost and unpadded, so the features
+// after a flatten are [feature][image] with features in (channel, row, column) order. Weights have PyTorch's layout:
+// linear [out][in], conv2d [out][in / groups][kernel row][kernel column].
+//
+// Convention: backward WRITES everything it yields (dx, dweight, dbias) with `=`; nothing accumulates across calls, so
+// no gradient is ever cleared. dlogits are divided by the number of images, so gradients are those of the mean loss.
+// dx is null when nobody needs it.
+//
+// A call covers several lanes: pointers with a stride from lane to lane, and per-lane numbers in arrays indexed by the
+// lane. A CUDA backend launches once for all of them; the CPU and reference backends are called with one.
+//
+// Everything here is plain data that a kernel can take by value.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "convsweep/hd.h"
+
+namespace convsweep {
+
+enum class Op : std::uint8_t {
+#define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place) name,
+#define CONVSWEEP_LOSS_OP(name) name,
+#define CONVSWEEP_UPDATE_OP(name, state) name,
+#include "ops/ops.def"
+};
+
+const char* op_name(Op op);
+
+struct Extent {
+  int channels = 0, rows = 0, columns = 0;
+  CONVSWEEP_HD std::int64_t size() const { return std::int64_t{channels} * rows * columns; }
+  CONVSWEEP_HD std::int64_t plane() const { return std::int64_t{rows} * columns; }
+  bool operator==(const Extent&) const = default;
+};
+
+// Shape and attributes of a layer. Fields that an operation does not use keep their defaults. Made and validated by
+// infer_layer (src/ops/shape.h) only; kernels trust it.
+struct LayerShape {
+  Op op = Op::flatten;
+  Extent in, out;
+  int kernel_rows = 1, kernel_columns = 1;
+  int stride_rows = 1, stride_columns = 1;
+  // Zero padding before the first row and column. After the last there is as much as `out` needs.
+  int pad_top = 0, pad_left = 0;
+  int groups = 1;
+  bool bias = false;
+  float slope = 0;     // leaky_relu, in [0, 1)
+  float rate = 0;      // dropout, in [0, 1)
+  float momentum = 0;  // batch_norm
+  float epsilon = 0;   // batch_norm
+  // Position in the network; keys the layer's random draws.
+  std::uint32_t layer = 0;
+};
+
+// A tensor of each lane: lane i's starts at base + i * stride elements.
+template <class T>
+struct Lanes {
+  T* base = nullptr;
+  std::ptrdiff_t stride = 0;
+  CONVSWEEP_HD T* operator[](int lane) const { return base + lane * stride; }
+  explicit operator bool() const { return base != nullptr; }
+  operator Lanes<const T>() const { return {base, stride}; }
+};
+
+// The lanes of a call: ids[0..count), or first, first + 1, ... when ids is null.
+struct LaneSet {
+  int first = 0;
+  int count = 1;
+  const std::int32_t* ids = nullptr;
+  CONVSWEEP_HD int operator[](int i) const { return ids != nullptr ? ids[i] : first + i; }
+};
+
+// The numbers an update needs, all derived on the host in one way for every backend (src/model/update.cpp).
+struct UpdateScalars {
+  float learning_rate = 0;
+  float l2 = 0;
+  float momentum = 0;
+  float rho = 0, epsilon = 0;  // rmsprop; epsilon also adam
+  float beta1 = 0, beta2 = 0;
+  // adam: learning_rate / (1 - beta1^t) and 1 / sqrt(1 - beta2^t), computed in double, t counted from 1.
+  float step_size = 0, inverse_sqrt_correction2 = 0;
+};
+
+// What differs from lane to lane in a step. Session keeps one a lane, on the device.
+struct LaneScalars {
+  std::uint64_t key = 0;
+  // Optimiser steps done before this one; keys dropout.
+  std::uint32_t step = 0;
+  std::uint32_t epoch = 0;
+  // First position of the batch in the epoch's order.
+  std::uint32_t position = 0;
+  // Replaces LayerShape::rate in every dropout layer unless NaN.
+  float dropout = 0;
+  float label_smoothing = 0;
+  UpdateScalars update;
+};
+
+// What a batch yielded. The loss op writes it with `=`.
+struct LaneMetrics {
+  // Summed over the images, in double, in one fixed order. With label smoothing it is the smoothed loss.
+  double loss_sum = 0;
+  std::int32_t correct = 0;
+};
+
+template <class Real>
+struct BasicLayerCall {
+  LayerShape shape;
+  // Images in this batch; the innermost extent of every activation.
+  int n = 0;
+  // Training: batch_norm uses batch statistics and moves the running ones, dropout drops. Backward implies it.
+  bool training = false;
+  LaneSet lanes;
+  const LaneScalars* scalars = nullptr;
+
+  Lanes<const Real> x;
+  Lanes<Real> y;  // forward writes it; backward may read it where ops.def says so
+  Lanes<const Real> dy;
+  Lanes<Real> dx;
+
+  // batch_norm: weight is gamma, bias is beta, [channels] each.
+  Lanes<const Real> weight, bias;
+  Lanes<Real> dweight, dbias;
+  // batch_norm only, [channels] each.
+  Lanes<Real> running_mean, running_var;
+
+  // What a training forward leaves for its backward, saved_bytes(shape, n) of it: batch_norm {mean, 1 / sqrt(var +
+  // epsilon)} as Real[2][channels]; max_pool2d and global_max_pool2d the winner of each output element as an index into
+  // its window (row * kernel_columns + column), uint16; ties go to the first.
+  Lanes<std::byte> saved;
+  // scratch_bytes(shape, n) of the backend, free for any use within the call.
+  Lanes<std::byte> scratch;
+};
+using LayerCall = BasicLayerCall<float>;
+
+template <class Real>
+struct BasicLossCall {
+  int n = 0, classes = 0;
+  LaneSet lanes;
+  const LaneScalars* scalars = nullptr;
+  Lanes<const Real> logits;  // [classes][n]
+  Lanes<const std::int32_t> labels;
+  // (softmax - target) / n; null when only the loss is wanted.
+  Lanes<Real> dlogits;
+  // Indexed by lane.
+  LaneMetrics* metrics = nullptr;
+};
+using LossCall = BasicLossCall<float>;
+
+template <class Real>
+struct BasicUpdateCall {
+  // All parameters of a lane as one run, the first `decayed` of which get + l2 * weight on their gradient.
+  std::int64_t count = 0, decayed = 0;
+  bool nesterov = false;
+  LaneSet lanes;
+  const LaneScalars* scalars = nullptr;
+  Lanes<Real> weight;
+  Lanes<const Real> gradient;
+  Lanes<Real> state0, state1;
+};
+using UpdateCall = BasicUpdateCall<float>;
+
+// Takes a batch out of the data set: [image][c][h][w] bytes to [c][h][w][n] floats, value * scale[c] + shift[c] with
+// one fused multiply-add.
+struct GatherCall {
+  Extent image;
+  int n = 0;
+  LaneSet lanes;
+  const LaneScalars* scalars = nullptr;
+  const std::uint8_t* images = nullptr;
+  const std::uint8_t* labels = nullptr;
+  const float* scale = nullptr;
+  const float* shift = nullptr;
+  // The images from which the order is drawn; image of position p is permutation(p) when `shuffle`, else p, plus
+  // `first_image`.
+  std::uint32_t size = 0, first_image = 0;
+  bool shuffle = false;
+  // Augmentation; both off outside training. Cropped-in border is 0 after normalisation.
+  bool flip = false;
+  std::uint32_t crop_padding = 0;
+  Lanes<float> x;
+  Lanes<std::int32_t> out_labels;
+};
+
+}  // namespace convsweep

@@ -1,0 +1,119 @@
+/**
+ * The recipe: what a trial trains, complete and resolved, as plain data.
+ *
+ * Guarantees: everything that decides a trial's result, other than its seed, its lane hyperparameters and the backend,
+ * is in here; two trials with equal recipes can share a cohort. Every field is present (`null` for absent), so the
+ * JSON text is canonical once keys are sorted. The engine parses the same JSON; field names are the contract.
+ *
+ * Not here: searching, seeds of a sweep, where it runs.
+ */
+
+export const RECIPE_VERSION = 1;
+
+/** How a parameter tensor starts. `fan_in` counts inputs of one output unit. Biases start at zero. */
+export type Init = "he_normal" | "he_uniform" | "glorot_uniform" | "torch_uniform";
+
+/** Rows, columns. */
+export type Pair = readonly [number, number];
+
+/** `same` pads total = kernel - 1 with stride 1, the smaller half first (as PyTorch does). */
+export type Padding = "valid" | "same" | Pair;
+
+export type LayerSpec =
+  | { readonly op: "linear"; readonly units: number; readonly bias: boolean; readonly init: Init }
+  | {
+      readonly op: "conv2d";
+      readonly filters: number;
+      readonly kernel: Pair;
+      readonly stride: Pair;
+      readonly padding: Padding;
+      readonly groups: number;
+      readonly bias: boolean;
+      readonly init: Init;
+    }
+  /** Per channel over batch, rows and columns. running = (1 - momentum) * running + momentum * batch statistic. */
+  | { readonly op: "batch_norm"; readonly momentum: number; readonly epsilon: number }
+  | { readonly op: "relu" }
+  | { readonly op: "leaky_relu"; readonly slope: number }
+  | { readonly op: "tanh" }
+  | { readonly op: "sigmoid" }
+  /** Inverted dropout. The lane hyperparameter `dropout`, when given, replaces `rate` in every dropout layer. */
+  | { readonly op: "dropout"; readonly rate: number }
+  | { readonly op: "max_pool2d"; readonly size: Pair; readonly stride: Pair; readonly padding: Padding }
+  | { readonly op: "avg_pool2d"; readonly size: Pair; readonly stride: Pair; readonly padding: Padding }
+  | { readonly op: "global_avg_pool2d" }
+  | { readonly op: "global_max_pool2d" }
+  | { readonly op: "flatten" };
+
+export interface NetworkSpec {
+  /** The catalogue's name, for people; never used to look anything up again. */
+  readonly name: string | null;
+  readonly layers: readonly LayerSpec[];
+}
+
+export interface DatasetSpec {
+  readonly name: string;
+  /** Channels, rows, columns of one image. */
+  readonly shape: readonly [number, number, number];
+  readonly classes: number;
+  /** Images held out of the end of the training set for validation. */
+  readonly validation: number;
+  readonly train_images: number;
+  readonly test_images: number;
+  /** Generated sets only: the generator's seed; `null` for files. */
+  readonly seed: number | null;
+}
+
+export type Optimizer = "sgd" | "momentum" | "rmsprop" | "adam";
+
+/** A factor on the lane's learning rate, from the epoch (from 0, fractional within an epoch where said). */
+export type Schedule =
+  | { readonly kind: "constant" }
+  /** factor ** floor(epoch / every) */
+  | { readonly kind: "step"; readonly every: number; readonly factor: number }
+  /** factor ** epoch, whole epochs */
+  | { readonly kind: "exponential"; readonly factor: number }
+  /** floor + (1 - floor) * (1 + cos(pi * t / epochs)) / 2, t the fractional epoch */
+  | { readonly kind: "cosine"; readonly floor: number }
+  /** factors[min(epoch, length - 1)] */
+  | { readonly kind: "list"; readonly factors: readonly number[] }
+  /** Linear from 1/div to 1 over `warmup` (a fraction of all steps), then cosine down to 1/final_div. */
+  | { readonly kind: "one_cycle"; readonly warmup: number; readonly div: number; readonly final_div: number };
+
+export interface Augmentation {
+  /** Horizontal flip with probability one half. */
+  readonly flip: boolean;
+  /** Zero padding (after normalisation) on each side before a random crop back to size; 0 = none. */
+  readonly crop_padding: number;
+}
+
+/** Hyperparameters that each lane has for itself. See hyperparameters.ts for ranges and defaults. */
+export type LaneHyperparameter =
+  | "learning_rate"
+  | "l2"
+  | "momentum"
+  | "rho"
+  | "beta1"
+  | "beta2"
+  | "epsilon"
+  | "dropout"
+  | "label_smoothing";
+
+export interface Recipe {
+  readonly version: typeof RECIPE_VERSION;
+  readonly network: NetworkSpec;
+  readonly dataset: DatasetSpec;
+  readonly batch_size: number;
+  readonly epochs: number;
+  readonly optimizer: Optimizer;
+  readonly nesterov: boolean;
+  readonly schedule: Schedule;
+  readonly augmentation: Augmentation;
+  readonly precision: "float32";
+  /** Draw a new order each epoch. `false` only in comparisons with other programs. */
+  readonly shuffle: boolean;
+  /** Measure the test set after the last epoch. */
+  readonly test_at_end: boolean;
+  /** Values a trial has unless it draws its own. `dropout: null` leaves each layer its own rate. */
+  readonly hyperparameters: Readonly<Record<LaneHyperparameter, number | null>>;
+}
