@@ -1,0 +1,50 @@
+/**
+ * The store's interface: what the coordinator keeps, and the guarantees every implementation passes in
+ * test/conformance/store.ts.
+ *
+ * - `commit` is atomic and durable when it returns: all mutations of the batch or none. If it throws, none.
+ * - `load` gives back exactly what was committed: sweeps, trials, live attempts, workers, counters.
+ * - Reports are idempotent by (attempt, epoch, metric): a repeat changes nothing.
+ * - NaN and the infinities come back as what they were.
+ * - Synchronous by design: one writer, one thread.
+ *
+ * Not here: SQL, files, decisions.
+ */
+import type { AttemptId, SweepId, Token, TrialId } from "../../proto/contract.js";
+import type { Mutation } from "../core/events.js";
+import type { Attempt, EventRecord, Report, Sweep, Trial, Worker } from "../core/types.js";
+
+export interface Snapshot {
+  readonly sweeps: readonly Sweep[];
+  readonly trials: readonly Trial[];
+  /** Every attempt that has not ended, and the newest of each trial. */
+  readonly attempts: readonly Attempt[];
+  readonly workers: readonly Worker[];
+  readonly lastToken: Token;
+  readonly lastSweep: SweepId;
+}
+
+export interface StoreInfo {
+  /** Random, made with the store. */
+  readonly uuid: string;
+  readonly schemaVersion: number;
+  readonly path: string;
+  /** Grows by one a commit. */
+  readonly commitSeq: number;
+}
+
+export interface Store {
+  info(): StoreInfo;
+  load(): Snapshot;
+  commit(batch: readonly Mutation[]): void;
+  /** Reports of a trial, in order of attempt, then epoch. */
+  reports(trial: TrialId): readonly Report[];
+  /** Reports of one attempt, in order of epoch. */
+  attemptReports(attempt: AttemptId): readonly Report[];
+  attempts(trial: TrialId): readonly Attempt[];
+  /** Newest last. */
+  events(filter: { readonly sweep: SweepId | null; readonly trial: TrialId | null; readonly limit: number }): readonly EventRecord[];
+  /** A consistent copy while running. */
+  backup(path: string): Promise<void>;
+  close(): void;
+}

@@ -1,0 +1,102 @@
+// The recipe as the engine holds it: native/recipe.ts, parsed and checked.
+//
+// Guarantees: parse_recipe accepts exactly the documents that recipe.ts describes (every field present, no other
+// field) and throws Error ENGINE_BAD_RECIPE with the path of the first thing wrong. `digest` identifies what decides a
+// trial's result, so not the network's name.
+//
+// Not here: whether the layers fit together (src/model/graph.h).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "convsweep/error.h"
+#include "convsweep/ops.h"
+
+namespace convsweep {
+
+struct Pair {
+  int rows = 1, columns = 1;
+  bool operator==(const Pair&) const = default;
+};
+
+enum class PaddingKind { valid, same, pair };
+
+struct Padding {
+  PaddingKind kind = PaddingKind::valid;
+  Pair pair{0, 0};
+};
+
+enum class Init { he_normal, he_uniform, glorot_uniform, torch_uniform };
+
+struct LayerSpec {
+  Op op = Op::flatten;
+  int units = 0;    // linear
+  int filters = 0;  // conv2d
+  Pair kernel;      // conv2d; the window of a pool
+  Pair stride;
+  Padding padding;
+  int groups = 1;
+  bool bias = false;
+  Init init = Init::torch_uniform;
+  double momentum = 0, epsilon = 0;  // batch_norm
+  double slope = 0;                  // leaky_relu
+  double rate = 0;                   // dropout
+};
+
+struct DatasetSpec {
+  std::string name;
+  Extent shape;
+  int classes = 0;
+  int validation = 0;
+  int train_images = 0, test_images = 0;
+};
+
+enum class ScheduleKind { constant, step, exponential, cosine, list, one_cycle };
+
+struct Schedule {
+  ScheduleKind kind = ScheduleKind::constant;
+  int every = 1;
+  double factor = 1;
+  double floor = 0;
+  std::vector<double> factors;
+  double warmup = 0, div = 1, final_div = 1;
+};
+
+// Order of native/hyperparameters.ts and of LaneOptions.hyperparameters.
+enum class Hyper { learning_rate, l2, momentum, rho, beta1, beta2, epsilon, dropout, label_smoothing };
+inline constexpr int hyper_count = 9;
+const char* hyper_name(int index);
+
+// A lane's values. `dropout` may be NaN: each layer keeps its own rate.
+using Hyperparameters = std::array<double, hyper_count>;
+
+// Throws Error with `code` naming the first value out of its range.
+void check_hyperparameters(const Hyperparameters& values, ErrorCode code, const std::string& path);
+
+struct Recipe {
+  std::string network_name;
+  std::vector<LayerSpec> layers;
+  DatasetSpec dataset;
+  int batch_size = 1;
+  int epochs = 1;
+  Op optimizer = Op::sgd;
+  bool nesterov = false;
+  Schedule schedule;
+  bool flip = false;
+  int crop_padding = 0;
+  bool shuffle = true;
+  bool test_at_end = false;
+  std::array<std::optional<double>, hyper_count> hyperparameters;
+
+  // FNV-1a, 64 bits, of the canonical text (keys sorted, shortest numbers) without network.name.
+  std::uint64_t digest = 0;
+};
+
+Recipe parse_recipe(std::string_view json);
+
+}  // namespace convsweep

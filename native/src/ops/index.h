@@ -1,0 +1,51 @@
+// Index arithmetic of the layout, written once for every backend.
+//
+// Activations are [channel][row][column][image]; see convsweep/ops.h.
+#pragma once
+
+#include <cstdint>
+
+#include "convsweep/ops.h"
+
+namespace convsweep {
+
+// Offset of image 0 at (channel, row, column).
+CONVSWEEP_HD inline std::int64_t pixel_offset(const Extent& e, int channel, int row, int column, int n) {
+  return ((std::int64_t{channel} * e.rows + row) * e.columns + column) * n;
+}
+
+// Row (or column) of the input that an output row sees through a kernel row; may lie outside [0, extent).
+CONVSWEEP_HD inline int input_row(const LayerShape& s, int out_row, int kernel_row) {
+  return out_row * s.stride_rows - s.pad_top + kernel_row;
+}
+CONVSWEEP_HD inline int input_column(const LayerShape& s, int out_column, int kernel_column) {
+  return out_column * s.stride_columns - s.pad_left + kernel_column;
+}
+CONVSWEEP_HD inline bool inside(const Extent& e, int row, int column) {
+  return row >= 0 && row < e.rows && column >= 0 && column < e.columns;
+}
+
+// The other way: the output row whose kernel row `kernel_row` falls on input row `in_row`, or -1 where there is none.
+CONVSWEEP_HD inline int output_row(const LayerShape& s, int in_row, int kernel_row) {
+  const int shifted = in_row + s.pad_top - kernel_row;
+  if (shifted < 0 || shifted % s.stride_rows != 0) return -1;
+  const int row = shifted / s.stride_rows;
+  return row < s.out.rows ? row : -1;
+}
+CONVSWEEP_HD inline int output_column(const LayerShape& s, int in_column, int kernel_column) {
+  const int shifted = in_column + s.pad_left - kernel_column;
+  if (shifted < 0 || shifted % s.stride_columns != 0) return -1;
+  const int column = shifted / s.stride_columns;
+  return column < s.out.columns ? column : -1;
+}
+
+// Offset of a convolution's weight: [out][in / groups][kernel row][kernel column].
+CONVSWEEP_HD inline std::int64_t weight_offset(const LayerShape& s, int out_channel, int in_channel_of_group,
+                                               int kernel_row, int kernel_column) {
+  const int per_group = s.in.channels / s.groups;
+  return ((std::int64_t{out_channel} * per_group + in_channel_of_group) * s.kernel_rows + kernel_row) *
+             s.kernel_columns +
+         kernel_column;
+}
+
+}  // namespace convsweep

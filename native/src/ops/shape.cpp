@@ -1,0 +1,209 @@
+#include "ops/shape.h"
+
+#include <limits>
+
+#include "convsweep/error.h"
+
+namespace convsweep {
+namespace {
+
+// Elements of one activation of one image; with the batch size limit below it keeps every index within 64 bits and
+// every buffer within what an allocation can be asked for.
+constexpr std::int64_t max_elements = std::int64_t{1} << 28;
+
+std::string layer_path(int index) { return "network.layers[" + std::to_string(index) + "]"; }
+
+std::string text(const Pair& pair) { return std::to_string(pair.rows) + "x" + std::to_string(pair.columns); }
+
+struct Axis {
+  int before = 0, out = 0;
+};
+
+Axis window_axis(int in, int kernel, int stride, const Padding& padding, int given) {
+  int before = 0, total = 0;
+  if (padding.kind == PaddingKind::same) {
+    total = kernel - 1;
+    before = total / 2;
+  } else if (padding.kind == PaddingKind::pair) {
+    before = given;
+    total = 2 * given;
+  }
+  return Axis{before, in + total < kernel ? 0 : (in + total - kernel) / stride + 1};
+}
+
+void set_window(LayerShape& s, const LayerSpec& spec, const std::string& path) {
+  if (spec.padding.kind == PaddingKind::same && !(spec.stride == Pair{1, 1})) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path + ".padding", "two numbers where the stride is not 1x1",
+                     "same with stride " + text(spec.stride));
+  }
+  const bool pool = s.op != Op::conv2d;
+  if (pool && spec.padding.kind == PaddingKind::pair &&
+      (2 * spec.padding.pair.rows > spec.kernel.rows || 2 * spec.padding.pair.columns > spec.kernel.columns)) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path + ".padding", "at most half the window " + text(spec.kernel),
+                     text(spec.padding.pair));
+  }
+  const Axis rows =
+      window_axis(s.in.rows, spec.kernel.rows, spec.stride.rows, spec.padding, spec.padding.pair.rows);
+  const Axis columns =
+      window_axis(s.in.columns, spec.kernel.columns, spec.stride.columns, spec.padding, spec.padding.pair.columns);
+  if (rows.out < 1 || columns.out < 1) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path + (pool ? ".size" : ".kernel"),
+                     "at most the padded input of " + describe(s.in), text(spec.kernel));
+  }
+  s.kernel_rows = spec.kernel.rows;
+  s.kernel_columns = spec.kernel.columns;
+  s.stride_rows = spec.stride.rows;
+  s.stride_columns = spec.stride.columns;
+  s.pad_top = rows.before;
+  s.pad_left = columns.before;
+  s.out.rows = rows.out;
+  s.out.columns = columns.out;
+}
+
+void set_conv(LayerShape& s, const LayerSpec& spec, const std::string& path) {
+  if (s.in.channels % spec.groups != 0 || spec.filters % spec.groups != 0) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path + ".groups",
+                     "a divisor of " + std::to_string(s.in.channels) + " channels and " +
+                         std::to_string(spec.filters) + " filters",
+                     std::to_string(spec.groups));
+  }
+  s.groups = spec.groups;
+  s.bias = spec.bias;
+  s.out.channels = spec.filters;
+  set_window(s, spec, path);
+}
+
+// The winner of a window is kept in 16 bits.
+void check_winner(const LayerShape& s, const std::string& path) {
+  if (std::int64_t{s.kernel_rows} * s.kernel_columns > 65536) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path, "a window of at most 65536 elements",
+                     text(Pair{s.kernel_rows, s.kernel_columns}));
+  }
+}
+
+}  // namespace
+
+std::string describe(const Extent& e) {
+  if (e.plane() == 1) return std::to_string(e.channels);
+  return std::to_string(e.channels) + "x" + std::to_string(e.rows) + "x" + std::to_string(e.columns);
+}
+
+std::int64_t TensorShape::size() const {
+  std::int64_t product = 1;
+  for (const int d : dims) product *= d;
+  return product;
+}
+
+LayerShape infer_layer(const LayerSpec& spec, const Extent& in, int index) {
+  const std::string path = layer_path(index);
+  LayerShape s;
+  s.op = spec.op;
+  s.layer = static_cast<std::uint32_t>(index);
+  s.in = s.out = in;
+  switch (spec.op) {
+    case Op::linear:
+      if (in.plane() != 1) {
+        throw Error(ErrorCode::ENGINE_BAD_RECIPE, path,
+                    "linear needs a flat input, found " + describe(in) + "; put flatten before it");
+      }
+      s.out = Extent{spec.units, 1, 1};
+      s.bias = spec.bias;
+      break;
+    case Op::conv2d:
+      set_conv(s, spec, path);
+      break;
+    case Op::max_pool2d:
+      set_window(s, spec, path);
+      check_winner(s, path + ".size");
+      break;
+    case Op::avg_pool2d:
+      set_window(s, spec, path);
+      break;
+    case Op::global_avg_pool2d:
+    case Op::global_max_pool2d:
+      s.kernel_rows = in.rows;
+      s.kernel_columns = in.columns;
+      s.out = Extent{in.channels, 1, 1};
+      if (spec.op == Op::global_max_pool2d) check_winner(s, path);
+      break;
+    case Op::flatten:
+      s.out = Extent{static_cast<int>(in.size()), 1, 1};
+      break;
+    case Op::batch_norm:
+      s.momentum = static_cast<float>(spec.momentum);
+      s.epsilon = static_cast<float>(spec.epsilon);
+      break;
+    case Op::leaky_relu:
+      s.slope = static_cast<float>(spec.slope);
+      break;
+    case Op::dropout:
+      s.rate = static_cast<float>(spec.rate);
+      break;
+    default:
+      break;
+  }
+  if (s.out.size() > max_elements) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path, "at most " + std::to_string(max_elements) + " values an image",
+                     describe(s.out));
+  }
+  std::int64_t weights = 0;
+  for (const TensorShape& t : layer_parameters(s)) weights += t.size();
+  if (weights > max_elements) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path, "at most " + std::to_string(max_elements) + " parameters",
+                     std::to_string(weights));
+  }
+  return s;
+}
+
+std::vector<TensorShape> layer_parameters(const LayerShape& s) {
+  std::vector<TensorShape> tensors;
+  if (s.op == Op::linear) {
+    tensors.push_back({"weight", {s.out.channels, s.in.channels}});
+  } else if (s.op == Op::conv2d) {
+    tensors.push_back({"weight", {s.out.channels, s.in.channels / s.groups, s.kernel_rows, s.kernel_columns}});
+  } else if (s.op == Op::batch_norm) {
+    return {{"weight", {s.in.channels}}, {"bias", {s.in.channels}}};
+  }
+  if (s.bias) tensors.push_back({"bias", {s.out.channels}});
+  return tensors;
+}
+
+std::size_t saved_bytes(const LayerShape& s, int n, std::size_t real_bytes) {
+  if (s.op == Op::batch_norm) return 2 * static_cast<std::size_t>(s.in.channels) * real_bytes;
+  if (s.op == Op::max_pool2d || s.op == Op::global_max_pool2d) {
+    return static_cast<std::size_t>(s.out.size()) * static_cast<std::size_t>(n) * sizeof(std::uint16_t);
+  }
+  return 0;
+}
+
+std::int64_t multiply_adds(const LayerShape& s) {
+  if (s.op == Op::linear) return std::int64_t{s.in.channels} * s.out.channels;
+  if (s.op == Op::conv2d) {
+    return s.out.size() * (s.in.channels / s.groups) * s.kernel_rows * s.kernel_columns;
+  }
+  return 0;
+}
+
+LayerTraits layer_traits(Op op) {
+  switch (op) {
+#define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place) \
+  case Op::name:                                                               \
+    return {backward_needs_x, backward_needs_y, in_place};
+#include "ops/ops.def"
+    default:
+      return {false, false, false};
+  }
+}
+
+int update_state(Op op) {
+  switch (op) {
+#define CONVSWEEP_UPDATE_OP(name, state) \
+  case Op::name:                         \
+    return state;
+#include "ops/ops.def"
+    default:
+      return 0;
+  }
+}
+
+}  // namespace convsweep
