@@ -15,7 +15,15 @@ export default defineConfig({
         },
       },
       { test: { ...shared, name: "native", include: ["native/test/**/*.test.ts"], testTimeout: 180_000 } },
-      { test: { ...shared, name: "e2e", include: ["test/{e2e,fault}/**/*.test.ts"], testTimeout: 240_000, fileParallelism: false } },
+      {
+        test: {
+          ...shared,
+          name: "e2e",
+          include: ["test/{e2e,fault}/**/*.test.ts"],
+          testTimeout: 240_000,
+          fileParallelism: false,
+        },
+      },
     ],
   },
 });
