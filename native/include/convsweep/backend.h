@@ -26,8 +26,8 @@ class ExecutionContext {
 struct LayerKernels {
   void (*forward)(ExecutionContext&, const LayerCall&);
   void (*backward)(ExecutionContext&, const LayerCall&);
-  // Bytes of LayerCall::scratch that either direction needs for a batch of n.
-  std::size_t (*scratch_bytes)(const LayerShape&, int n);
+  // Bytes of LayerCall::scratch that either direction needs for a batch of n, in a context of at most `width` threads.
+  std::size_t (*scratch_bytes)(const LayerShape&, int n, int width);
 };
 using LossKernel = void (*)(ExecutionContext&, const LossCall&);
 using UpdateKernel = void (*)(ExecutionContext&, const UpdateCall&);
@@ -55,6 +55,8 @@ constexpr bool complete(const OpTable& table) {
   return all;
 }
 
+class ThreadPool;
+
 // A device with its memory. Host pointers are ordinary memory; device pointers come from allocate() alone.
 class Backend {
  public:
@@ -65,6 +67,9 @@ class Backend {
   virtual const OpTable& ops() const = 0;
   // Host memory can be used as device memory, and calls take effect before they return.
   virtual bool is_host() const = 0;
+
+  // Operations of this context may split their outputs over the pool's threads; with null they stay on the caller's.
+  virtual std::unique_ptr<ExecutionContext> context(ThreadPool* pool) = 0;
 
   // 64-byte aligned, zeroed. Throws Error ENGINE_OUT_OF_MEMORY with the size asked for.
   virtual void* allocate(std::size_t bytes) = 0;

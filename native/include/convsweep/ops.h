@@ -74,7 +74,7 @@ struct LaneSet {
   CONVSWEEP_HD int operator[](int i) const { return ids != nullptr ? ids[i] : first + i; }
 };
 
-// The numbers an update needs, all derived on the host in one way for every backend (src/model/update.cpp).
+// The numbers an update needs, all derived on the host in one way for every backend (src/model/schedule.cpp).
 struct UpdateScalars {
   float learning_rate = 0;
   float l2 = 0;

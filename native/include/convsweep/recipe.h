@@ -75,7 +75,8 @@ const char* hyper_name(int index);
 // A lane's values. `dropout` may be NaN: each layer keeps its own rate.
 using Hyperparameters = std::array<double, hyper_count>;
 
-// Throws Error with `code` naming the first value out of its range.
+// Throw Error with `code` when the value, or the first bad one of them, is out of its range.
+void check_hyperparameter(int index, double value, ErrorCode code, const std::string& path);
 void check_hyperparameters(const Hyperparameters& values, ErrorCode code, const std::string& path);
 
 struct Recipe {

@@ -1,0 +1,109 @@
+#include "model/graph.h"
+
+namespace convsweep {
+namespace {
+
+bool decays(const LayerShape& shape, const TensorShape& tensor) {
+  return shape.op != Op::batch_norm && tensor.name == std::string("weight");
+}
+
+Tensor describe_tensor(const LayerShape& shape, const LayerSpec& spec, const TensorShape& t) {
+  Tensor tensor;
+  tensor.layer = static_cast<int>(shape.layer);
+  tensor.name = std::to_string(shape.layer) + "." + op_name(shape.op) + "." + t.name;
+  tensor.dims = t.dims;
+  tensor.size = t.size();
+  if (decays(shape, t)) {
+    const std::int64_t window = std::int64_t{shape.kernel_rows} * shape.kernel_columns;
+    tensor.fan_in = shape.in.channels / shape.groups * window;
+    tensor.fan_out = shape.out.channels * window;
+    tensor.init = spec.init;
+  } else if (shape.op == Op::batch_norm && t.name == std::string("weight")) {
+    tensor.fill = 1;
+  }
+  return tensor;
+}
+
+void add_tensors(Graph& graph, const LayerShape& shape, const LayerSpec& spec) {
+  for (const TensorShape& t : layer_parameters(shape)) graph.tensors.push_back(describe_tensor(shape, spec, t));
+  if (!has_running_statistics(shape)) return;
+  for (const char* name : {"running_mean", "running_var"}) {
+    Tensor tensor = describe_tensor(shape, spec, TensorShape{name, {shape.in.channels}});
+    tensor.statistic = true;
+    graph.tensors.push_back(tensor);
+  }
+}
+
+// Weights that decay first, so that an update covers the whole run with one boundary in it.
+void place_tensors(Graph& graph) {
+  const auto place = [&graph](bool decayed) {
+    for (Tensor& tensor : graph.tensors) {
+      if (tensor.statistic || (tensor.fan_in >= 0) != decayed) continue;
+      tensor.offset = graph.parameters;
+      graph.parameters += tensor.size;
+    }
+  };
+  place(true);
+  graph.decayed = graph.parameters;
+  place(false);
+  for (Tensor& tensor : graph.tensors) {
+    if (!tensor.statistic) continue;
+    tensor.offset = graph.statistics;
+    graph.statistics += tensor.size;
+  }
+  for (const Tensor& tensor : graph.tensors) {
+    GraphLayer& layer = graph.layers[static_cast<std::size_t>(tensor.layer)];
+    const std::string last = tensor.name.substr(tensor.name.rfind('.') + 1);
+    (last == "weight" ? layer.weight
+     : last == "bias" ? layer.bias
+     : last == "running_mean" ? layer.running_mean
+                              : layer.running_var) = tensor.offset;
+  }
+}
+
+void check_data(const Recipe& recipe) {
+  const DatasetSpec& d = recipe.dataset;
+  if (recipe.batch_size > d.train_images - d.validation) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "batch_size",
+                     "at most the " + std::to_string(d.train_images - d.validation) + " images trained on",
+                     std::to_string(recipe.batch_size));
+  }
+  if (recipe.test_at_end && d.test_images == 0) {
+    throw Error(ErrorCode::ENGINE_BAD_RECIPE, "test_at_end", "the data set has no test images");
+  }
+}
+
+}  // namespace
+
+Graph build_graph(const Recipe& recipe) {
+  check_data(recipe);
+  Graph graph;
+  graph.image = recipe.dataset.shape;
+  graph.classes = recipe.dataset.classes;
+  Extent extent = graph.image;
+  std::int64_t total = 0;
+  for (std::size_t i = 0; i < recipe.layers.size(); ++i) {
+    const LayerShape shape = infer_layer(recipe.layers[i], extent, static_cast<int>(i));
+    if (shape.op == Op::batch_norm && recipe.batch_size * extent.plane() < 2) {
+      throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "batch_size",
+                       "at least 2 for batch_norm of a flat input at network.layers[" + std::to_string(i) + "]", "1");
+    }
+    graph.layers.push_back(GraphLayer{shape});
+    add_tensors(graph, shape, recipe.layers[i]);
+    extent = shape.out;
+    total += extent.size();
+  }
+  if (!(extent == Extent{graph.classes, 1, 1})) {
+    throw Error(ErrorCode::ENGINE_BAD_RECIPE, "network.layers",
+                "expected the last layer to yield " + std::to_string(graph.classes) + " values, one a class, found " +
+                    describe(extent));
+  }
+  if (total * recipe.batch_size > (std::int64_t{1} << 38)) {
+    throw Error(ErrorCode::ENGINE_BAD_RECIPE, "batch_size",
+                "activations of a batch would take more than a terabyte; take a smaller batch");
+  }
+  place_tensors(graph);
+  return graph;
+}
+
+}  // namespace convsweep

@@ -1,0 +1,61 @@
+// A recipe's network with every shape worked out, and its parameters in one run.
+//
+// Guarantees: build_graph either yields layers that fit together, end in one value a class and can be trained with the
+// recipe's batch size and data set, or throws Error ENGINE_BAD_RECIPE naming the place.
+//
+// Parameters of a lane are one run of floats: first the weights of linear and conv2d layers, in layer order, which L2
+// applies to; then biases and batch_norm's weight and bias. Running statistics are another run: [mean][var] a
+// batch_norm layer.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "convsweep/recipe.h"
+#include "ops/shape.h"
+
+namespace convsweep {
+
+struct Tensor {
+  int layer = 0;
+  // `0.conv2d.weight`
+  std::string name;
+  std::vector<int> dims;
+  std::int64_t size = 0;
+  // In the run of parameters, or of running statistics.
+  std::int64_t offset = 0;
+  bool statistic = false;
+  // Negative: starts at zero; see initial_parameters.
+  std::int64_t fan_in = -1, fan_out = -1;
+  Init init = Init::torch_uniform;
+  float fill = 0;
+};
+
+struct GraphLayer {
+  LayerShape shape;
+  // Offsets in the run of parameters, -1 for none; in the run of statistics for batch_norm.
+  std::int64_t weight = -1, bias = -1;
+  std::int64_t running_mean = -1, running_var = -1;
+};
+
+struct Graph {
+  Extent image;
+  int classes = 0;
+  std::vector<GraphLayer> layers;
+  // By layer: weight, bias, running_mean, running_var. The order of Session::weights.
+  std::vector<Tensor> tensors;
+  std::int64_t parameters = 0, decayed = 0, statistics = 0;
+
+  // How many floats `tensors` holds in all.
+  std::int64_t weights_size() const { return parameters + statistics; }
+};
+
+Graph build_graph(const Recipe& recipe);
+
+// Parameters of a lane before its first step, drawn from its seed.
+std::vector<float> initial_parameters(const Graph& graph, std::uint64_t seed);
+// Running means 0, running variances 1.
+std::vector<float> initial_statistics(const Graph& graph);
+
+}  // namespace convsweep

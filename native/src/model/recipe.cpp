@@ -1,0 +1,221 @@
+// Parses native/recipe.ts's JSON. Field names are the contract; ranges protect memory and sense.
+#include "convsweep/recipe.h"
+
+#include <cmath>
+
+#include "model/fields.h"
+#include "model/json.h"
+
+namespace convsweep {
+namespace {
+
+// 2^30 columns of a batch times 2^28 values would not fit; batches beyond this are a mistake in any case.
+constexpr int max_batch = 65536;
+constexpr int max_side = 65535;
+constexpr int max_layers = 1000;
+constexpr int huge = 2147483647;
+
+Padding parse_padding(Fields& fields) {
+  const Json& json = fields.get("padding");
+  if (std::holds_alternative<Json::Array>(json.value)) {
+    return Padding{PaddingKind::pair, fields.pair("padding", 0, max_side)};
+  }
+  const std::size_t which = fields.one_of("padding", {"valid", "same"});
+  return Padding{which == 0 ? PaddingKind::valid : PaddingKind::same, Pair{0, 0}};
+}
+
+Init parse_init(Fields& fields) {
+  return static_cast<Init>(fields.one_of("init", {"he_normal", "he_uniform", "glorot_uniform", "torch_uniform"}));
+}
+
+void parse_window(Fields& fields, const std::string& size, LayerSpec& spec) {
+  spec.kernel = fields.pair(size, 1, max_side);
+  spec.stride = fields.pair("stride", 1, max_side);
+  spec.padding = parse_padding(fields);
+}
+
+LayerSpec parse_layer(const Json& json, const std::string& path) {
+  static const std::vector<std::string_view> names = {
+#define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place) #name,
+#include "ops/ops.def"
+  };
+  Fields fields(json, path);
+  LayerSpec spec;
+  // Layers come first in ops.def, so the index is the enumerator.
+  spec.op = static_cast<Op>(fields.one_of("op", names));
+  switch (spec.op) {
+    case Op::linear:
+      spec.units = fields.whole("units", 1, huge);
+      spec.bias = fields.boolean("bias");
+      spec.init = parse_init(fields);
+      break;
+    case Op::conv2d:
+      spec.filters = fields.whole("filters", 1, huge);
+      parse_window(fields, "kernel", spec);
+      spec.groups = fields.whole("groups", 1, huge);
+      spec.bias = fields.boolean("bias");
+      spec.init = parse_init(fields);
+      break;
+    case Op::batch_norm:
+      spec.momentum = fields.number("momentum", 0, 1);
+      spec.epsilon = fields.number("epsilon", 0, 1, true);
+      break;
+    case Op::leaky_relu:
+      spec.slope = fields.number("slope", 0, 1, false, true);
+      break;
+    case Op::dropout:
+      spec.rate = fields.number("rate", 0, 1, false, true);
+      break;
+    case Op::max_pool2d:
+    case Op::avg_pool2d:
+      parse_window(fields, "size", spec);
+      break;
+    default:
+      break;
+  }
+  fields.done();
+  return spec;
+}
+
+void parse_network(const Json& json, Recipe& recipe) {
+  Fields fields(json, "network");
+  const Json& name = fields.get("name");
+  if (!name.is_null()) recipe.network_name = fields.text("name");
+  const Json::Array& layers = fields.list("layers");
+  if (layers.empty() || layers.size() > max_layers) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "network.layers", "1 to " + std::to_string(max_layers) + " layers",
+                     std::to_string(layers.size()));
+  }
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    recipe.layers.push_back(parse_layer(layers[i], "network.layers[" + std::to_string(i) + "]"));
+  }
+  fields.done();
+}
+
+DatasetSpec parse_dataset(const Json& json) {
+  Fields fields(json, "dataset");
+  DatasetSpec dataset;
+  dataset.name = fields.text("name");
+  const Json::Array& shape = fields.list("shape");
+  if (shape.size() != 3) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "dataset.shape", "channels, rows, columns",
+                     std::to_string(shape.size()) + " numbers");
+  }
+  int sides[3];
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto* number = std::get_if<double>(&shape[i].value);
+    if (number == nullptr || *number < 1 || *number > 4096 || *number != std::floor(*number)) {
+      throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "dataset.shape[" + std::to_string(i) + "]",
+                       "integer from 1 to 4096", shape[i].describe());
+    }
+    sides[i] = static_cast<int>(*number);
+  }
+  dataset.shape = Extent{sides[0], sides[1], sides[2]};
+  dataset.classes = fields.whole("classes", 2, 256);
+  dataset.validation = fields.whole("validation", 0, huge);
+  dataset.train_images = fields.whole("train_images", 1, huge);
+  dataset.test_images = fields.whole("test_images", 0, huge);
+  if (dataset.validation >= dataset.train_images) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "dataset.validation",
+                     "less than the " + std::to_string(dataset.train_images) + " training images",
+                     std::to_string(dataset.validation));
+  }
+  if (!fields.get("seed").is_null()) fields.integer("seed", 0, 4294967295);
+  fields.done();
+  return dataset;
+}
+
+Schedule parse_schedule(const Json& json) {
+  Fields fields(json, "schedule");
+  Schedule schedule;
+  schedule.kind = static_cast<ScheduleKind>(
+      fields.one_of("kind", {"constant", "step", "exponential", "cosine", "list", "one_cycle"}));
+  switch (schedule.kind) {
+    case ScheduleKind::constant:
+      break;
+    case ScheduleKind::step:
+      schedule.every = fields.whole("every", 1, huge);
+      schedule.factor = fields.number("factor", 0, 1e6);
+      break;
+    case ScheduleKind::exponential:
+      schedule.factor = fields.number("factor", 0, 1e6);
+      break;
+    case ScheduleKind::cosine:
+      schedule.floor = fields.number("floor", 0, 1);
+      break;
+    case ScheduleKind::list:
+      for (const Json& item : fields.list("factors")) {
+        const auto* factor = std::get_if<double>(&item.value);
+        if (factor == nullptr || *factor < 0 || *factor > 1e6) {
+          throw unexpected(ErrorCode::ENGINE_BAD_RECIPE,
+                           "schedule.factors[" + std::to_string(schedule.factors.size()) + "]",
+                           "number >= 0 and <= 1e+06", item.describe());
+        }
+        schedule.factors.push_back(*factor);
+      }
+      if (schedule.factors.empty()) {
+        throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "schedule.factors", "at least one factor", "none");
+      }
+      break;
+    case ScheduleKind::one_cycle:
+      schedule.warmup = fields.number("warmup", 0, 1);
+      schedule.div = fields.number("div", 1, 1e9);
+      schedule.final_div = fields.number("final_div", 1, 1e9);
+      break;
+  }
+  fields.done();
+  return schedule;
+}
+
+void parse_hyperparameters(const Json& json, Recipe& recipe) {
+  Fields fields(json, "hyperparameters");
+  for (int i = 0; i < hyper_count; ++i) {
+    const Json& value = fields.get(hyper_name(i));
+    if (value.is_null()) continue;
+    const double number = fields.number(hyper_name(i), -1e300, 1e300);
+    check_hyperparameter(i, number, ErrorCode::ENGINE_BAD_RECIPE, fields.path(hyper_name(i)));
+    recipe.hyperparameters[static_cast<std::size_t>(i)] = number;
+  }
+  fields.done();
+}
+
+std::uint64_t digest_of(Json json) {
+  auto& root = std::get<Json::Object>(json.value);
+  std::get<Json::Object>(root["network"].value).erase("name");
+  std::uint64_t hash = 0xCBF29CE484222325u;
+  for (const char c : canonical(json)) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
+  return hash;
+}
+
+}  // namespace
+
+Recipe parse_recipe(std::string_view text) {
+  const Json json = parse_json(text);
+  Fields fields(json, "");
+  fields.integer("version", 1, 1);
+  Recipe recipe;
+  parse_network(fields.get("network"), recipe);
+  recipe.dataset = parse_dataset(fields.get("dataset"));
+  recipe.batch_size = fields.whole("batch_size", 1, max_batch);
+  recipe.epochs = fields.whole("epochs", 1, 1000000);
+  static constexpr Op updates[] = {Op::sgd, Op::momentum, Op::rmsprop, Op::adam};
+  recipe.optimizer = updates[fields.one_of("optimizer", {"sgd", "momentum", "rmsprop", "adam"})];
+  recipe.nesterov = fields.boolean("nesterov");
+  if (recipe.nesterov && recipe.optimizer != Op::momentum) {
+    throw Error(ErrorCode::ENGINE_BAD_RECIPE, "nesterov", "only the momentum optimizer has it");
+  }
+  recipe.schedule = parse_schedule(fields.get("schedule"));
+  Fields augmentation(fields.get("augmentation"), "augmentation");
+  recipe.flip = augmentation.boolean("flip");
+  recipe.crop_padding = augmentation.whole("crop_padding", 0, 4096);
+  augmentation.done();
+  fields.one_of("precision", {"float32"});
+  recipe.shuffle = fields.boolean("shuffle");
+  recipe.test_at_end = fields.boolean("test_at_end");
+  parse_hyperparameters(fields.get("hyperparameters"), recipe);
+  fields.done();
+  recipe.digest = digest_of(json);
+  return recipe;
+}
+
+}  // namespace convsweep
