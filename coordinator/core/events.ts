@@ -54,7 +54,13 @@ export type Event =
   | { readonly kind: "SweepResumed"; readonly call: CallId; readonly sweep: SweepId }
   | { readonly kind: "SweepCancelled"; readonly call: CallId; readonly sweep: SweepId }
   /** More trials, more wall time; an ended sweep runs again. */
-  | { readonly kind: "SweepExtended"; readonly call: CallId; readonly sweep: SweepId; readonly trials: number; readonly wallMillis: number }
+  | {
+      readonly kind: "SweepExtended";
+      readonly call: CallId;
+      readonly sweep: SweepId;
+      readonly trials: number;
+      readonly wallMillis: number;
+    }
   | { readonly kind: "TrialStopped"; readonly call: CallId; readonly trial: TrialId }
   /** Parameters not given are drawn. Counts towards run_cap as one trial more (the cap grows by one). */
   | { readonly kind: "TrialEnqueued"; readonly call: CallId; readonly sweep: SweepId; readonly parameters: Parameters }
@@ -72,7 +78,12 @@ export type Event =
     }
   | { readonly kind: "WorkerLinkLost"; readonly worker: WorkerId; readonly incarnation: Incarnation }
   | { readonly kind: "WorkerDraining"; readonly worker: WorkerId; readonly incarnation: Incarnation }
-  | { readonly kind: "Heartbeat"; readonly worker: WorkerId; readonly incarnation: Incarnation; readonly running: readonly HeldAttempt[] }
+  | {
+      readonly kind: "Heartbeat";
+      readonly worker: WorkerId;
+      readonly incarnation: Incarnation;
+      readonly running: readonly HeldAttempt[];
+    }
   | {
       readonly kind: "AttemptStarted";
       readonly worker: WorkerId;
@@ -137,11 +148,21 @@ export type WorkerMessage =
 export type Reply = { readonly ok: true; readonly value: Json } | { readonly ok: false; readonly error: ErrorData };
 
 export type Effect =
-  | { readonly kind: "send"; readonly worker: WorkerId; readonly incarnation: Incarnation; readonly message: WorkerMessage }
+  | {
+      readonly kind: "send";
+      readonly worker: WorkerId;
+      readonly incarnation: Incarnation;
+      readonly message: WorkerMessage;
+    }
   | { readonly kind: "reply"; readonly call: CallId; readonly reply: Reply }
   /** Wake the core with a Tick at or after this time. Only the earliest matters. */
   | { readonly kind: "wakeAt"; readonly at: Millis }
-  | { readonly kind: "log"; readonly level: "debug" | "info" | "warn" | "error"; readonly message: string; readonly fields: Json };
+  | {
+      readonly kind: "log";
+      readonly level: "debug" | "info" | "warn" | "error";
+      readonly message: string;
+      readonly fields: Json;
+    };
 
 export interface Decision {
   readonly mutations: readonly Mutation[];

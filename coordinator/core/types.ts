@@ -37,14 +37,48 @@ export interface Objective {
 /** Probability distributions in canonical form; each file of space/ draws one family. W&B's meanings exactly. */
 export type Distribution =
   | { readonly kind: "constant"; readonly value: ParameterValue }
-  | { readonly kind: "categorical"; readonly values: readonly ParameterValue[]; readonly probabilities: readonly number[] | null }
+  | {
+      readonly kind: "categorical";
+      readonly values: readonly ParameterValue[];
+      readonly probabilities: readonly number[] | null;
+    }
   | { readonly kind: "int_uniform"; readonly min: number; readonly max: number }
-  | { readonly kind: "uniform"; readonly min: number; readonly max: number; readonly q: number | null; readonly integer: boolean }
+  | {
+      readonly kind: "uniform";
+      readonly min: number;
+      readonly max: number;
+      readonly q: number | null;
+      readonly integer: boolean;
+    }
   /** min and max are the values themselves, never exponents. */
-  | { readonly kind: "log_uniform"; readonly min: number; readonly max: number; readonly q: number | null; readonly integer: boolean }
-  | { readonly kind: "normal"; readonly mu: number; readonly sigma: number; readonly q: number | null; readonly integer: boolean }
-  | { readonly kind: "log_normal"; readonly mu: number; readonly sigma: number; readonly q: number | null; readonly integer: boolean }
-  | { readonly kind: "beta"; readonly a: number; readonly b: number; readonly q: number | null; readonly integer: boolean }
+  | {
+      readonly kind: "log_uniform";
+      readonly min: number;
+      readonly max: number;
+      readonly q: number | null;
+      readonly integer: boolean;
+    }
+  | {
+      readonly kind: "normal";
+      readonly mu: number;
+      readonly sigma: number;
+      readonly q: number | null;
+      readonly integer: boolean;
+    }
+  | {
+      readonly kind: "log_normal";
+      readonly mu: number;
+      readonly sigma: number;
+      readonly q: number | null;
+      readonly integer: boolean;
+    }
+  | {
+      readonly kind: "beta";
+      readonly a: number;
+      readonly b: number;
+      readonly q: number | null;
+      readonly integer: boolean;
+    }
   /** Zero with probability `p`, else log-uniform between min and max. */
   | { readonly kind: "zero_or_log"; readonly p: number; readonly min: number; readonly max: number };
 
@@ -110,7 +144,9 @@ export interface Trial {
   /** Trials with equal keys may share a cohort. */
   readonly cohortKey: string;
   /** `sampled`, or by hand (`enqueued`), or a repeat of another trial (`rerun`). */
-  readonly origin: { readonly kind: "sampled" | "enqueued" } | { readonly kind: "rerun"; readonly of: TrialId; readonly verify: boolean };
+  readonly origin:
+    | { readonly kind: "sampled" | "enqueued" }
+    | { readonly kind: "rerun"; readonly of: TrialId; readonly verify: boolean };
   readonly state: TrialState;
   /** Why it ended: `diverged at epoch 2, step 931`, `worker lost`, ...; "" if nothing to say. */
   readonly cause: string;

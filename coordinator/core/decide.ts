@@ -1,0 +1,77 @@
+/**
+ * The coordinator's mind: what an event means.
+ *
+ * Guarantees: a pure function. The same state, event, time and history give the same decision; nothing is changed, nothing
+ * is read from outside. `now` is when the event was received, and never goes back. The runtime applies the mutations of
+ * an event before it decides the next, commits a batch, and only then lets the effects out.
+ *
+ * Not here: the decisions themselves; this file only sends each event to where it is decided.
+ */
+import type { Millis } from "../../proto/contract.js";
+import { Draft } from "./draft.js";
+import type { Algorithms, History } from "./environment.js";
+import { ALGORITHMS } from "./environment.js";
+import type { Decision, Event } from "./events.js";
+import { attemptEnded, attemptStarted, reported } from "./ingest.js";
+import { booted, tick } from "./leases.js";
+import { place } from "./placement.js";
+import type { State } from "./state.js";
+import { cancelSweep, extendSweep, pauseSweep, resumeSweep, submitSweep } from "./sweeps.js";
+import { enqueueTrial, rerunTrial, stopTrial } from "./trials.js";
+import { heartbeat, workerDraining, workerHello, workerLinkLost } from "./workers.js";
+
+export function decide(
+  state: State,
+  event: Event,
+  now: Millis,
+  history: History,
+  algorithms: Algorithms = ALGORITHMS,
+): Decision {
+  const draft = new Draft(state, now, history, algorithms);
+  try {
+    dispatch(draft, event);
+    if (draft.placementDue) place(draft);
+    return draft.answer();
+  } finally {
+    draft.rollback();
+  }
+}
+
+function dispatch(draft: Draft, event: Event): void {
+  switch (event.kind) {
+    case "SweepSubmitted":
+      return submitSweep(draft, event);
+    case "SweepPaused":
+      return pauseSweep(draft, event);
+    case "SweepResumed":
+      return resumeSweep(draft, event);
+    case "SweepCancelled":
+      return cancelSweep(draft, event);
+    case "SweepExtended":
+      return extendSweep(draft, event);
+    case "TrialStopped":
+      return stopTrial(draft, event);
+    case "TrialEnqueued":
+      return enqueueTrial(draft, event);
+    case "TrialRerun":
+      return rerunTrial(draft, event);
+    case "WorkerHello":
+      return workerHello(draft, event);
+    case "WorkerLinkLost":
+      return workerLinkLost(draft, event);
+    case "WorkerDraining":
+      return workerDraining(draft, event);
+    case "Heartbeat":
+      return heartbeat(draft, event);
+    case "AttemptStarted":
+      return attemptStarted(draft, event);
+    case "Reported":
+      return reported(draft, event);
+    case "AttemptEnded":
+      return attemptEnded(draft, event);
+    case "Booted":
+      return booted(draft);
+    case "Tick":
+      return tick(draft);
+  }
+}

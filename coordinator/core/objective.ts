@@ -1,0 +1,24 @@
+/**
+ * Comparing by a sweep's objective. Values that are not finite never win and never reach a target.
+ */
+import type { MetricValue, Objective, Parameters, SweepSpec } from "./types.js";
+
+export function isBetter(goal: Objective["goal"], a: number, b: number): boolean {
+  return goal === "maximize" ? a > b : a < b;
+}
+
+export function reachesTarget(objective: Objective, value: number): boolean {
+  if (objective.target === null) return false;
+  return objective.goal === "maximize" ? value >= objective.target : value <= objective.target;
+}
+
+/** The number, or `null` for what is missing or not finite. */
+export function finite(value: MetricValue | undefined): number | null {
+  return typeof value === "number" && Number.isFinite(value) ? value : null;
+}
+
+/** Epochs this trial trains when nothing stops it: its own `epochs` where the space draws them. */
+export function epochsOf(spec: SweepSpec, parameters: Parameters): number {
+  const own = spec.structural.includes("epochs") ? parameters["epochs"] : undefined;
+  return typeof own === "number" ? own : spec.epochs;
+}
