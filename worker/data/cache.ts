@@ -61,7 +61,9 @@ function variants(name: string): readonly string[] {
 export function searchFolders(dataset: PublishedDataset, dir: string): readonly string[] {
   const fashionable = /fashion/i.test(basename(dir));
   return dataset.folders
-    .filter((folder) => folder !== "." || dataset.format !== "idx" || fashionable === (dataset.name === "fashion-mnist"))
+    .filter(
+      (folder) => folder !== "." || dataset.format !== "idx" || fashionable === (dataset.name === "fashion-mnist"),
+    )
     .map((folder) => join(dir, folder));
 }
 

@@ -55,12 +55,21 @@ export async function loadDataset(spec: DatasetSpec, dir: string, generate: Gene
       found: spec.name,
     });
   }
+  if (spec.classes !== dataset.classes || spec.shape.join() !== dataset.shape.join()) {
+    throw new ConvsweepError("BAD_INPUT", `dataset ${spec.name}: its shape and classes are not those of the files`, {
+      path: "dataset",
+      expected: `${dataset.shape.join("x")} in ${dataset.classes} classes`,
+      found: `${spec.shape.join("x")} in ${spec.classes} classes`,
+    });
+  }
   const located = await locate(dataset, dir);
   const key = JSON.stringify([
     [spec.name, spec.shape, spec.classes, spec.train_images, spec.test_images],
     located.files.map(({ path, bytes, modifiedMillis }) => [path, bytes, modifiedMillis]),
   ]);
-  return shared(key, () => (dataset.format === "idx" ? readIdx(dataset, located, spec) : readCifar(dataset, located, spec)));
+  return shared(key, () =>
+    dataset.format === "idx" ? readIdx(dataset, located, spec) : readCifar(dataset, located, spec),
+  );
 }
 
 async function shared(key: string, read: () => Promise<DatasetArrays>): Promise<LoadedDataset> {
@@ -120,11 +129,15 @@ export async function readCifar(dataset: PublishedRecords, located: Located, wan
   const part = async (files: readonly { readonly file: string }[], count: number) => {
     const share = count / files.length;
     if (!Number.isInteger(share)) {
-      throw new ConvsweepError("BAD_INPUT", `${dataset.name}: ${count} images do not divide over ${files.length} files`, {
-        path: "dataset.train_images",
-        expected: `a multiple of ${files.length}`,
-        found: String(count),
-      });
+      throw new ConvsweepError(
+        "BAD_INPUT",
+        `${dataset.name}: ${count} images do not divide over ${files.length} files`,
+        {
+          path: "dataset.train_images",
+          expected: `a multiple of ${files.length}`,
+          found: String(count),
+        },
+      );
     }
     const images = new Uint8Array(count * format.imageBytes);
     const labels = new Uint8Array(count);

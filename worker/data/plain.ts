@@ -29,7 +29,12 @@ export async function readContents(file: string, expected: number): Promise<Cont
   const gzipped = head.length >= 2 && head[0] === 0x1f && head[1] === 0x8b;
   if (!gzipped) return { bytes: head, called: file, size, gzipped };
   if (size > head.length) {
-    throw fileFault(file, head.length, `the end of ${expected} bytes packed by gzip`, `${size - head.length} bytes more`);
+    throw fileFault(
+      file,
+      head.length,
+      `the end of ${expected} bytes packed by gzip`,
+      `${size - head.length} bytes more`,
+    );
   }
   const bytes = unpack(file, head, expected);
   return { bytes, called: `${file} (unpacked)`, size: bytes.length, gzipped };
