@@ -1,0 +1,80 @@
+/**
+ * What every verb shares: the global options, where the store is, how the program is called in what it prints.
+ * Not here: any verb.
+ */
+import { homedir } from "node:os";
+import { join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Command } from "commander";
+import { ConvsweepError } from "../../proto/contract.js";
+import { makeOutput, type Output } from "./output.js";
+
+interface GlobalOptions {
+  readonly json: boolean;
+  readonly store: string;
+  /** `null`: the one on this machine that serves the store. */
+  readonly coordinator: string | null;
+  readonly tokenFile: string | null;
+}
+
+export interface Context {
+  readonly output: Output;
+  readonly options: GlobalOptions;
+  /** How people started this program: `convsweep`, or `./convsweep` in a checkout. */
+  readonly command: string;
+}
+
+/** `--store`, CONVSWEEP_STORE, or the data folder of the XDG specification. */
+export function defaultStore(environment: NodeJS.ProcessEnv): string {
+  const named = environment["CONVSWEEP_STORE"];
+  if (named) return resolve(named);
+  return join(environment["XDG_DATA_HOME"] || join(homedir(), ".local", "share"), "convsweep");
+}
+
+export function addGlobalOptions(program: Command): void {
+  program
+    .option("--json", "write JSON, one value a line")
+    .option("--store <dir>", "folder of the database (default: $CONVSWEEP_STORE or ~/.local/share/convsweep)")
+    .option("--coordinator <host:port>", "a coordinator elsewhere (default: the one that serves the store)")
+    .option("--token-file <file>", "admin token for --coordinator");
+}
+
+export function contextOf(command: Command): Context {
+  const raw = command.optsWithGlobals<Record<string, unknown>>();
+  const text = (name: string): string | null => (typeof raw[name] === "string" ? raw[name] : null);
+  const options: GlobalOptions = {
+    json: raw["json"] === true,
+    store: text("store") === null ? defaultStore(process.env) : resolve(text("store") ?? "."),
+    coordinator: text("coordinator"),
+    tokenFile: text("tokenFile"),
+  };
+  return { output: makeOutput(options.json), options, command: commandName() };
+}
+
+function commandName(): string {
+  const root = fileURLToPath(new URL("../../../", import.meta.url));
+  return relative(root, process.cwd()) === "" ? "./convsweep" : "convsweep";
+}
+
+/** A positive integer from the command line, or BAD_INPUT naming the option. */
+export function parseCount(name: string, least = 1): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isSafeInteger(value) || value < least) {
+      throw new ConvsweepError("BAD_INPUT", `${name}: expected a whole number of at least ${least}, found \`${text}\``, {
+        path: name,
+        expected: `a whole number of at least ${least}`,
+        found: text,
+      });
+    }
+    return value;
+  };
+}
+
+/** A sweep's number as people type it. */
+export function parseSweepNumber(text: string): number {
+  if (!/^[1-9][0-9]{0,14}$/.test(text)) {
+    throw new ConvsweepError("BAD_INPUT", `expected a sweep's number such as 3, found \`${text}\``, { expected: "a sweep's number", found: text });
+  }
+  return Number(text);
+}

@@ -1,0 +1,105 @@
+/** `convsweep doctor`: looks at everything a sweep needs on this machine and says plainly what is wrong and what to do. */
+import { accessSync, constants, existsSync, statfsSync } from "node:fs";
+import { createServer } from "node:net";
+import { dirname } from "node:path";
+import type { Command } from "commander";
+import { DEFAULT_PORTS, toConvsweepError } from "../../proto/contract.js";
+import { openAdminClient } from "../shell/admin-client.js";
+import { findRunning } from "./connect.js";
+import { runQuery } from "../store/query.js";
+import { type Context, contextOf } from "./context.js";
+import { formatBytes } from "./format.js";
+import { captureWorkerProgram } from "./worker-process.js";
+
+interface Finding {
+  readonly what: string;
+  readonly verdict: "ok" | "warning" | "bad";
+  readonly detail: string;
+}
+
+const LOW_DISK = 1024 ** 3;
+
+export function addDoctor(program: Command): void {
+  program
+    .command("doctor")
+    .description("check this machine: Node, engine, devices, store, ports")
+    .action(async (_options: object, command: Command) => {
+      const context = contextOf(command);
+      const { output } = context;
+      let bad = false;
+      for (const check of [node, engine, store, disk, coordinator, data]) {
+        const finding = await check(context).catch(
+          (error: unknown): Finding => ({ what: check.name, verdict: "bad", detail: toConvsweepError(error).message }),
+        );
+        bad ||= finding.verdict === "bad";
+        if (output.json) output.data(finding);
+        else {
+          const mark = { ok: output.paint.green("ok     "), warning: output.paint.yellow("warning"), bad: output.paint.red("bad    ") };
+          output.line(`${mark[finding.verdict]}  ${finding.what.padEnd(11)}  ${finding.detail.replaceAll("\n", `\n${" ".repeat(22)}`)}`);
+        }
+      }
+      process.exitCode = bad ? 1 : 0;
+    });
+}
+
+async function node(): Promise<Finding> {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  const verdict = major > 20 || (major === 20 && minor >= 19) ? (major < 22 ? "warning" : "ok") : "bad";
+  const detail = { ok: "", warning: "; works, but Node 20 gets no more security fixes: 22 or 24 is better", bad: "; 20.19 or newer is needed" };
+  return { what: "node", verdict, detail: `${process.version}${detail[verdict]}` };
+}
+
+async function engine(): Promise<Finding> {
+  const devices = JSON.parse(await captureWorkerProgram(["devices", "--json"])) as { id: string; name: string; unusable: string | null }[];
+  const lines = devices.map((device) => `${device.id}: ${device.name}${device.unusable === null ? "" : ` (not usable: ${device.unusable})`}`);
+  return { what: "engine", verdict: devices.some((device) => device.unusable === null) ? "ok" : "bad", detail: lines.join("\n") };
+}
+
+async function store(context: Context): Promise<Finding> {
+  const dir = context.options.store;
+  if (!existsSync(`${dir}/convsweep.db`)) return { what: "store", verdict: "ok", detail: `${dir}: nothing recorded yet` };
+  accessSync(dir, constants.R_OK | constants.W_OK);
+  const answer = await runQuery(dir, "SELECT (SELECT count(*) FROM sweeps), (SELECT count(*) FROM trials), (SELECT count(*) FROM reports)", []);
+  const [sweeps, trials, reports] = answer.rows[0] ?? [];
+  return { what: "store", verdict: "ok", detail: `${dir}: ${sweeps} sweeps, ${trials} trials, ${reports} reported values` };
+}
+
+async function disk(context: Context): Promise<Finding> {
+  let dir = context.options.store;
+  while (!existsSync(dir) && dirname(dir) !== dir) dir = dirname(dir);
+  const { bavail, bsize } = statfsSync(dir);
+  const free = bavail * bsize;
+  return { what: "disk", verdict: free < LOW_DISK ? "warning" : "ok", detail: `${formatBytes(free)} free at ${dir}` };
+}
+
+async function coordinator(context: Context): Promise<Finding> {
+  const running = findRunning(context.options.store);
+  if (running) {
+    const client = openAdminClient({ address: running.grpc, tokenFile: running.tokenFile });
+    try {
+      const status = await client.getStatus();
+      return { what: "coordinator", verdict: "ok", detail: `running, version ${status.version}, at ${running.grpc}, process ${status.pid}` };
+    } finally {
+      client.close();
+    }
+  }
+  const taken = [];
+  for (const port of [DEFAULT_PORTS.grpc, DEFAULT_PORTS.http]) if (!(await isFree(port))) taken.push(port);
+  if (taken.length === 0) return { what: "coordinator", verdict: "ok", detail: "none running; its ports are free" };
+  return { what: "coordinator", verdict: "warning", detail: `none running for this store, but port ${taken.join(" and ")} is taken by another program` };
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+}
+
+async function data(): Promise<Finding> {
+  const sets = (await captureWorkerProgram(["data", "list", "--json"])).trim().split("\n");
+  const names = sets.filter((line) => line !== "").map((line) => JSON.parse(line) as { name: string; present?: boolean; state?: string });
+  const there = names.filter((set) => set.present === true || set.state === "present" || set.state === "generated");
+  return { what: "data", verdict: "ok", detail: there.length === 0 ? "no data set on disk; synthetic-digits needs none" : there.map((set) => set.name).join(", ") };
+}

@@ -1,0 +1,68 @@
+/**
+ * A coordinator inside this process, with local workers: what `up` and `run` start.
+ *
+ * Guarantees: `close` ends the workers first (they drain), then the coordinator, and leaves nothing behind but the store.
+ */
+import { ConvsweepError } from "../../proto/contract.js";
+import { type RunningCoordinator, startCoordinator } from "../shell/coordinator.js";
+import type { Context } from "./context.js";
+import { type LocalWorkers, startLocalWorkers } from "./local-workers.js";
+
+export interface EmbeddedOptions {
+  readonly grpc: { readonly host: string; readonly port: number };
+  readonly http: { readonly host: string; readonly port: number };
+  readonly workers: number;
+  readonly workerArguments: readonly string[];
+  readonly insecurePlaintext: boolean;
+  /** Take any free port when the wanted one is taken. */
+  readonly fallbackPort: boolean;
+}
+
+export interface Embedded {
+  readonly coordinator: RunningCoordinator;
+  readonly workers: LocalWorkers;
+  close(): Promise<void>;
+}
+
+export async function startEmbedded(context: Context, options: EmbeddedOptions): Promise<Embedded> {
+  const coordinator = await startCoordinator({
+    storeDir: context.options.store,
+    grpc: options.grpc,
+    http: options.http,
+    insecurePlaintext: options.insecurePlaintext,
+    fallbackPort: options.fallbackPort,
+  });
+  const workers = startLocalWorkers({
+    count: options.workers,
+    coordinator: coordinator.grpcAddress,
+    tokenFile: coordinator.workerTokenFile,
+    storeDir: context.options.store,
+    extra: options.workerArguments,
+    onTrouble: (text) => context.output.notice(text),
+  });
+  return {
+    coordinator,
+    workers,
+    close: async () => {
+      await workers.close();
+      await coordinator.close();
+    },
+  };
+}
+
+/** `HOST:PORT`, `[::1]:7440`, `:7440` or a bare port. */
+export function parseListen(option: string): (text: string) => { host: string; port: number } {
+  return (text) => {
+    const match = /^(?:(\[[0-9a-fA-F:.]+\]|[^:\s]*):)?([0-9]{1,5})$/.exec(text);
+    const port = Number(match?.[2]);
+    if (!match || port > 65_535) {
+      throw new ConvsweepError("BAD_INPUT", `${option}: expected HOST:PORT such as 127.0.0.1:7440, found \`${text}\``, {
+        path: option,
+        expected: "HOST:PORT",
+        found: text,
+      });
+    }
+    const host = (match[1] ?? "").replace(/^\[|\]$/g, "");
+    return { host: host === "" ? "127.0.0.1" : host, port };
+  };
+}

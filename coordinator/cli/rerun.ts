@@ -1,0 +1,74 @@
+/**
+ * `convsweep trial rerun`: asks for the repeat, follows it, says whether it came out the same.
+ * Starts a coordinator with a local worker when none runs. Exit code 1 when a verified repeat differs.
+ */
+import { DEFAULT_PORTS } from "../../proto/contract.js";
+import { type AdminClient, openAdminClient } from "../shell/admin-client.js";
+import { tokenFile } from "../shell/credentials.js";
+import { findRunning, withAdmin } from "./connect.js";
+import type { Context } from "./context.js";
+import { startEmbedded } from "./embedded.js";
+import { formatMetric } from "./format.js";
+import { onInterrupt } from "./interrupt.js";
+import { asObjects } from "./rows.js";
+import { applyFeedMessage, newSweepModel } from "./sweep-model.js";
+
+export async function rerunTrial(context: Context, id: string, verify: boolean, detach: boolean): Promise<number> {
+  if (context.options.coordinator !== null || findRunning(context.options.store) || detach) {
+    return await withAdmin(context, (client) => rerunAndFollow(context, client, id, verify, detach));
+  }
+  const embedded = await startEmbedded(context, {
+    grpc: { host: "127.0.0.1", port: DEFAULT_PORTS.grpc },
+    http: { host: "127.0.0.1", port: DEFAULT_PORTS.http },
+    workers: 1,
+    workerArguments: [],
+    insecurePlaintext: false,
+    fallbackPort: true,
+  });
+  const client = openAdminClient({ address: embedded.coordinator.grpcAddress, tokenFile: tokenFile(context.options.store, "admin") });
+  try {
+    return await rerunAndFollow(context, client, id, verify, false);
+  } finally {
+    client.close();
+    await embedded.close();
+  }
+}
+
+async function rerunAndFollow(context: Context, client: AdminClient, id: string, verify: boolean, detach: boolean): Promise<number> {
+  const { output } = context;
+  const rerun = await client.rerunTrial(id, verify);
+  if (output.json) output.data({ event: "submitted", trial: rerun, of: id });
+  else output.line(`trial ${rerun} repeats ${id}`);
+  if (detach) return 0;
+
+  const sweep = Number(rerun.split("/")[0]);
+  const model = newSweepModel(sweep);
+  const finished = new AbortController();
+  const interrupt = onInterrupt(output, "leaving; the repeat stays queued");
+  try {
+    await client.watch(
+      (message) => {
+        const seen = applyFeedMessage(model, message);
+        for (const report of seen.reports) {
+          if (report.trial !== rerun) continue;
+          const metric = model.sweep?.metric ?? "val_accuracy";
+          if (output.json) output.data({ event: "report", ...report });
+          else output.line(`  epoch ${report.epoch}  ${metric} ${formatMetric(report.metrics[metric] ?? null)}`);
+        }
+        if (seen.ended.some((trial) => trial.id === rerun)) finished.abort();
+      },
+      AbortSignal.any([interrupt.signal, finished.signal]),
+    );
+  } finally {
+    interrupt.dispose();
+  }
+  if (interrupt.signal.aborted) return 130;
+  const answer = await client.query("SELECT id, state, cause, verified, weights_hash FROM trials WHERE id = ?", [rerun]);
+  const [row] = asObjects(answer);
+  const said = typeof row?.["verified"] === "string" ? (JSON.parse(row["verified"]) as { equal: boolean; detail: string }) : null;
+  if (output.json) output.data({ event: "rerun", trial: rerun, of: id, state: row?.["state"], cause: row?.["cause"], verified: said });
+  else if (said) output.line(`${said.equal ? output.paint.green("identical") : output.paint.red("different")}: ${said.detail}`);
+  else output.line(`${row?.["state"]}${row?.["cause"] ? ` (${row["cause"]})` : ""}`);
+  if (verify) return said?.equal ? 0 : 1;
+  return row?.["state"] === "completed" ? 0 : 1;
+}

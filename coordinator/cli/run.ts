@@ -1,0 +1,155 @@
+/**
+ * `convsweep run FILE`: submit a sweep and follow it to its end.
+ *
+ * With a coordinator running for the store (or named with --coordinator) the sweep goes there; otherwise one is started
+ * in this process with local workers. Either way everything goes over the admin service.
+ */
+import { readFileSync, statSync } from "node:fs";
+import { basename } from "node:path";
+import type { Command } from "commander";
+import { ConvsweepError, DEFAULT_PORTS, LIMITS } from "../../proto/contract.js";
+import { type AdminClient, openAdminClient } from "../shell/admin-client.js";
+import { tokenFile } from "../shell/credentials.js";
+import { findRunning } from "./connect.js";
+import { type Context, contextOf, parseCount } from "./context.js";
+import { type Embedded, startEmbedded } from "./embedded.js";
+import { followSweep } from "./follow.js";
+import { aborted, onInterrupt } from "./interrupt.js";
+import { summaryLines } from "./summary.js";
+
+interface Options {
+  readonly keep?: true;
+  readonly detach?: true;
+  readonly workers: number;
+  readonly lanes?: string;
+  readonly threads?: number;
+}
+
+export function addRun(program: Command): void {
+  program
+    .command("run")
+    .description("run a sweep and follow it to the end")
+    .argument("<file>", "a sweep file, YAML or JSON")
+    .option("--keep", "go on serving the page until Ctrl-C")
+    .option("--detach", "submit to a running coordinator and return at once")
+    .option("--workers <n>", "local workers when no coordinator runs", parseCount("--workers"), 1)
+    .option("--lanes <n>", "trials at once on each local device (default: the worker's choice)")
+    .option("--threads <n>", "processor threads of a local worker (default: all)", parseCount("--threads"))
+    .addHelpText(
+      "after",
+      `
+With no coordinator running for the store, one is started here with a local worker, and its page is served while the
+sweep runs.
+
+Examples:
+  convsweep run examples/quickstart.yaml --keep
+  convsweep run sweep.yaml --json | tail -1
+  convsweep run sweep.yaml --detach          # needs \`convsweep up\``,
+    )
+    .action(async (file: string, options: Options, command: Command) => {
+      process.exitCode = await run(contextOf(command), file, options);
+    });
+}
+
+export function readSweepFile(file: string): string {
+  const stat = statSync(file, { throwIfNoEntry: false });
+  if (!stat?.isFile()) throw new ConvsweepError("NOT_FOUND", `there is no file ${file}`, { path: file, expected: "a sweep file" });
+  if (stat.size > LIMITS.sweepFileBytes) {
+    throw new ConvsweepError("TOO_LARGE", `${file} has ${stat.size} bytes; a sweep file has at most ${LIMITS.sweepFileBytes}`, { path: file });
+  }
+  return readFileSync(file, "utf8");
+}
+
+async function run(context: Context, file: string, options: Options): Promise<number> {
+  const text = readSweepFile(file);
+  const { coordinator, tokenFile: given, store } = context.options;
+  const running = coordinator !== null ? { grpc: coordinator, tokenFile: given ?? tokenFile(store, "admin") } : findRunning(store);
+  if (running) {
+    const client = openAdminClient({ address: running.grpc, tokenFile: running.tokenFile });
+    try {
+      return await submitAndFollow(context, client, file, text, options, null);
+    } finally {
+      client.close();
+    }
+  }
+  if (options.detach) {
+    throw new ConvsweepError("UNAVAILABLE", `--detach needs a running coordinator; start one with \`${context.command} up\``);
+  }
+  return await runEmbedded(context, file, text, options);
+}
+
+async function runEmbedded(context: Context, file: string, text: string, options: Options): Promise<number> {
+  const embedded = await startEmbedded(context, {
+    grpc: { host: "127.0.0.1", port: DEFAULT_PORTS.grpc },
+    http: { host: "127.0.0.1", port: DEFAULT_PORTS.http },
+    workers: options.workers,
+    workerArguments: [
+      ...(options.lanes === undefined ? [] : ["--lanes", options.lanes]),
+      ...(options.threads === undefined ? [] : ["--threads", String(options.threads)]),
+    ],
+    insecurePlaintext: false,
+    fallbackPort: true,
+  });
+  const client = openAdminClient({ address: embedded.coordinator.grpcAddress, tokenFile: tokenFile(context.options.store, "admin") });
+  try {
+    return await submitAndFollow(context, client, file, text, options, embedded);
+  } finally {
+    client.close();
+    await embedded.close();
+  }
+}
+
+async function submitAndFollow(
+  context: Context,
+  client: AdminClient,
+  file: string,
+  text: string,
+  options: Options,
+  embedded: Embedded | null,
+): Promise<number> {
+  const { output, command } = context;
+  const { sweep, warnings } = await client.submitSweep(basename(file), text);
+  for (const warning of warnings) output.notice(`warning: ${warning}`);
+  const page = embedded?.coordinator.dashboardUrl ?? (await client.getStatus()).dashboard;
+  if (output.json) output.data({ event: "submitted", sweep, page });
+  else {
+    output.line(`${output.paint.bold("convsweep")}  sweep ${sweep} from ${file}`);
+    output.line(`page   ${output.paint.cyan(page)}`);
+    output.line();
+  }
+  if (options.detach) {
+    output.line(`It runs on; see \`${command} trials ${sweep}\``);
+    return 0;
+  }
+
+  const interrupt = onInterrupt(
+    output,
+    embedded ? "pausing the sweep and ending the worker; Ctrl-C again ends at once" : "leaving; the sweep runs on at its coordinator",
+  );
+  try {
+    const followed = await followSweep(sweep, client, output, interrupt.signal);
+    if (interrupt.signal.aborted) {
+      if (embedded) {
+        await client.controlSweep(sweep, "pause");
+        output.notice(`sweep ${sweep} is paused; go on with \`${command} up\` and \`${command} sweep resume ${sweep}\``);
+      }
+      return 130;
+    }
+    if (!followed.ended) throw new ConvsweepError("UNAVAILABLE", "the coordinator went away; the sweep is in its store");
+    if (followed.summary) {
+      if (output.json) output.data(followed.summary);
+      else {
+        output.line();
+        for (const line of summaryLines(followed.summary, command, output.paint)) output.line(line);
+      }
+    }
+    if (options.keep && embedded) {
+      output.line();
+      output.line(`Serving ${output.paint.cyan(embedded.coordinator.dashboardUrl)} until Ctrl-C.`);
+      await aborted(interrupt.signal);
+    }
+    return followed.summary?.state === "completed" ? 0 : 1;
+  } finally {
+    interrupt.dispose();
+  }
+}

@@ -1,0 +1,71 @@
+/** `convsweep up`: coordinator and page, with local workers if wanted, until Ctrl-C. */
+import type { Command } from "commander";
+import { DEFAULT_PORTS } from "../../proto/contract.js";
+import { contextOf, parseCount } from "./context.js";
+import { parseListen, startEmbedded } from "./embedded.js";
+import { aborted, onInterrupt } from "./interrupt.js";
+
+interface Options {
+  readonly workers: number;
+  readonly listen: { host: string; port: number };
+  readonly page: { host: string; port: number };
+  readonly lanes?: string;
+  readonly threads?: number;
+  readonly insecurePlaintext?: true;
+}
+
+export function addUp(program: Command): void {
+  program
+    .command("up")
+    .description("start the coordinator and its page")
+    .option("--workers <n>", "local workers to start with it", parseCount("--workers", 0), 0)
+    .option("--listen <host:port>", "where workers and commands reach it", parseListen("--listen"), {
+      host: "127.0.0.1",
+      port: DEFAULT_PORTS.grpc,
+    })
+    .option("--page <host:port>", "where the page is served", parseListen("--page"), { host: "127.0.0.1", port: DEFAULT_PORTS.http })
+    .option("--lanes <n>", "trials at once on each local device")
+    .option("--threads <n>", "processor threads of a local worker", parseCount("--threads"))
+    .option("--insecure-plaintext", "listen beyond this machine without TLS: anyone on the way can read and change everything")
+    .addHelpText(
+      "after",
+      `
+Sweeps that had not ended when a coordinator stopped go on.
+
+Examples:
+  convsweep up --workers 1
+  convsweep worker --coordinator 127.0.0.1:7440    # in another terminal`,
+    )
+    .action(async (options: Options, command: Command) => {
+      const context = contextOf(command);
+      const { output } = context;
+      const interrupt = onInterrupt(output, "ending; Ctrl-C again ends at once");
+      const embedded = await startEmbedded(context, {
+        grpc: options.listen,
+        http: options.page,
+        workers: options.workers,
+        workerArguments: [
+          ...(options.lanes === undefined ? [] : ["--lanes", options.lanes]),
+          ...(options.threads === undefined ? [] : ["--threads", String(options.threads)]),
+        ],
+        insecurePlaintext: options.insecurePlaintext === true,
+        fallbackPort: false,
+      });
+      const { coordinator } = embedded;
+      if (output.json) {
+        output.data({ event: "up", grpc: coordinator.grpcAddress, page: coordinator.dashboardUrl, store: coordinator.storeDir });
+      } else {
+        output.line(`${output.paint.bold("convsweep")} is up`);
+        output.line(`page     ${output.paint.cyan(coordinator.dashboardUrl)}`);
+        output.line(`workers  ${context.command} worker --coordinator ${coordinator.grpcAddress} --token-file ${coordinator.workerTokenFile}`);
+        output.line(`store    ${coordinator.storeDir}`);
+        output.line(output.paint.dim("Ctrl-C ends it; sweeps go on at the next start."));
+      }
+      try {
+        await Promise.race([aborted(interrupt.signal), coordinator.failed]);
+      } finally {
+        await embedded.close();
+        interrupt.dispose();
+      }
+    });
+}

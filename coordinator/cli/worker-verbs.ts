@@ -1,0 +1,68 @@
+/** `convsweep worker`, `devices` and `data`: verbs of the worker program, passed on to it as they are. */
+import { join } from "node:path";
+import type { Command } from "commander";
+import { contextOf } from "./context.js";
+import { findRunning } from "./connect.js";
+import { runWorkerProgram } from "./worker-process.js";
+
+export function addWorkerVerbs(program: Command): void {
+  program
+    .command("worker")
+    .description("train trials for a coordinator")
+    .option("--name <name>", "a name kept over restarts (default: the host's)")
+    .option("--devices <list>", "devices to train on, such as cpu or cuda:0,cpu")
+    .option("--lanes <n|auto>", "trials at once on each device")
+    .option("--threads <n>", "processor threads (default: all)")
+    .option("--data <dir>", "folder of data sets (default: $CONVSWEEP_DATA or ~/.cache/convsweep/data)")
+    .option("--log-level <level>", "debug, info, warn or error")
+    .addHelpText(
+      "after",
+      `
+Without --coordinator it joins the coordinator of the store on this machine. --token-file is the worker token that
+\`convsweep up\` names.
+
+Example:
+  convsweep worker --coordinator 10.0.0.5:7440 --token-file worker.token --lanes 8`,
+    )
+    .action(async (options: Record<string, string>, command: Command) => {
+      const { options: globals } = contextOf(command);
+      const address = globals.coordinator ?? findRunning(globals.store)?.grpc ?? "127.0.0.1:7440";
+      const token = globals.tokenFile ?? join(globals.store, "worker.token");
+      const passed = ["name", "devices", "lanes", "threads", "data", "logLevel"].flatMap((name) => {
+        const value = options[name];
+        return value === undefined ? [] : [`--${name === "logLevel" ? "log-level" : name}`, value];
+      });
+      process.exitCode = await runWorkerProgram(["join", "--coordinator", address, "--token-file", token, ...passed]);
+    });
+
+  program
+    .command("devices")
+    .description("what this machine can train on")
+    .action(async (_options: object, command: Command) => {
+      process.exitCode = await runWorkerProgram(["devices", ...(contextOf(command).options.json ? ["--json"] : [])]);
+    });
+
+  program
+    .command("data")
+    .description("data sets: list, fetch, check")
+    .argument("<verb>", "list, fetch or check")
+    .argument("[name]", "mnist, fashion-mnist, cifar10 or cifar100")
+    .option("--data <dir>", "folder of data sets (default: $CONVSWEEP_DATA or ~/.cache/convsweep/data)")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  convsweep data list
+  convsweep data fetch mnist
+  convsweep data check cifar10 --data /data`,
+    )
+    .action(async (verb: string, name: string | undefined, options: { data?: string }, command: Command) => {
+      process.exitCode = await runWorkerProgram([
+        "data",
+        verb,
+        ...(name === undefined ? [] : [name]),
+        ...(options.data === undefined ? [] : ["--data", options.data]),
+        ...(contextOf(command).options.json ? ["--json"] : []),
+      ]);
+    });
+}

@@ -1,0 +1,75 @@
+"""Ten training steps of each catalogue network in PyTorch from the engine's own start.
+
+usage: python3 compare_steps.py FOLDER GOLDEN_FOLDER
+
+FOLDER holds what export-start.mjs wrote: NAME/recipe.json, images.u8, labels.u8, weights.f32, start.json. For each
+network the losses of ten steps and a digest of every tensor afterwards go to GOLDEN_FOLDER/NAME.json, which the engine's
+tests read (native/test/pytorch.test.ts). Run in double precision, so that the golden numbers have no rounding of their own.
+"""
+import json, pathlib, sys
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from recipe_network import build_network, build_optimizer
+
+STEPS = 10
+
+
+def digest(tensor):
+    """Sum, Euclidean norm and eight elements spread over the tensor."""
+    flat = tensor.detach().reshape(-1).double()
+    picks = [round(i * (flat.numel() - 1) / 7) for i in range(8)]
+    return {"sum": flat.sum().item(), "norm": flat.norm().item(), "elements": [[p, flat[p].item()] for p in picks]}
+
+
+def run(folder):
+    recipe = json.loads((folder / "recipe.json").read_text())
+    start = json.loads((folder / "start.json").read_text())
+    channels, height, width = recipe["dataset"]["shape"]
+    count = recipe["dataset"]["train_images"]
+    used = count - recipe["dataset"]["validation"]
+    images = torch.from_numpy(np.fromfile(folder / "images.u8", np.uint8).reshape(count, channels, height, width).copy()).double() / 255
+    labels = torch.from_numpy(np.fromfile(folder / "labels.u8", np.uint8).copy()).long()
+    mean = images[:used].mean(dim=(0, 2, 3), keepdim=True)
+    std = images[:used].std(dim=(0, 2, 3), keepdim=True, unbiased=False)
+    images = (images - mean) / std
+
+    network = build_network(recipe, dropout=0.0).double().train()
+    flat = torch.from_numpy(np.fromfile(folder / "weights.f32", np.float32).copy()).double()
+    at = 0
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(flat[at : at + parameter.numel()].reshape(parameter.shape))
+            at += parameter.numel()
+    assert at == flat.numel(), f"{folder.name}: {at} parameters here, {flat.numel()} there"
+
+    optimizer = build_optimizer(recipe, network, start["hyperparameters"])
+    losses, batch = [], recipe["batch_size"]
+    for step in range(STEPS):
+        rows = slice(step * batch, (step + 1) * batch)
+        loss = F.cross_entropy(network(images[rows]), labels[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return {
+        "network": folder.name,
+        "torch": torch.__version__,
+        "start": start["weights_sha256"],
+        "losses": losses,
+        "tensors": [digest(p) for p in network.parameters()],
+    }
+
+
+def main():
+    source, golden = map(pathlib.Path, sys.argv[1:3])
+    golden.mkdir(parents=True, exist_ok=True)
+    for folder in sorted(p for p in source.iterdir() if p.is_dir()):
+        result = run(folder)
+        (golden / f"{folder.name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        print(folder.name, [round(x, 6) for x in result["losses"]])
+
+
+main()

@@ -1,0 +1,102 @@
+"""A recipe's network and optimiser in PyTorch, layer by layer from its JSON. Used by the comparison of training steps
+(compare_steps.py) and by the benchmark (../../bench/pytorch_images_per_second.py); the product needs no Python."""
+import torch
+from torch import nn
+
+
+def same_padding(kernel):
+    """PyTorch's order for nn.ZeroPad2d: left, right, top, bottom; the smaller half first."""
+    (kh, kw) = kernel
+    return ((kw - 1) // 2, kw - 1 - (kw - 1) // 2, (kh - 1) // 2, kh - 1 - (kh - 1) // 2)
+
+
+def padded(padding, kernel):
+    """-> (layer in front or None, padding argument)."""
+    if padding == "valid":
+        return None, 0
+    if padding == "same":
+        left, right, top, bottom = same_padding(kernel)
+        if left == right and top == bottom:
+            return None, (top, left)
+        return nn.ZeroPad2d((left, right, top, bottom)), 0
+    return None, tuple(padding)
+
+
+def build_network(recipe, dropout):
+    """`dropout`: a rate for every dropout layer, or None for each layer's own."""
+    channels, height, width = recipe["dataset"]["shape"]
+    shape = (channels, height, width)
+    layers = []
+    for spec in recipe["network"]["layers"]:
+        op = spec["op"]
+        if op == "linear":
+            layers.append(nn.LazyLinear(spec["units"], bias=spec["bias"]))
+        elif op == "conv2d":
+            front, padding = padded(spec["padding"], spec["kernel"])
+            if front is not None:
+                layers.append(front)
+            layers.append(nn.LazyConv2d(spec["filters"], tuple(spec["kernel"]), tuple(spec["stride"]), padding, groups=spec["groups"], bias=spec["bias"]))
+        elif op == "batch_norm":
+            layers.append(None)  # its kind depends on the input's rank, see below
+            layers[-1] = ("batch_norm", spec)
+        elif op == "relu":
+            layers.append(nn.ReLU())
+        elif op == "leaky_relu":
+            layers.append(nn.LeakyReLU(spec["slope"]))
+        elif op == "tanh":
+            layers.append(nn.Tanh())
+        elif op == "sigmoid":
+            layers.append(nn.Sigmoid())
+        elif op == "dropout":
+            layers.append(nn.Dropout(spec["rate"] if dropout is None else dropout))
+        elif op in ("max_pool2d", "avg_pool2d"):
+            kind = nn.MaxPool2d if op == "max_pool2d" else nn.AvgPool2d
+            front, padding = padded(spec["padding"], spec["size"])
+            assert front is None, "asymmetric pooling is not used by the catalogue"
+            layers.append(kind(tuple(spec["size"]), tuple(spec["stride"]), padding))
+        elif op == "global_avg_pool2d":
+            layers += [nn.AdaptiveAvgPool2d(1)]
+        elif op == "global_max_pool2d":
+            layers += [nn.AdaptiveMaxPool2d(1)]
+        elif op == "flatten":
+            layers.append(nn.Flatten())
+        else:
+            raise ValueError(f"unknown layer {op}")
+
+    modules, x = [], torch.zeros(2, *shape)
+    with torch.no_grad():
+        for layer in layers:
+            if isinstance(layer, tuple):
+                spec = layer[1]
+                kind = nn.BatchNorm2d if x.dim() == 4 else nn.BatchNorm1d
+                layer = kind(x.shape[1], eps=spec["epsilon"], momentum=spec["momentum"])
+            x = layer(x)
+            modules.append(layer)
+    network = nn.Sequential(*modules)
+    for module in network.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            module.reset_running_stats()
+    return network
+
+
+def weights_and_rest(network):
+    """Kernels of linear and convolution, which L2 applies to, and everything else."""
+    kernels = [m.weight for m in network.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
+    ids = {id(p) for p in kernels}
+    return kernels, [p for p in network.parameters() if id(p) not in ids]
+
+
+def build_optimizer(recipe, network, values, fused=False):
+    kernels, rest = weights_and_rest(network)
+    groups = [{"params": kernels, "weight_decay": values["l2"]}, {"params": rest, "weight_decay": 0.0}]
+    lr = values["learning_rate"]
+    kind = recipe["optimizer"]
+    if kind == "sgd":
+        return torch.optim.SGD(groups, lr=lr)
+    if kind == "momentum":
+        return torch.optim.SGD(groups, lr=lr, momentum=values["momentum"], nesterov=recipe["nesterov"])
+    if kind == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=lr, alpha=values["rho"], eps=values["epsilon"])
+    if kind == "adam":
+        return torch.optim.Adam(groups, lr=lr, betas=(values["beta1"], values["beta2"]), eps=values["epsilon"], **({"fused": True} if fused else {}))
+    raise ValueError(f"unknown optimizer {kind}")
