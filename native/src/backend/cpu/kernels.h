@@ -19,7 +19,7 @@
 //     that no output used, takes part with b = 0.
 //   * A reduction along the vector axis: element i of a contiguous run goes to partial sum i mod 16; at the end
 //     p[i] += p[i+8] for i < 8, then +4, +2, +1. A conv's weight gradient uses one output row (wo, n) as the run and keeps
-//     its partial sums over the rows. Bias gradients and batch-norm sums do this for chunks of 4096 elements and add the
+//     its partial sums over the rows. Bias gradients and batch-norm sums do this for chunks of 1024 elements and add the
 //     chunks in double.
 //   * Everything else is elementwise, or a loop over pixels or classes in ascending order for each n.
 #pragma once
@@ -170,7 +170,8 @@ struct KernelTable {
   void (*relu_forward)(Parallel& parallel, std::int64_t count, const float* x, float* y);
   void (*relu_backward)(Parallel& parallel, std::int64_t count, const float* y, const float* dy, float* dx);
   void (*leaky_relu_forward)(Parallel& parallel, std::int64_t count, float slope, const float* x, float* y);
-  void (*leaky_relu_backward)(Parallel& parallel, std::int64_t count, float slope, const float* x, const float* dy,
+  // slope in [0, 1), so that y has the sign of x.
+  void (*leaky_relu_backward)(Parallel& parallel, std::int64_t count, float slope, const float* y, const float* dy,
                               float* dx);
   void (*tanh_forward)(Parallel& parallel, std::int64_t count, const float* x, float* y);
   void (*tanh_backward)(Parallel& parallel, std::int64_t count, const float* y, const float* dy, float* dx);
@@ -203,7 +204,7 @@ struct KernelTable {
                               float* dbeta);
 
   // logits and dlogits are [classes][batch]; dlogits may be null (evaluation) or equal logits. Loss of a column:
-  // -sum_c t_c log p_c. dlogits = (p - t) / valid. labels[n] in [0, classes) for n < valid.
+  // -sum_c t_c log p_c. dlogits = (p - t) * (1 / valid). labels[n] in [0, classes) for n < valid.
   SoftmaxLossResult (*softmax_cross_entropy)(const SoftmaxLossArgs& args, const float* logits,
                                              const std::int32_t* labels, float* dlogits);
 

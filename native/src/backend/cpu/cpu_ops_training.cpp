@@ -1,0 +1,116 @@
+// The loss, the updates, batches out of the data set and the check for finite weights on the CPU.
+#include "backend/cpu/cpu_context.h"
+#include "convsweep/rng.h"
+
+namespace convsweep::cpu {
+namespace {
+
+// The parameters of a lane in two runs: those that decay, with l2, and those that do not.
+template <class Run>
+void two_runs(ExecutionContext& context, const UpdateCall& call, Run run) {
+  CpuContext& cpu = cast(context);
+  for (int i = 0; i < call.lanes.count; ++i) {
+    const int lane = call.lanes[i];
+    const UpdateScalars& scalars = call.scalars[lane].update;
+    run(cpu, lane, scalars, std::int64_t{0}, call.decayed, scalars.l2);
+    run(cpu, lane, scalars, call.decayed, call.count - call.decayed, 0.0F);
+  }
+}
+
+}  // namespace
+
+void softmax_cross_entropy(ExecutionContext& context, const LossCall& call) {
+  CpuContext& cpu = cast(context);
+  for (int i = 0; i < call.lanes.count; ++i) {
+    const int lane = call.lanes[i];
+    SoftmaxLossArgs args;
+    args.classes = call.classes;
+    args.batch = args.valid = call.n;
+    args.label_smoothing = call.scalars[lane].label_smoothing;
+    const SoftmaxLossResult result = cpu.kernels.softmax_cross_entropy(
+        args, call.logits[lane], call.labels[lane], call.dlogits ? call.dlogits[lane] : nullptr);
+    call.metrics[lane] = {result.loss_sum, result.correct};
+  }
+}
+
+void update_sgd(ExecutionContext& context, const UpdateCall& call) {
+  two_runs(context, call,
+           [&](CpuContext& cpu, int lane, const UpdateScalars& s, std::int64_t first, std::int64_t count, float l2) {
+             cpu.kernels.sgd(cpu.parallel, count, {s.learning_rate, l2}, call.gradient[lane] + first,
+                             call.weight[lane] + first);
+           });
+}
+
+void update_momentum(ExecutionContext& context, const UpdateCall& call) {
+  two_runs(context, call,
+           [&](CpuContext& cpu, int lane, const UpdateScalars& s, std::int64_t first, std::int64_t count, float l2) {
+             cpu.kernels.momentum(cpu.parallel, count, {s.learning_rate, l2, s.momentum, call.nesterov},
+                                  call.gradient[lane] + first, call.weight[lane] + first, call.state0[lane] + first);
+           });
+}
+
+void update_rmsprop(ExecutionContext& context, const UpdateCall& call) {
+  two_runs(context, call,
+           [&](CpuContext& cpu, int lane, const UpdateScalars& s, std::int64_t first, std::int64_t count, float l2) {
+             cpu.kernels.rmsprop(cpu.parallel, count, {s.learning_rate, l2, s.rho, s.epsilon},
+                                 call.gradient[lane] + first, call.weight[lane] + first, call.state0[lane] + first);
+           });
+}
+
+void update_adam(ExecutionContext& context, const UpdateCall& call) {
+  two_runs(context, call,
+           [&](CpuContext& cpu, int lane, const UpdateScalars& s, std::int64_t first, std::int64_t count, float l2) {
+             cpu.kernels.adam(cpu.parallel, count,
+                              {s.step_size, l2, s.beta1, s.beta2, s.epsilon, s.inverse_sqrt_correction2},
+                              call.gradient[lane] + first, call.weight[lane] + first, call.state0[lane] + first,
+                              call.state1[lane] + first);
+           });
+}
+
+void gather(ExecutionContext& context, const GatherCall& call) {
+  CpuContext& cpu = cast(context);
+  const bool augmented = call.flip || call.crop_padding > 0;
+  for (int i = 0; i < call.lanes.count; ++i) {
+    const int lane = call.lanes[i];
+    const LaneScalars& s = call.scalars[lane];
+    const Permutation order(s.key, s.epoch, call.size);
+    auto* index = reinterpret_cast<std::int32_t*>(call.scratch[lane]);
+    std::int32_t* const offset_y = index + call.n;
+    std::int32_t* const offset_x = offset_y + call.n;
+    auto* flip = reinterpret_cast<std::uint8_t*>(offset_x + call.n);
+    for (int n = 0; n < call.n; ++n) {
+      const std::uint32_t position = s.position + static_cast<std::uint32_t>(n);
+      const std::uint32_t image = call.first_image + (call.shuffle ? order(position) : position);
+      index[n] = static_cast<std::int32_t>(image);
+      call.out_labels[lane][n] = call.labels[image];
+      if (!augmented) continue;
+      const AugmentDraw draw = augment_draw(s.key, s.epoch, position, call.flip, call.crop_padding);
+      flip[n] = draw.flip ? 1 : 0;
+      offset_y[n] = static_cast<std::int32_t>(draw.top) - static_cast<std::int32_t>(call.crop_padding);
+      offset_x[n] = static_cast<std::int32_t>(draw.left) - static_cast<std::int32_t>(call.crop_padding);
+    }
+    GatherArgs args;
+    args.images = call.images;
+    args.channels = call.image.channels;
+    args.height = call.image.rows;
+    args.width = call.image.columns;
+    args.index = index;
+    args.count = args.batch = call.n;
+    args.scale = call.scale;
+    args.shift = call.shift;
+    if (augmented) {
+      args.flip = flip;
+      args.offset_y = offset_y;
+      args.offset_x = offset_x;
+    }
+    cpu.kernels.gather_images(cpu.parallel, args, call.x[lane]);
+  }
+}
+
+void check_finite(ExecutionContext& context, LaneSet lanes, Lanes<const float> values, std::int64_t count,
+                  std::int32_t* finite) {
+  CpuContext& cpu = cast(context);
+  for (int i = 0; i < lanes.count; ++i) finite[lanes[i]] = cpu.kernels.all_finite(count, values[lanes[i]]) ? 1 : 0;
+}
+
+}  // namespace convsweep::cpu

@@ -1,0 +1,68 @@
+// All kernel templates of one instruction set, and the table of them.
+//
+// A kernels_<isa>.cpp defines CONVSWEEP_ISA, includes its Vec header and then this file.
+#pragma once
+
+#include "kernels_impl_conv.h"
+#include "kernels_impl_conv_weights.h"
+#include "kernels_impl_elementwise.h"
+#include "kernels_impl_gather.h"
+#include "kernels_impl_gemm.h"
+#include "kernels_impl_loss.h"
+#include "kernels_impl_norm.h"
+#include "kernels_impl_pool.h"
+
+namespace convsweep::cpu::CONVSWEEP_ISA {
+
+inline std::size_t conv2d_scratch_bytes(const ConvShape& s, int width) {
+  const int out = s.out_channels / s.groups, in = s.in_channels / s.groups, taps = s.kernel_h * s.kernel_w;
+  const Taps forward = forward_taps(s, nullptr), backward = backward_taps(s, nullptr);
+  const std::size_t a = ConvScratch(out, in * taps, plan_taps(forward, out, in * taps), width).total;
+  const std::size_t b = ConvScratch(in, out * taps, plan_taps(backward, in, out * taps), width).total;
+  return larger(larger(a, b), conv2d_weights_scratch_bytes(s, width));
+}
+
+inline constexpr KernelTable make_table(Isa isa, const char* name) {
+  KernelTable t{};
+  t.isa = isa;
+  t.name = name;
+  t.gemm_scratch_bytes = &gemm_scratch_bytes;
+  t.gemm = &gemm;
+  t.conv2d_scratch_bytes = &conv2d_scratch_bytes;
+  t.conv2d_forward = &conv2d_forward;
+  t.conv2d_backward_data = &conv2d_backward_data;
+  t.conv2d_backward_weights = &conv2d_backward_weights;
+  t.linear_scratch_bytes = &linear_scratch_bytes;
+  t.linear_forward = &linear_forward;
+  t.linear_backward_data = &linear_backward_data;
+  t.linear_backward_weights = &linear_backward_weights;
+  t.bias_gradient = &bias_gradient;
+  t.relu_forward = &relu_forward;
+  t.relu_backward = &relu_backward;
+  t.leaky_relu_forward = &leaky_relu_forward;
+  t.leaky_relu_backward = &leaky_relu_backward;
+  t.tanh_forward = &tanh_forward;
+  t.tanh_backward = &tanh_backward;
+  t.sigmoid_forward = &sigmoid_forward;
+  t.sigmoid_backward = &sigmoid_backward;
+  t.dropout = &dropout;
+  t.max_pool2d_forward = &max_pool2d_forward;
+  t.max_pool2d_backward = &max_pool2d_backward;
+  t.avg_pool2d_forward = &avg_pool2d_forward;
+  t.avg_pool2d_backward = &avg_pool2d_backward;
+  t.batch_norm_train = &batch_norm_train;
+  t.batch_norm_eval = &batch_norm_eval;
+  t.batch_norm_backward = &batch_norm_backward;
+  t.softmax_cross_entropy = &softmax_cross_entropy;
+  t.sgd = &sgd;
+  t.momentum = &momentum;
+  t.rmsprop = &rmsprop;
+  t.adam = &adam;
+  t.all_finite = &all_finite;
+  t.axpy = &axpy;
+  t.fill = &fill;
+  t.gather_images = &gather_images;
+  return t;
+}
+
+}  // namespace convsweep::cpu::CONVSWEEP_ISA

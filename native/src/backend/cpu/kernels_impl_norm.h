@@ -1,0 +1,126 @@
+// Batch normalisation and the sums along a channel that it and the bias gradients need.
+//
+// Guarantees: a sum over a channel is made of chunks of 1024 elements; within a chunk element i goes to partial sum i mod
+// 16 and the sums meet in the fixed tree of sum16; chunks add up in double, in ascending order.
+// Reference: S. Ioffe, C. Szegedy, "Batch Normalization", ICML 2015, with PyTorch's running statistics.
+#pragma once
+
+#include "kernels_impl_common.h"
+
+namespace convsweep::cpu::CONVSWEEP_ISA {
+
+inline constexpr Index kSumChunk = 1024;
+
+// Sum of terms; add(acc, i, mask) yields acc + term(i), with nothing added where the mask is off.
+template <class F>
+double sum_run(Index count, F&& add) {
+  const Mask all = first_lanes(kLanes);
+  double total = 0.0;
+  Index at = 0;
+  // Four chunks side by side: each has its own chain of additions.
+  for (; at + 4 * kSumChunk <= count; at += 4 * kSumChunk) {
+    Vec a = Vec::zero(), b = a, c = a, d = a;
+    for (Index i = at; i < at + kSumChunk; i += kLanes) {
+      a = add(a, i, all);
+      b = add(b, i + kSumChunk, all);
+      c = add(c, i + 2 * kSumChunk, all);
+      d = add(d, i + 3 * kSumChunk, all);
+    }
+    total += static_cast<double>(sum16(a));
+    total += static_cast<double>(sum16(b));
+    total += static_cast<double>(sum16(c));
+    total += static_cast<double>(sum16(d));
+  }
+  for (; at < count; at += kSumChunk) {
+    Vec a = Vec::zero();
+    for_each_vector(at, smaller(at + kSumChunk, count), [&](Index i, Mask m) { a = add(a, i, m); });
+    total += static_cast<double>(sum16(a));
+  }
+  return total;
+}
+
+inline double sum_floats(const float* x, Index count) {
+  return sum_run(count, [x](Vec acc, Index i, Mask m) { return acc + load(x + i, m); });
+}
+
+// f(channel) over tasks.
+template <class F>
+void for_each_channel(Parallel& parallel, int channels, Index run, F&& f) {
+  const int tasks = task_count(parallel, channels, Index{16384} / larger<Index>(run, 1) + 1);
+  auto body = [&](int task, int) {
+    for (Index c = part_begin(channels, tasks, task); c < part_begin(channels, tasks, task + 1); ++c) f(c);
+  };
+  for_each_task(parallel, tasks, body);
+}
+
+inline void bias_gradient(Parallel& parallel, int channels, std::int64_t run, const float* dy, float* dbias) {
+  for_each_channel(parallel, channels, run,
+                   [&](Index c) { dbias[c] = static_cast<float>(sum_floats(dy + c * run, run)); });
+}
+
+// y = (x - mean) * scale + shift
+inline void normalise(const float* x, Index count, float mean, float scale, float shift, float* y) {
+  const Vec centre = Vec::of(mean), factor = Vec::of(scale), offset = Vec::of(shift);
+  for_each_vector(0, count, [&](Index i, Mask m) { store(y + i, fma(load(x + i, m) - centre, factor, offset), m); });
+}
+
+inline void batch_norm_train(Parallel& parallel, const BatchNormShape& s, float momentum, float epsilon, const float* x,
+                             const float* gamma, const float* beta, float* y, float* mean, float* inv_std,
+                             float* running_mean, float* running_var) {
+  for_each_channel(parallel, s.channels, s.run, [&](Index c) {
+    const float* in = x + c * s.run;
+    const double count = static_cast<double>(s.run);
+    const float centre = static_cast<float>(sum_floats(in, s.run) / count);
+    const Vec mid = Vec::of(centre), zero = Vec::zero();
+    const double squares = sum_run(s.run, [=](Vec acc, Index i, Mask m) {
+      const Vec d = select(m, load(in + i, m) - mid, zero);
+      return fma(d, d, acc);
+    });
+    const double variance = squares / count;
+    const double unbiased = s.run > 1 ? squares / (count - 1.0) : variance;
+    const float inverse = static_cast<float>(1.0 / __builtin_sqrt(variance + static_cast<double>(epsilon)));
+    mean[c] = centre;
+    inv_std[c] = inverse;
+    running_mean[c] = (1.0F - momentum) * running_mean[c] + momentum * centre;
+    running_var[c] = (1.0F - momentum) * running_var[c] + momentum * static_cast<float>(unbiased);
+    normalise(in, s.run, centre, gamma[c] * inverse, beta[c], y + c * s.run);
+  });
+}
+
+inline void batch_norm_eval(Parallel& parallel, const BatchNormShape& s, float epsilon, const float* x,
+                            const float* gamma, const float* beta, const float* running_mean, const float* running_var,
+                            float* y) {
+  for_each_channel(parallel, s.channels, s.run, [&](Index c) {
+    const double variance = static_cast<double>(running_var[c]) + static_cast<double>(epsilon);
+    const float inverse = static_cast<float>(1.0 / __builtin_sqrt(variance));
+    normalise(x + c * s.run, s.run, running_mean[c], gamma[c] * inverse, beta[c], y + c * s.run);
+  });
+}
+
+// dbeta = sum dy; dgamma = inv_std sum dy (x - mean);
+// dx = gamma inv_std (dy - dbeta / count - (x - mean) inv_std dgamma / count)
+inline void batch_norm_backward(Parallel& parallel, const BatchNormShape& s, const float* x, const float* dy,
+                                const float* gamma, const float* mean, const float* inv_std, float* dx, float* dgamma,
+                                float* dbeta) {
+  for_each_channel(parallel, s.channels, s.run, [&](Index c) {
+    const float* in = x + c * s.run;
+    const float* grad = dy + c * s.run;
+    float* out = dx + c * s.run;
+    const double count = static_cast<double>(s.run), inverse = static_cast<double>(inv_std[c]);
+    const double sum = sum_floats(grad, s.run);
+    const Vec mid = Vec::of(mean[c]);
+    const double product = sum_run(s.run, [=](Vec acc, Index i, Mask m) {
+      return fma(load(grad + i, m), load(in + i, m) - mid, acc);
+    });
+    dbeta[c] = static_cast<float>(sum);
+    dgamma[c] = static_cast<float>(product * inverse);
+    const Vec scale = Vec::of(gamma[c] * inv_std[c]);
+    const Vec average = Vec::of(static_cast<float>(sum / count));
+    const Vec slope = Vec::of(static_cast<float>(product * inverse * inverse / count));
+    for_each_vector(0, s.run, [&](Index i, Mask m) {
+      store(out + i, scale * fma(mid - load(in + i, m), slope, load(grad + i, m) - average), m);
+    });
+  });
+}
+
+}  // namespace convsweep::cpu::CONVSWEEP_ISA
