@@ -43,7 +43,11 @@ export interface Store {
   attemptReports(attempt: AttemptId): readonly Report[];
   attempts(trial: TrialId): readonly Attempt[];
   /** Newest last. */
-  events(filter: { readonly sweep: SweepId | null; readonly trial: TrialId | null; readonly limit: number }): readonly EventRecord[];
+  events(filter: {
+    readonly sweep: SweepId | null;
+    readonly trial: TrialId | null;
+    readonly limit: number;
+  }): readonly EventRecord[];
   /** A consistent copy while running. */
   backup(path: string): Promise<void>;
   close(): void;

@@ -1,0 +1,283 @@
+/**
+ * The store in one SQLite file: what `convsweep up` keeps everything in.
+ *
+ * Guarantees those of store.ts; a batch is one transaction, fsynced when `commit` returns. One process at a time (lock.ts).
+ * After a commit that failed the caller must stop (the coordinator does): what it holds in memory is not on disk.
+ * Not here: queries by people (query.ts), checks of a batch (validate.ts).
+ */
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Database } from "better-sqlite3";
+import { type AttemptId, ConvsweepError, type SweepId, type Token, type TrialId } from "../../proto/contract.js";
+import type { Mutation } from "../core/events.js";
+import type { MetricValue, Report, SweepSpec } from "../core/types.js";
+import { backupTo } from "./backup.js";
+import { lastPuts } from "./batch.js";
+import { lockStore, type StoreLock } from "./lock.js";
+import { readMigrations } from "./migrate.js";
+import { kindOf, metricFrom, realOf, toJson } from "./number.js";
+import { createDatabase, databasePath, makeStoreFolder, openDatabase } from "./open.js";
+import {
+  attemptCells,
+  attemptFrom,
+  eventCells,
+  eventFrom,
+  sweepCells,
+  sweepFrom,
+  trialCells,
+  trialFrom,
+  workerCells,
+  workerFrom,
+} from "./rows.js";
+import { prepareStatements, type ReportRow, type Statements } from "./statements.js";
+import type { Snapshot, Store, StoreInfo } from "./store.js";
+import { checkReferences, checkShapes, type Known } from "./validate.js";
+
+/** Opens the store in a folder; `create` makes one where there is none. Throws ConvsweepError, never a raw one. */
+export function openSqliteStore(dir: string, options: { readonly create: boolean }): Store {
+  const folder = resolve(dir);
+  const path = databasePath(folder);
+  if (!options.create && !existsSync(path)) {
+    throw new ConvsweepError("NOT_FOUND", `there is no store in ${folder}`, {
+      path,
+      expected: "a store made by `convsweep up` or `convsweep run`",
+      found: "no file",
+    });
+  }
+  let lock: StoreLock | null = null;
+  try {
+    makeStoreFolder(folder);
+    lock = lockStore(folder);
+    const migrations = readMigrations();
+    if (!existsSync(path)) createDatabase(path, migrations, Date.now());
+    return new SqliteStore(openDatabase(path, migrations), path, lock);
+  } catch (thrown) {
+    lock?.release();
+    if (thrown instanceof ConvsweepError) throw thrown;
+    throw new ConvsweepError("UNAVAILABLE", `cannot open the store ${path}: ${(thrown as Error).message}`, {
+      path,
+      cause: thrown,
+    });
+  }
+}
+
+class SqliteStore implements Store {
+  readonly #db: Database;
+  readonly #path: string;
+  readonly #lock: StoreLock;
+  readonly #uuid: string;
+  readonly #version: number;
+  readonly #sql: Statements;
+  readonly #run: (batch: readonly Mutation[]) => void;
+  readonly #known: Known;
+  /** The spec last written for each sweep, by identity: an unchanged spec is not written again. */
+  #specs = new Map<SweepId, SweepSpec>();
+  #metricIds: Map<string, number>;
+
+  constructor(db: Database, path: string, lock: StoreLock) {
+    this.#db = db;
+    this.#path = path;
+    this.#lock = lock;
+    this.#sql = prepareStatements(db);
+    this.#uuid = db.prepare<[], string>("SELECT value FROM base_meta WHERE name = 'uuid'").pluck().get() ?? "";
+    this.#version = Number(db.pragma("user_version", { simple: true }));
+    this.#metricIds = this.#readMetricIds();
+    const write = db.transaction((batch: readonly Mutation[]) => this.#write(batch));
+    this.#run = (batch) => write.immediate(batch);
+    const sql = this.#sql;
+    this.#known = {
+      sweep: (id) => this.#specs.has(id) || sql.hasSweep.get(id) !== undefined,
+      trial: (id) => sql.hasTrial.get(id) !== undefined,
+      tokenOf: (id) => sql.tokenOf.get(id) ?? null,
+      holderOf: (token) => sql.holderOf.get(token) ?? null,
+    };
+  }
+
+  info(): StoreInfo {
+    return { uuid: this.#uuid, schemaVersion: this.#version, path: this.#path, commitSeq: this.#counters().commit_seq };
+  }
+
+  load(): Snapshot {
+    const sql = this.#sql;
+    return this.#db.transaction((): Snapshot => {
+      const counters = this.#counters();
+      return {
+        sweeps: sql.sweeps.all().map(sweepFrom),
+        trials: sql.trials.all().map(trialFrom),
+        attempts: sql.attempts.all().map(attemptFrom),
+        workers: sql.workers.all().map(workerFrom),
+        lastToken: counters.last_token as Token,
+        lastSweep: counters.last_sweep as SweepId,
+      };
+    })();
+  }
+
+  commit(batch: readonly Mutation[]): void {
+    checkShapes(batch);
+    try {
+      this.#run(batch);
+    } catch (thrown) {
+      // Both remember what the transaction that was rolled back had written.
+      this.#specs = new Map();
+      if (this.#db.open) this.#metricIds = this.#readMetricIds();
+      throw commitError(thrown);
+    }
+  }
+
+  reports(trial: TrialId): readonly Report[] {
+    return gather(this.#sql.trialReports.all(trial));
+  }
+
+  attemptReports(attempt: AttemptId): readonly Report[] {
+    return gather(this.#sql.attemptReports.all(attempt));
+  }
+
+  attempts(trial: TrialId) {
+    return this.#sql.trialAttempts.all(trial).map(attemptFrom);
+  }
+
+  events(filter: { readonly sweep: SweepId | null; readonly trial: TrialId | null; readonly limit: number }) {
+    const { sweep, trial, limit } = filter;
+    const rows =
+      trial !== null
+        ? this.#sql.trialEvents.all(trial, sweep, limit)
+        : sweep !== null
+          ? this.#sql.sweepEvents.all(sweep, limit)
+          : this.#sql.allEvents.all(limit);
+    return rows.reverse().map(eventFrom);
+  }
+
+  backup(path: string): Promise<void> {
+    return backupTo(this.#db, path);
+  }
+
+  close(): void {
+    this.#db.close();
+    this.#lock.release();
+  }
+
+  #counters() {
+    const row = this.#sql.counters.get();
+    if (row === undefined) throw new ConvsweepError("CORRUPT", "the store has lost its counters", { path: this.#path });
+    return row;
+  }
+
+  #readMetricIds(): Map<string, number> {
+    return new Map(this.#sql.metrics.all().map(({ id, name }) => [name, id]));
+  }
+
+  /** Runs inside the transaction: whatever it throws undoes everything. */
+  #write(batch: readonly Mutation[]): void {
+    checkReferences(batch, this.#known);
+    const tokens = new Map<AttemptId, number>();
+    for (const mutation of lastPuts(batch)) {
+      if (mutation.kind === "putAttempt") tokens.set(mutation.attempt.id, mutation.attempt.token);
+      if (mutation.kind === "addReport") this.#addReport(mutation.report, tokens);
+      else this.#put(mutation);
+    }
+    this.#sql.countCommit.run();
+  }
+
+  #put(mutation: Exclude<Mutation, { readonly kind: "addReport" }>): void {
+    const sql = this.#sql;
+    switch (mutation.kind) {
+      case "putSweep": {
+        const { sweep } = mutation;
+        sql.putSweep.run(...sweepCells(sweep));
+        if (this.#specs.get(sweep.id) === sweep.spec) return;
+        sql.putSpec.run(sweep.id, toJson(sweep.spec as unknown as Parameters<typeof toJson>[0]));
+        this.#specs.set(sweep.id, sweep.spec);
+        return;
+      }
+      case "putTrial":
+        sql.putTrial.run(...trialCells(mutation.trial));
+        return;
+      case "putAttempt":
+        sql.putAttempt.run(...attemptCells(mutation.attempt));
+        return;
+      case "putWorker":
+        sql.putWorker.run(...workerCells(mutation.worker));
+        return;
+      case "addEvent":
+        sql.addEvent.run(...eventCells(mutation.event));
+        return;
+      case "setTokens":
+        sql.setTokens.run(mutation.last);
+        return;
+      case "setSweeps":
+        sql.setSweeps.run(mutation.last);
+        return;
+    }
+  }
+
+  #addReport(report: Report, tokens: Map<AttemptId, number>): void {
+    // Found by checkReferences in this transaction; a put further down in the batch has the same token.
+    const token = tokens.get(report.attempt) ?? this.#sql.tokenOf.get(report.attempt);
+    if (token === undefined) throw new Error(`attempt ${report.attempt} has no token`);
+    tokens.set(report.attempt, token);
+    for (const [name, value] of Object.entries(report.metrics)) {
+      this.#sql.addReport.run(
+        token,
+        report.epoch,
+        this.#metricId(name),
+        report.step,
+        report.at,
+        kindOf(value),
+        realOf(value),
+      );
+    }
+  }
+
+  #metricId(name: string): number {
+    const known = this.#metricIds.get(name);
+    if (known !== undefined) return known;
+    const id = Number(this.#sql.addMetric.run(name).lastInsertRowid);
+    this.#metricIds.set(name, id);
+    return id;
+  }
+}
+
+/** Rows come ordered by attempt and epoch. Step and time of a report are the newest of its metrics'. */
+function gather(rows: readonly ReportRow[]): readonly Report[] {
+  const reports: Report[] = [];
+  let metrics: Record<string, MetricValue> = {};
+  for (const row of rows) {
+    const last = reports.at(-1);
+    const value = metricFrom(row.kind, row.value);
+    if (last !== undefined && last.attempt === row.attempt && last.epoch === row.epoch) {
+      metrics[row.metric] = value;
+      if (row.step > last.step || row.at > last.at) {
+        const step = Math.max(row.step, last.step);
+        reports[reports.length - 1] = { ...last, step, at: Math.max(row.at, last.at) as Report["at"] };
+      }
+    } else {
+      metrics = { [row.metric]: value };
+      reports.push({
+        trial: row.trial as TrialId,
+        attempt: row.attempt as AttemptId,
+        epoch: row.epoch,
+        step: row.step,
+        metrics,
+        at: row.at as Report["at"],
+      });
+    }
+  }
+  return reports;
+}
+
+function commitError(thrown: unknown): ConvsweepError {
+  if (thrown instanceof ConvsweepError) return thrown;
+  const error = thrown as Error & { code?: unknown };
+  const code = String(error.code ?? "");
+  const full = code === "SQLITE_FULL";
+  const why = full ? "the disk is full" : error.message;
+  return new ConvsweepError(
+    full || code.startsWith("SQLITE_IOERR")
+      ? "UNAVAILABLE"
+      : code.startsWith("SQLITE_CORRUPT")
+        ? "CORRUPT"
+        : "INTERNAL",
+    `the store could not write a batch: ${why}${code ? ` (${code})` : ""}; nothing of it is kept`,
+    { cause: thrown },
+  );
+}

@@ -1,0 +1,147 @@
+/**
+ * Every statement the SQLite store runs, prepared once. Values are bound by position, in the order of rows.ts.
+ * Not here: transactions, when what runs.
+ */
+import type { Database, Statement } from "better-sqlite3";
+import type { AttemptRow, Cell, EventRow, SweepRow, TrialRow, WorkerRow } from "./rows.js";
+
+export interface ReportRow {
+  readonly trial: string;
+  readonly attempt: string;
+  readonly epoch: number;
+  readonly step: number;
+  readonly metric: string;
+  readonly kind: number;
+  readonly value: number | null;
+  readonly at: number;
+}
+
+interface CountersRow {
+  readonly last_token: number;
+  readonly last_sweep: number;
+  readonly commit_seq: number;
+}
+
+const ATTEMPT_COLUMNS = `
+  token, id, trial, n, worker, incarnation, device, state, lease_until, last_epoch, offered_at, started_at, ended_at,
+  cause, fingerprint, stopping`;
+
+const REPORTS = `
+  SELECT a.trial AS trial, a.id AS attempt, r.epoch, r.step, m.name AS metric, r.kind, r.value, r.at
+  FROM base_attempts AS a
+  JOIN base_reports AS r ON r.attempt = a.token
+  JOIN base_metrics AS m ON m.id = r.metric`;
+
+const EVENTS = "SELECT at, kind, sweep, trial, attempt, worker, detail FROM base_events";
+
+export interface Statements {
+  readonly putSweep: Statement<Cell[]>;
+  readonly putSpec: Statement<Cell[]>;
+  readonly putTrial: Statement<Cell[]>;
+  readonly putAttempt: Statement<Cell[]>;
+  readonly addMetric: Statement<Cell[]>;
+  readonly addReport: Statement<Cell[]>;
+  readonly putWorker: Statement<Cell[]>;
+  readonly addEvent: Statement<Cell[]>;
+  readonly setTokens: Statement<Cell[]>;
+  readonly setSweeps: Statement<Cell[]>;
+  readonly countCommit: Statement<Cell[]>;
+  readonly counters: Statement<[], CountersRow>;
+  readonly metrics: Statement<[], { readonly id: number; readonly name: string }>;
+  readonly sweeps: Statement<[], SweepRow>;
+  readonly trials: Statement<[], TrialRow>;
+  readonly attempts: Statement<[], AttemptRow>;
+  readonly workers: Statement<[], WorkerRow>;
+  readonly hasTrial: Statement<[string], number>;
+  readonly hasSweep: Statement<[number], number>;
+  readonly tokenOf: Statement<[string], number>;
+  readonly holderOf: Statement<[number], string>;
+  readonly trialReports: Statement<[string], ReportRow>;
+  readonly attemptReports: Statement<[string], ReportRow>;
+  readonly trialAttempts: Statement<[string], AttemptRow>;
+  readonly allEvents: Statement<[number], EventRow>;
+  readonly sweepEvents: Statement<[number, number], EventRow>;
+  readonly trialEvents: Statement<[string, number | null, number], EventRow>;
+}
+
+export function prepareStatements(db: Database): Statements {
+  const write = (sql: string): Statement<Cell[]> => db.prepare<Cell[]>(sql);
+  const read = <B extends unknown[], R>(sql: string): Statement<B, R> => db.prepare(sql) as Statement<B, R>;
+  return {
+    putSweep: write(`
+      INSERT INTO base_sweeps (id, state, cause, created_at, ended_at, next_trial, sampler_state, scheduler_state)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT (id) DO UPDATE SET
+        state = excluded.state, cause = excluded.cause, created_at = excluded.created_at,
+        ended_at = excluded.ended_at, next_trial = excluded.next_trial,
+        sampler_state = excluded.sampler_state, scheduler_state = excluded.scheduler_state`),
+    putSpec: write(`
+      INSERT INTO base_specs (sweep, spec) VALUES (?, ?) ON CONFLICT (sweep) DO UPDATE SET spec = excluded.spec`),
+    putTrial: write(`
+      INSERT INTO base_trials (
+        id, sweep, number, state, cause, origin, rerun_of, rerun_verify, parameters, seed, cohort_key, attempts, losses,
+        not_before, epoch, best_kind, best_value, best_epoch, last_kind, last_value, metrics, created_at, started_at,
+        ended_at, weights_hash, fingerprint, worker, device, verified, verified_detail
+      ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT (id) DO UPDATE SET
+        state = excluded.state, cause = excluded.cause, origin = excluded.origin, rerun_of = excluded.rerun_of,
+        rerun_verify = excluded.rerun_verify, parameters = excluded.parameters, seed = excluded.seed,
+        cohort_key = excluded.cohort_key, attempts = excluded.attempts, losses = excluded.losses,
+        not_before = excluded.not_before, epoch = excluded.epoch, best_kind = excluded.best_kind,
+        best_value = excluded.best_value, best_epoch = excluded.best_epoch, last_kind = excluded.last_kind,
+        last_value = excluded.last_value, metrics = excluded.metrics, created_at = excluded.created_at,
+        started_at = excluded.started_at, ended_at = excluded.ended_at, weights_hash = excluded.weights_hash,
+        fingerprint = excluded.fingerprint, worker = excluded.worker, device = excluded.device,
+        verified = excluded.verified, verified_detail = excluded.verified_detail`),
+    putAttempt: write(`
+      INSERT INTO base_attempts (${ATTEMPT_COLUMNS})
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT (token) DO UPDATE SET
+        worker = excluded.worker, incarnation = excluded.incarnation, device = excluded.device, state = excluded.state,
+        lease_until = excluded.lease_until, last_epoch = excluded.last_epoch, offered_at = excluded.offered_at,
+        started_at = excluded.started_at, ended_at = excluded.ended_at, cause = excluded.cause,
+        fingerprint = excluded.fingerprint, stopping = excluded.stopping`),
+    addMetric: write("INSERT INTO base_metrics (name) VALUES (?) ON CONFLICT (name) DO NOTHING"),
+    addReport: write(`
+      INSERT INTO base_reports (attempt, epoch, metric, step, at, kind, value) VALUES (?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT (attempt, epoch, metric) DO NOTHING`),
+    putWorker: write(`
+      INSERT INTO base_workers (id, incarnation, host, pid, version, devices, state, connected_at, last_seen)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT (id) DO UPDATE SET
+        incarnation = excluded.incarnation, host = excluded.host, pid = excluded.pid, version = excluded.version,
+        devices = excluded.devices, state = excluded.state, connected_at = excluded.connected_at,
+        last_seen = excluded.last_seen`),
+    addEvent: write(
+      "INSERT INTO base_events (at, kind, sweep, trial, attempt, worker, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    ),
+    setTokens: write("UPDATE base_counters SET last_token = ? WHERE id = 1"),
+    setSweeps: write("UPDATE base_counters SET last_sweep = ? WHERE id = 1"),
+    countCommit: write("UPDATE base_counters SET commit_seq = commit_seq + 1 WHERE id = 1"),
+
+    counters: read<[], CountersRow>("SELECT last_token, last_sweep, commit_seq FROM base_counters WHERE id = 1"),
+    metrics: read<[], { readonly id: number; readonly name: string }>("SELECT id, name FROM base_metrics"),
+    sweeps: read<[], SweepRow>(`
+      SELECT s.*, p.spec FROM base_sweeps AS s JOIN base_specs AS p ON p.sweep = s.id ORDER BY s.id`),
+    trials: read<[], TrialRow>("SELECT * FROM base_trials ORDER BY sweep, number"),
+    attempts: read<[], AttemptRow>(`
+      SELECT ${ATTEMPT_COLUMNS} FROM base_attempts AS a
+      WHERE a.ended_at IS NULL OR a.n = (SELECT max(b.n) FROM base_attempts AS b WHERE b.trial = a.trial)
+      ORDER BY a.token`),
+    workers: read<[], WorkerRow>("SELECT * FROM base_workers ORDER BY id"),
+    hasTrial: read<[string], number>("SELECT 1 FROM base_trials WHERE id = ?").pluck(),
+    hasSweep: read<[number], number>("SELECT 1 FROM base_sweeps WHERE id = ?").pluck(),
+    tokenOf: read<[string], number>("SELECT token FROM base_attempts WHERE id = ?").pluck(),
+    holderOf: read<[number], string>("SELECT id FROM base_attempts WHERE token = ?").pluck(),
+    trialReports: read<[string], ReportRow>(`${REPORTS} WHERE a.trial = ? ORDER BY a.n, r.epoch, m.name`),
+    attemptReports: read<[string], ReportRow>(`${REPORTS} WHERE a.id = ? ORDER BY r.epoch, m.name`),
+    trialAttempts: read<[string], AttemptRow>(
+      `SELECT ${ATTEMPT_COLUMNS} FROM base_attempts WHERE trial = ? ORDER BY n`,
+    ),
+    allEvents: read<[number], EventRow>(`${EVENTS} ORDER BY seq DESC LIMIT ?`),
+    sweepEvents: read<[number, number], EventRow>(`${EVENTS} WHERE sweep = ? ORDER BY seq DESC LIMIT ?`),
+    trialEvents: read<[string, number | null, number], EventRow>(
+      `${EVENTS} WHERE trial = ?1 AND (?2 IS NULL OR sweep = ?2) ORDER BY seq DESC LIMIT ?3`,
+    ),
+  };
+}
