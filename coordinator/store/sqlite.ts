@@ -140,7 +140,7 @@ class SqliteStore implements Store {
     const { sweep, trial, limit } = filter;
     const rows =
       trial !== null
-        ? this.#sql.trialEvents.all(trial, sweep, limit)
+        ? this.#sql.trialEvents.all(trial, sweep, sweep, limit)
         : sweep !== null
           ? this.#sql.sweepEvents.all(sweep, limit)
           : this.#sql.allEvents.all(limit);
@@ -168,11 +168,9 @@ class SqliteStore implements Store {
 
   /** Runs inside the transaction: whatever it throws undoes everything. */
   #write(batch: readonly Mutation[]): void {
-    checkReferences(batch, this.#known);
-    const tokens = new Map<AttemptId, number>();
+    const tokens = checkReferences(batch, this.#known);
     for (const mutation of lastPuts(batch)) {
-      if (mutation.kind === "putAttempt") tokens.set(mutation.attempt.id, mutation.attempt.token);
-      if (mutation.kind === "addReport") this.#addReport(mutation.report, tokens);
+      if (mutation.kind === "addReport") this.#addReport(mutation.report, tokens.get(mutation.report.attempt));
       else this.#put(mutation);
     }
     this.#sql.countCommit.run();
@@ -210,11 +208,8 @@ class SqliteStore implements Store {
     }
   }
 
-  #addReport(report: Report, tokens: Map<AttemptId, number>): void {
-    // Found by checkReferences in this transaction; a put further down in the batch has the same token.
-    const token = tokens.get(report.attempt) ?? this.#sql.tokenOf.get(report.attempt);
-    if (token === undefined) throw new Error(`attempt ${report.attempt} has no token`);
-    tokens.set(report.attempt, token);
+  #addReport(report: Report, token: number | undefined): void {
+    if (token === undefined) throw new ConvsweepError("INTERNAL", `attempt ${report.attempt} has no token`);
     for (const [name, value] of Object.entries(report.metrics)) {
       this.#sql.addReport.run(
         token,

@@ -61,7 +61,7 @@ export interface Statements {
   readonly trialAttempts: Statement<[string], AttemptRow>;
   readonly allEvents: Statement<[number], EventRow>;
   readonly sweepEvents: Statement<[number, number], EventRow>;
-  readonly trialEvents: Statement<[string, number | null, number], EventRow>;
+  readonly trialEvents: Statement<[string, number | null, number | null, number], EventRow>;
 }
 
 export function prepareStatements(db: Database): Statements {
@@ -140,8 +140,8 @@ export function prepareStatements(db: Database): Statements {
     ),
     allEvents: read<[number], EventRow>(`${EVENTS} ORDER BY seq DESC LIMIT ?`),
     sweepEvents: read<[number, number], EventRow>(`${EVENTS} WHERE sweep = ? ORDER BY seq DESC LIMIT ?`),
-    trialEvents: read<[string, number | null, number], EventRow>(
-      `${EVENTS} WHERE trial = ?1 AND (?2 IS NULL OR sweep = ?2) ORDER BY seq DESC LIMIT ?3`,
+    trialEvents: read<[string, number | null, number | null, number], EventRow>(
+      `${EVENTS} WHERE trial = ? AND (? IS NULL OR sweep = ?) ORDER BY seq DESC LIMIT ?`,
     ),
   };
 }

@@ -237,8 +237,11 @@ export interface Known {
   holderOf(token: number): string | null;
 }
 
-/** Throws unless all that the batch refers to is in the store or the batch itself, and no token serves two attempts. */
-export function checkReferences(batch: readonly Mutation[], known: Known): void {
+/**
+ * Throws unless all that the batch refers to is in the store or the batch itself, and no token serves two attempts.
+ * Returns the token of every attempt that the batch puts or reports on.
+ */
+export function checkReferences(batch: readonly Mutation[], known: Known): ReadonlyMap<AttemptId, number> {
   const sweeps = new Set<SweepId>();
   const trials = new Set<TrialId>();
   const tokens = new Map<AttemptId, number>();
@@ -274,4 +277,5 @@ export function checkReferences(batch: readonly Mutation[], known: Known): void 
     if (token === null) refuse(`batch[${index}].report.attempt`, "an attempt of the store", attempt);
     tokens.set(attempt, token);
   });
+  return tokens;
 }
