@@ -1,0 +1,243 @@
+/**
+ * A coordinator put together from parts: store, core, links, admin service, feed, page.
+ *
+ * Guarantees: nothing is served before the state is loaded and `Booted` is decided; what fails on the way is undone. If
+ * the store cannot commit, everything is closed at once without another word to anybody (`failed` says why): the truth
+ * is what the store holds, the next coordinator goes on from there. `close` decides what waits, saves it and leaves
+ * nothing behind but the store; workers train on and come back. Beyond this machine it listens only when told that
+ * plaintext is accepted. Not here: which parts (coordinator.ts).
+ */
+import { ConvsweepError, toConvsweepError } from "../../proto/contract.js";
+import type { FeedMessage } from "../../proto/feed.js";
+import { member } from "../core/canonical.js";
+import { type State, stateFrom } from "../core/state.js";
+import type { Json, SweepSpec } from "../core/types.js";
+import type { Store } from "../store/store.js";
+import { type AdminParts, adminService, type QueryAnswer, type SqlValue } from "./admin-server.js";
+import { authorizing } from "./authorize.js";
+import type { Clock } from "./clock.js";
+import { removeCoordinatorFile, writeCoordinatorFile } from "./coordinator-file.js";
+import { openCredentials, tokenFile } from "./credentials.js";
+import { FeedHub } from "./feed-hub.js";
+import { feedSockets } from "./feed-socket.js";
+import { type Address, type GrpcListener, isLoopback, listenGrpc } from "./grpc-listener.js";
+import { type HttpServer, listenHttp } from "./http.js";
+import { workerService } from "./link-server.js";
+import { Links } from "./links.js";
+import type { Log } from "./log.js";
+import { Logins } from "./logins.js";
+import { type Call, Runtime } from "./runtime.js";
+import { readStaticFiles } from "./static-files.js";
+
+export interface CoordinatorOptions {
+  readonly storeDir: string;
+  readonly grpc: Address;
+  /** `null` for no page. */
+  readonly http: Address | null;
+  /** Listen beyond this machine without TLS. */
+  readonly insecurePlaintext: boolean;
+  /** Take any free port when the wanted one is taken. */
+  readonly fallbackPort?: boolean;
+  /** Further host names that browsers know the page under. */
+  readonly hostNames?: readonly string[];
+  readonly log?: Log;
+}
+
+export interface CoordinatorParts {
+  readonly openStore: (dir: string) => Store;
+  readonly compile: AdminParts["compile"];
+  readonly runQuery: (dir: string, sql: string, parameters: readonly SqlValue[]) => Promise<QueryAnswer>;
+  readonly clock: Clock;
+  readonly version: string;
+  readonly dashboardDir: string;
+  readonly log: Log;
+}
+
+export interface RunningCoordinator {
+  readonly grpcAddress: string;
+  readonly httpAddress: string | null;
+  /** Each reading is a fresh one-time login link, good for five minutes; "" where there is no page. */
+  readonly dashboardUrl: string;
+  readonly workerTokenFile: string;
+  readonly storeDir: string;
+  submitSweep(spec: SweepSpec): Promise<number>;
+  /** Any call of the core: answers its value or throws its error. */
+  call(event: Call): Promise<Json>;
+  /** Every message of the feed, a snapshot first; the answer ends it. */
+  watch(listener: (message: FeedMessage) => void): () => void;
+  /** Rejects when the coordinator had to stop; never resolves. */
+  readonly failed: Promise<never>;
+  close(): Promise<void>;
+}
+
+export async function startWith(options: CoordinatorOptions, parts: CoordinatorParts): Promise<RunningCoordinator> {
+  const { log } = parts;
+  for (const address of [options.grpc, options.http]) if (address) checkBind(address, options.insecurePlaintext, log);
+  const store = parts.openStore(options.storeDir);
+  const undo: (() => void | Promise<void>)[] = [() => store.close()];
+  try {
+    return await assemble(options, parts, store, undo);
+  } catch (error) {
+    for (const step of undo.reverse()) await step();
+    throw error;
+  }
+}
+
+async function assemble(
+  options: CoordinatorOptions,
+  parts: CoordinatorParts,
+  store: Store,
+  undo: (() => void | Promise<void>)[],
+): Promise<RunningCoordinator> {
+  const { clock, log, version } = parts;
+  const { storeDir } = options;
+  const state: State = stateFrom(store.load());
+  const credentials = openCredentials(storeDir);
+  const logins = new Logins(clock);
+  const hub = new FeedHub({ state, clock, version, log });
+  const links = new Links();
+  let fail: (error: ConvsweepError) => void = () => {};
+  const failed = new Promise<never>((_resolve, reject) => {
+    fail = reject;
+  });
+  // Not everybody waits for it; that alone must not end the process.
+  failed.catch(() => {});
+  const runtime = new Runtime({
+    state,
+    store,
+    clock,
+    log,
+    listener: {
+      effect(effect) {
+        if (effect.kind === "send") links.send(effect);
+        else log(effect.level, effect.message, fieldsOf(effect.fields));
+      },
+      turnEnded(mutations) {
+        links.turnEnded();
+        hub.note(mutations);
+      },
+      fatal(error) {
+        log("error", `the coordinator stops: ${error.message}`, { code: error.code });
+        stop(false).then(
+          () => fail(error),
+          () => fail(error),
+        );
+      },
+    },
+  });
+  undo.push(() => runtime.close());
+  runtime.push({ kind: "Booted" });
+
+  const http = options.http === null ? null : await startHttp(options, options.http);
+  const link = (): string => (http === null ? "" : `http://${http.address}/login?otp=${logins.newCode()}`);
+  const query = (sql: string, values: readonly SqlValue[]) => parts.runQuery(storeDir, sql, values);
+  const grpc: GrpcListener = await listenGrpc(options.grpc, options.fallbackPort ?? false, {
+    interceptors: [authorizing(credentials)],
+    admin: adminService({ runtime, store, hub, log, version, compile: parts.compile, query, dashboardLink: link }),
+    worker: workerService({ runtime, links, clock, log, store: store.info().uuid }),
+  });
+  undo.push(() => grpc.destroy());
+  writeCoordinatorFile(storeDir, { pid: process.pid, grpc: grpc.address, http: http?.address ?? null, version });
+  log("info", "the coordinator is up", { grpc: grpc.address, http: http?.address, store: storeDir, version });
+
+  let stopping: Promise<void> | null = null;
+  function stop(gracefully: boolean): Promise<void> {
+    stopping ??= shutDown(gracefully);
+    return stopping;
+  }
+
+  async function shutDown(gracefully: boolean): Promise<void> {
+    grpc.stopAccepting();
+    removeCoordinatorFile(storeDir, grpc.address);
+    if (gracefully) {
+      // What already came in is decided, saved and acknowledged before anybody is sent away.
+      runtime.close();
+      hub.close();
+      links.endAll(new ConvsweepError("UNAVAILABLE", "the coordinator is closing"));
+    }
+    await http?.close();
+    await (gracefully ? grpc.drain() : grpc.destroy());
+    store.close();
+    log("info", "the coordinator is closed", { store: storeDir });
+  }
+
+  async function startHttp(settings: CoordinatorOptions, at: Address): Promise<HttpServer> {
+    const server = await listenHttp(at, settings.fallbackPort ?? false, {
+      state,
+      store,
+      clock,
+      log,
+      logins,
+      seq: () => hub.seq,
+      sockets: feedSockets(hub, clock),
+      files: readStaticFiles(parts.dashboardDir),
+      names: settings.hostNames ?? [],
+    });
+    undo.push(() => server.close());
+    return server;
+  }
+
+  async function call(event: Call): Promise<Json> {
+    const reply = await runtime.submit(event);
+    if (reply.ok) return reply.value;
+    throw ConvsweepError.fromData(reply.error);
+  }
+
+  return {
+    grpcAddress: grpc.address,
+    httpAddress: http?.address ?? null,
+    get dashboardUrl() {
+      return link();
+    },
+    workerTokenFile: tokenFile(storeDir, "worker"),
+    storeDir,
+    call,
+    async submitSweep(spec) {
+      const sweep = member(await call({ kind: "SweepSubmitted", spec }), "sweep");
+      if (typeof sweep === "number") return sweep;
+      throw new ConvsweepError("INTERNAL", "the answer lacks the sweep's number");
+    },
+    watch: (listener) => watchHub(hub, listener, log),
+    failed,
+    close: () => stop(true),
+  };
+}
+
+function watchHub(hub: FeedHub, listener: (message: FeedMessage) => void, log: Log): () => void {
+  return hub.open(
+    {
+      backlog: () => 0,
+      send(text, flushed) {
+        try {
+          listener(JSON.parse(text) as FeedMessage);
+        } catch (thrown) {
+          log("error", `a viewer in this process failed: ${toConvsweepError(thrown).message}`);
+        }
+        setImmediate(flushed);
+      },
+      close: () => {},
+    },
+    { resume: null, sweep: null },
+  );
+}
+
+function checkBind(address: Address, insecurePlaintext: boolean, log: Log): void {
+  if (isLoopback(address.host)) return;
+  const where = `${address.host}:${address.port}`;
+  if (!insecurePlaintext) {
+    throw new ConvsweepError(
+      "BAD_INPUT",
+      `${where} can be reached from other machines, and this version has no TLS: anyone on the way could read the ` +
+        "tokens. Listen on 127.0.0.1 and use an SSH tunnel, or accept it on a network you trust with --insecure-plaintext",
+      { path: "listen", expected: "127.0.0.1, localhost or ::1", found: address.host },
+    );
+  }
+  log(
+    "warn",
+    `INSECURE: ${where} is open to the network WITHOUT encryption; tokens and results can be read on the way`,
+  );
+}
+
+function fieldsOf(fields: Json): Readonly<Record<string, unknown>> {
+  return typeof fields === "object" && fields !== null && !Array.isArray(fields) ? { ...fields } : { fields };
+}

@@ -1,0 +1,37 @@
+/**
+ * coordinator.json in the store directory: where the coordinator that runs on it listens.
+ *
+ * Guarantees: whole or absent; readable by its owner alone; removed at the end by the process that wrote it. It can be
+ * left behind by a coordinator that was killed: readers check that the process lives. Not here: keeping a second
+ * coordinator out; the store's lock does that.
+ */
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+export interface CoordinatorFile {
+  readonly pid: number;
+  readonly grpc: string;
+  readonly http: string | null;
+  readonly version: string;
+}
+
+const fileIn = (storeDir: string): string => join(storeDir, "coordinator.json");
+
+export function writeCoordinatorFile(storeDir: string, content: CoordinatorFile): void {
+  const draft = `${fileIn(storeDir)}.${process.pid}.tmp`;
+  writeFileSync(draft, `${JSON.stringify(content)}\n`, { mode: 0o600 });
+  renameSync(draft, fileIn(storeDir));
+}
+
+/** Leaves a file that speaks of another coordinator. */
+export function removeCoordinatorFile(storeDir: string, grpc: string): void {
+  try {
+    const found = JSON.parse(readFileSync(fileIn(storeDir), "utf8")) as Partial<CoordinatorFile>;
+    if (found.pid === process.pid && found.grpc === grpc) rmSync(fileIn(storeDir), { force: true });
+  } catch (error) {
+    // Gone already, or not ours to understand.
+    if (error instanceof SyntaxError) return;
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    throw error;
+  }
+}

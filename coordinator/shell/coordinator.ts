@@ -1,0 +1,25 @@
+/**
+ * The coordinator as people run it: compose.ts with the real parts.
+ */
+import { compileSweep } from "../recipe/compile.js";
+import { runQuery } from "../store/query.js";
+import { openSqliteStore } from "../store/sqlite.js";
+import { systemClock } from "./clock.js";
+import { type CoordinatorOptions, type RunningCoordinator, startWith } from "./compose.js";
+import { silentLog } from "./log.js";
+import { defaultDashboardDir } from "./static-files.js";
+import { programVersion } from "./version.js";
+
+export type { CoordinatorOptions, RunningCoordinator } from "./compose.js";
+
+export function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
+  return startWith(options, {
+    openStore: (dir) => openSqliteStore(dir, { create: true }),
+    compile: compileSweep,
+    runQuery,
+    clock: systemClock(),
+    version: programVersion(),
+    dashboardDir: defaultDashboardDir(),
+    log: options.log ?? silentLog,
+  });
+}

@@ -1,0 +1,239 @@
+/**
+ * One feed for all viewers: pages over WebSocket, `run` and other clients over gRPC, the owner in the same process.
+ *
+ * Guarantees: `seq` numbers deltas without gaps within one feed id (one life of the coordinator); a viewer gets a
+ * snapshot or the deltas after its last number, then every delta in order. What changes within 50 ms is one delta with
+ * the newest row of each thing. A viewer is served at its own pace from a shared ring, with nothing queued for it beyond
+ * its socket's bound; one that falls out of the ring gets a new snapshot; one whose socket takes nothing for 30 s is
+ * closed. A worker's heartbeats alone change its row at most every 10 s.
+ *
+ * Not here: sockets (feed-socket.ts, admin-server.ts), rows (core/views.ts).
+ */
+import { randomUUID } from "node:crypto";
+import { type Millis, millis, type SweepId } from "../../proto/contract.js";
+import type { FeedChange, WorkerRow } from "../../proto/feed.js";
+import type { Mutation } from "../core/events.js";
+import type { State } from "../core/state.js";
+import { changesOf } from "../core/views.js";
+import type { Clock } from "./clock.js";
+import { FeedRing } from "./feed-ring.js";
+import { snapshotText } from "./feed-snapshot.js";
+import type { Log } from "./log.js";
+
+/** A viewer's socket as the hub sees it. */
+export interface FeedSink {
+  /** Bytes it was given and has not passed on; at or above the bound nothing more is sent. */
+  backlog(): number;
+  /** `flushed` is called once it has passed the text on. */
+  send(text: string, flushed: () => void): void;
+  /** No more will come. */
+  close(reason: "slow" | "closing"): void;
+}
+
+export interface FeedRequest {
+  readonly resume: { readonly feed: string; readonly seq: number } | null;
+  /** Only this sweep; `null` for all. */
+  readonly sweep: SweepId | null;
+}
+
+export const BACKLOG_BYTES = 1 << 20;
+const TICK_MILLIS = 50;
+const STALLED_MILLIS = 30_000;
+const WORKER_SEEN_MILLIS = 10_000;
+const RING_DELTAS = 4_096;
+const RING_BYTES = 16 << 20;
+
+interface Viewer {
+  readonly sink: FeedSink;
+  readonly sweep: SweepId | null;
+  /** Number of the last message it was given; `null` when it needs a snapshot. */
+  seq: number | null;
+  /** A snapshot is being written for it. */
+  waiting: boolean;
+  /** Since when its backlog has not shrunk. */
+  stalled: { since: Millis; backlog: number } | null;
+}
+
+export interface FeedHubOptions {
+  readonly state: State;
+  readonly clock: Clock;
+  readonly version: string;
+  readonly log: Log;
+  readonly ringBytes?: number;
+}
+
+export class FeedHub {
+  readonly feed = randomUUID();
+  readonly #options: FeedHubOptions;
+  readonly #ring: FeedRing;
+  readonly #viewers = new Set<Viewer>();
+  readonly #workers = new Map<string, WorkerRow>();
+  readonly #snapshots = new Map<SweepId | null, Promise<{ seq: number; text: string }>>();
+  #mutations: Mutation[] = [];
+  #cancelTick: (() => void) | null = null;
+  #closed = false;
+
+  constructor(options: FeedHubOptions) {
+    this.#options = options;
+    this.#ring = new FeedRing(RING_DELTAS, options.ringBytes ?? RING_BYTES);
+  }
+
+  /** Number of the newest delta. */
+  get seq(): number {
+    return this.#ring.last;
+  }
+
+  get viewers(): number {
+    return this.#viewers.size;
+  }
+
+  /** What a turn changed; durable and applied. */
+  note(mutations: readonly Mutation[]): void {
+    if (this.#closed || mutations.length === 0) return;
+    for (const mutation of mutations) this.#mutations.push(mutation);
+    this.#armTick();
+  }
+
+  /** Begins to serve a viewer; the answer ends it. */
+  open(sink: FeedSink, request: FeedRequest): () => void {
+    const { resume } = request;
+    const known = resume !== null && resume.feed === this.feed && this.#follows(resume.seq);
+    const viewer: Viewer = {
+      sink,
+      sweep: request.sweep,
+      seq: known ? resume.seq : null,
+      waiting: false,
+      stalled: null,
+    };
+    this.#viewers.add(viewer);
+    this.#pump(viewer);
+    return () => void this.#viewers.delete(viewer);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#tick();
+    this.#closed = true;
+    this.#cancelTick?.();
+    for (const viewer of this.#viewers) viewer.sink.close("closing");
+    this.#viewers.clear();
+  }
+
+  /** Everything after `seq` can still be sent. */
+  #follows(seq: number): boolean {
+    return seq === this.#ring.last || this.#ring.at(seq + 1) !== null;
+  }
+
+  #armTick(): void {
+    if (this.#cancelTick) return;
+    const { clock } = this.#options;
+    this.#cancelTick = clock.schedule(millis(clock.now() + TICK_MILLIS), () => {
+      this.#cancelTick = null;
+      this.#tick();
+    });
+  }
+
+  #tick(): void {
+    const mutations = this.#mutations;
+    if (mutations.length === 0) return;
+    this.#mutations = [];
+    const now = this.#options.clock.now();
+    const changes = changesOf(this.#options.state, mutations, now).filter((change) => this.#isNews(change));
+    if (changes.length > 0) this.#ring.push(changes);
+    for (const viewer of this.#viewers) this.#pump(viewer);
+  }
+
+  /** False for a worker's row that says nothing new, or only that it was seen a moment later. */
+  #isNews(change: FeedChange): boolean {
+    if (change.kind !== "worker") return true;
+    const { row } = change;
+    const before = this.#workers.get(row.id);
+    if (before && row.lastSeen - before.lastSeen < WORKER_SEEN_MILLIS) {
+      if (JSON.stringify({ ...row, lastSeen: 0 }) === JSON.stringify({ ...before, lastSeen: 0 })) return false;
+    }
+    this.#workers.set(row.id, row);
+    return true;
+  }
+
+  #pump(viewer: Viewer): void {
+    if (viewer.waiting || !this.#viewers.has(viewer)) return;
+    while (viewer.sink.backlog() < BACKLOG_BYTES) {
+      viewer.stalled = null;
+      if (viewer.seq === null || !this.#follows(viewer.seq)) {
+        this.#snapshotFor(viewer);
+        return;
+      }
+      const delta = this.#ring.at(viewer.seq + 1);
+      if (delta === null) return;
+      viewer.seq = delta.seq;
+      this.#send(viewer, viewer.sweep === null ? delta.text : filtered(delta.seq, delta.changes, viewer.sweep));
+      if (!this.#viewers.has(viewer)) return;
+    }
+    this.#watchStall(viewer);
+  }
+
+  #send(viewer: Viewer, text: string): void {
+    viewer.sink.send(text, () => this.#pump(viewer));
+  }
+
+  #watchStall(viewer: Viewer): void {
+    const backlog = viewer.sink.backlog();
+    const now = this.#options.clock.now();
+    if (viewer.stalled === null || backlog < viewer.stalled.backlog) {
+      viewer.stalled = { since: now, backlog };
+      return;
+    }
+    if (now - viewer.stalled.since < STALLED_MILLIS) return;
+    this.#viewers.delete(viewer);
+    viewer.sink.close("slow");
+  }
+
+  #snapshotFor(viewer: Viewer): void {
+    viewer.waiting = true;
+    this.#snapshot(viewer.sweep).then(
+      ({ seq, text }) => {
+        viewer.waiting = false;
+        if (!this.#viewers.has(viewer)) return;
+        viewer.seq = seq;
+        this.#send(viewer, text);
+        this.#pump(viewer);
+      },
+      (error: unknown) => {
+        this.#options.log("error", `a snapshot could not be written: ${String(error)}`);
+        this.#viewers.delete(viewer);
+        viewer.sink.close("closing");
+      },
+    );
+  }
+
+  /** Viewers that ask while one is being written share it. */
+  #snapshot(sweep: SweepId | null): Promise<{ seq: number; text: string }> {
+    const running = this.#snapshots.get(sweep);
+    if (running) return running;
+    const { state, clock, version } = this.#options;
+    const seq = this.#ring.last;
+    const started = snapshotText(state, clock, { feed: this.feed, seq, version }, sweep)
+      .then((text) => ({ seq, text }))
+      .finally(() => this.#snapshots.delete(sweep));
+    this.#snapshots.set(sweep, started);
+    return started;
+  }
+}
+
+/** A delta for a viewer of one sweep: the same number, workers and that sweep's rows only. */
+function filtered(seq: number, changes: readonly FeedChange[], sweep: SweepId): string {
+  const prefix = `${sweep}/`;
+  const kept = changes.filter((change) => {
+    switch (change.kind) {
+      case "sweep":
+        return change.row.id === sweep;
+      case "trial":
+        return change.row.sweep === sweep;
+      case "report":
+        return change.row.trial.startsWith(prefix);
+      case "worker":
+        return true;
+    }
+  });
+  return JSON.stringify({ kind: "delta", seq, changes: kept });
+}

@@ -1,0 +1,126 @@
+/**
+ * The feed over WebSocket at /feed.
+ *
+ * Guarantees: the socket is read-only; what a client says is one FeedHello, checked, within ten seconds, anything else
+ * closes the socket. At most 8 sockets a session and 128 in all. A ping every 20 s; two unanswered ones end the socket.
+ * Not here: who may connect (http.ts checks host, origin and session before the upgrade), what is sent (feed-hub.ts).
+ */
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { type RawData, type WebSocket, WebSocketServer } from "ws";
+import { z } from "zod";
+import { millis } from "../../proto/contract.js";
+import type { FeedHello } from "../../proto/feed.js";
+import type { Clock } from "./clock.js";
+import type { FeedHub, FeedSink } from "./feed-hub.js";
+
+const SOCKETS_A_SESSION = 8;
+const SOCKETS_AT_MOST = 128;
+const PING_MILLIS = 20_000;
+const HELLO_MILLIS = 10_000;
+
+const CLOSE = { policy: 1008, goingAway: 1001, tryLater: 1013 } as const;
+
+const helloSchema = z.strictObject({
+  kind: z.literal("hello"),
+  resume: z.strictObject({ feed: z.string().max(64), seq: z.int().min(0) }).nullable(),
+}) satisfies z.ZodType<FeedHello>;
+
+export interface FeedSockets {
+  /** `false`: too many sockets; the caller refuses the upgrade. */
+  accept(session: string): boolean;
+  /** Takes over an upgrade whose sender has been checked. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, session: string): void;
+  close(): void;
+}
+
+export function feedSockets(hub: FeedHub, clock: Clock): FeedSockets {
+  const server = new WebSocketServer({
+    noServer: true,
+    maxPayload: 64 << 10,
+    perMessageDeflate: false,
+    clientTracking: false,
+  });
+  const open = new Map<WebSocket, string>();
+  return {
+    accept(session) {
+      let own = 0;
+      for (const one of open.values()) if (one === session) own += 1;
+      return own < SOCKETS_A_SESSION && open.size < SOCKETS_AT_MOST;
+    },
+    upgrade(request, socket, head, session) {
+      server.handleUpgrade(request, socket, head, (client) => {
+        open.set(client, session);
+        client.once("close", () => open.delete(client));
+        serve(client, hub, clock);
+      });
+    },
+    close() {
+      for (const client of open.keys()) client.terminate();
+      server.close();
+    },
+  };
+}
+
+function serve(socket: WebSocket, hub: FeedHub, clock: Clock): void {
+  let leave: (() => void) | null = null;
+  let unanswered = 0;
+  const cancelHello = clock.schedule(millis(clock.now() + HELLO_MILLIS), () => {
+    if (leave === null) socket.close(CLOSE.policy, "no hello came");
+  });
+  const beat = (): void => {
+    if (unanswered >= 2) {
+      socket.terminate();
+      return;
+    }
+    unanswered += 1;
+    socket.ping();
+    cancelBeat = clock.schedule(millis(clock.now() + PING_MILLIS), beat);
+  };
+  let cancelBeat = clock.schedule(millis(clock.now() + PING_MILLIS), beat);
+  socket.on("pong", () => {
+    unanswered = 0;
+  });
+  socket.on("message", (data, isBinary) => {
+    const hello = isBinary || leave !== null ? null : parseHello(data);
+    if (hello === null) {
+      socket.close(CLOSE.policy, "expected one hello");
+      return;
+    }
+    cancelHello();
+    leave = hub.open(sinkOf(socket), { resume: hello.resume, sweep: null });
+  });
+  socket.on("error", () => socket.terminate());
+  socket.once("close", () => {
+    cancelHello();
+    cancelBeat();
+    leave?.();
+  });
+}
+
+function sinkOf(socket: WebSocket): FeedSink {
+  return {
+    backlog: () => socket.bufferedAmount,
+    send(text, flushed) {
+      socket.send(text, (error) => {
+        if (!error) flushed();
+      });
+    },
+    close(reason) {
+      if (reason === "slow") {
+        socket.close(CLOSE.tryLater, "reads too slowly");
+        // It does not read, so it will not answer the close either.
+        socket.terminate();
+      } else socket.close(CLOSE.goingAway, "the coordinator is closing");
+    },
+  };
+}
+
+function parseHello(data: RawData): FeedHello | null {
+  try {
+    const result = helloSchema.safeParse(JSON.parse(String(data)));
+    return result.success ? result.data : null;
+  } catch {
+    return null;
+  }
+}

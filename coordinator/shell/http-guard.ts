@@ -1,0 +1,70 @@
+/**
+ * What every HTTP answer carries and every request must have.
+ *
+ * Guarantees: a request whose Host is not an expected one is refused before it is routed (a page elsewhere that makes a
+ * browser resolve its own name to this machine gets nothing); every answer has the security headers; no answer allows
+ * another origin anything. Not here: sessions' lifetime (logins.ts), routes (http.ts).
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Logins } from "./logins.js";
+import { SESSION_MILLIS } from "./logins.js";
+
+const HEADERS: Readonly<Record<string, string>> = {
+  "Content-Security-Policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; " +
+    "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; " +
+    "object-src 'none'; require-trusted-types-for 'script'",
+  "X-Content-Type-Options": "nosniff",
+  "X-Frame-Options": "DENY",
+  "Referrer-Policy": "no-referrer",
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Resource-Policy": "same-origin",
+  "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+};
+
+export function secure(response: ServerResponse): void {
+  for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
+}
+
+export class Guard {
+  readonly #hosts: ReadonlySet<string>;
+  readonly #cookie: string;
+  readonly #logins: Logins;
+
+  /** `address` is where the server listens; `names` are further host names it is known under. */
+  constructor(address: string, names: readonly string[], logins: Logins) {
+    const port = address.slice(address.lastIndexOf(":") + 1);
+    const hosts = [address, ...["127.0.0.1", "localhost", "[::1]", ...names].map((name) => `${name}:${port}`)];
+    this.#hosts = new Set(hosts.map((host) => host.toLowerCase()));
+    // Cookies do not know ports: two coordinators on one machine must not log each other out.
+    this.#cookie = `convsweep-${port}`;
+    this.#logins = logins;
+  }
+
+  knowsHost(request: IncomingMessage): boolean {
+    return this.#hosts.has((request.headers.host ?? "").toLowerCase());
+  }
+
+  /** Present, and the page's own: what a WebSocket must show, since browsers open them to anywhere. */
+  hasOwnOrigin(request: IncomingMessage): boolean {
+    const origin = request.headers.origin?.toLowerCase();
+    return origin !== undefined && origin === `http://${(request.headers.host ?? "").toLowerCase()}`;
+  }
+
+  /** Name of the session that the cookie opens; `null` for none. */
+  session(request: IncomingMessage): string | null {
+    for (const pair of (request.headers.cookie ?? "").split(";")) {
+      const at = pair.indexOf("=");
+      if (at < 0 || pair.slice(0, at).trim() !== this.#cookie) continue;
+      return this.#logins.session(pair.slice(at + 1).trim());
+    }
+    return null;
+  }
+
+  /** The Set-Cookie text of a new session, or `null` if the code is not good. */
+  redeem(code: string): string | null {
+    const secret = this.#logins.redeem(code);
+    if (secret === null) return null;
+    return `${this.#cookie}=${secret}; HttpOnly; SameSite=Strict; Path=/; Max-Age=${SESSION_MILLIS / 1000}`;
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * The worker service over gRPC: binds each stream to a LinkSession.
+ *
+ * Guarantees: a broken stream is noticed once; after its end nothing is written to it. Not here: the protocol
+ * (link-session.ts), authentication (authorize.ts).
+ */
+import type { handleBidiStreamingCall } from "@grpc/grpc-js";
+import type { ConvsweepError } from "../../proto/contract.js";
+import type { LinkRequest, LinkResponse, WorkerServiceServer } from "../../proto/gen/convsweep/v1/worker.js";
+import { errorToStatus } from "./errors.js";
+import { LinkSession, type LinkStream, type SessionParts } from "./link-session.js";
+
+type LinkCall = Parameters<handleBidiStreamingCall<LinkRequest, LinkResponse>>[0];
+
+export function workerService(parts: Omit<SessionParts, "peer">): WorkerServiceServer {
+  return {
+    link(call) {
+      const session = new LinkSession(streamOf(call), { ...parts, peer: call.getPeer() });
+      call.on("data", (request: LinkRequest) => session.receive(request));
+      call.on("end", () => session.lost());
+      call.on("cancelled", () => session.lost());
+      call.on("error", () => session.lost());
+      call.on("close", () => session.lost());
+    },
+  };
+}
+
+function streamOf(call: LinkCall): LinkStream {
+  let ended = false;
+  return {
+    write(message) {
+      if (!ended && !call.cancelled) call.write(message);
+    },
+    backlog: () => call.writableLength,
+    end(error: ConvsweepError | null) {
+      if (ended) return;
+      ended = true;
+      if (call.cancelled) return;
+      // For this library a server stream's status is an error that its own handler emits.
+      if (error === null) call.end();
+      else call.emit("error", errorToStatus(error));
+    },
+    pause: () => void call.pause(),
+    resume: () => void call.resume(),
+  };
+}

@@ -1,0 +1,241 @@
+/**
+ * One Link: the sequence numbers, acks and bounds of one stream of one worker.
+ *
+ * Guarantees: the first message is a Hello of this protocol, or the stream ends with a status that says why. Numbered
+ * messages are decided in order, each once; a number left out ends the stream. An ack says that the commit which holds
+ * the message has returned. A message that is wrong in any field ends this stream with INVALID_ARGUMENT naming the
+ * field, and nothing else. Messages to the worker are numbered from 1 on each Link and not kept for the next one:
+ * Hello tells what the worker has, the core answers with what it lacks. A worker that does not read is let go.
+ *
+ * Not here: who may connect (authorize.ts), what messages mean (core), which Link counts (links.ts).
+ */
+import { ConvsweepError, LIMITS, millis, PROTOCOL, TIMES, toConvsweepError } from "../../proto/contract.js";
+import type { Hello, LinkRequest, LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
+import type { Event, WorkerMessage } from "../core/events.js";
+import type { Clock } from "./clock.js";
+import type { Link, Links, Progress } from "./links.js";
+import type { Log } from "./log.js";
+import type { Origin, Runtime } from "./runtime.js";
+import { helloEvent, responseBody, type Speaker, type WelcomeFrame, workerEvent } from "./wire.js";
+import { whole } from "./wire-fields.js";
+
+/** The stream as the session sees it, so that it can be any. */
+export interface LinkStream {
+  write(message: LinkResponse): void;
+  /** Messages written that the socket has not taken. */
+  backlog(): number;
+  /** Ends it with a status; `null` for a plain end. */
+  end(error: ConvsweepError | null): void;
+  pause(): void;
+  resume(): void;
+}
+
+export interface SessionParts {
+  readonly runtime: Runtime;
+  readonly links: Links;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Random id of the store. */
+  readonly store: string;
+  readonly peer: string;
+}
+
+const HELLO_MILLIS = 10_000;
+/** More than any worker has lanes for: beyond it, it has stopped reading. */
+const BACKLOG_AT_MOST = 8_192;
+/** Events waiting in the runtime above which Links are not read. */
+const BUSY = 16_384;
+
+export class LinkSession implements Link {
+  readonly #stream: LinkStream;
+  readonly #parts: SessionParts;
+  readonly #cancelHelloTimer: () => void;
+  #speaker: Speaker | null = null;
+  #progress: Progress | null = null;
+  #welcomed = false;
+  /** The core's messages before its Welcome. */
+  #early: WorkerMessage[] = [];
+  #sent = 0;
+  #acked = 0;
+  /** What the worker was told is durable. */
+  #told = 0;
+  #ended = false;
+  /** The core refused one of its messages: none that follows may be acknowledged. */
+  #broken = false;
+
+  constructor(stream: LinkStream, parts: SessionParts) {
+    this.#stream = stream;
+    this.#parts = parts;
+    this.#cancelHelloTimer = parts.clock.schedule(millis(parts.clock.now() + HELLO_MILLIS), () =>
+      this.end(new ConvsweepError("TIMEOUT", `no Hello came within ${HELLO_MILLIS / 1000} s`)),
+    );
+  }
+
+  /** One message from the worker. Never throws. */
+  receive(request: LinkRequest): void {
+    if (this.#ended) return;
+    try {
+      if (this.#speaker === null || this.#progress === null) this.#hello(request);
+      else this.#message(request, this.#speaker, this.#progress);
+    } catch (thrown) {
+      const error = toConvsweepError(thrown);
+      this.#parts.log("warn", `a Link was ended: ${error.message}`, {
+        worker: this.#speaker?.worker,
+        peer: this.#parts.peer,
+      });
+      this.end(error);
+    }
+  }
+
+  /** The other side is gone, or closed its half. */
+  lost(): void {
+    this.#finish(null);
+  }
+
+  send(message: WorkerMessage): void {
+    if (this.#ended || this.#progress === null) return;
+    if (message.kind === "Welcome") {
+      this.#welcomed = true;
+      this.#write(0, message);
+      const early = this.#early;
+      this.#early = [];
+      for (const one of early) this.send(one);
+      return;
+    }
+    if (!this.#welcomed) {
+      this.#early.push(message);
+      return;
+    }
+    if (this.#stream.backlog() > BACKLOG_AT_MOST) {
+      this.end(new ConvsweepError("TOO_LARGE", `the worker has left ${BACKLOG_AT_MOST} messages unread`));
+      return;
+    }
+    this.#sent += 1;
+    this.#write(this.#sent, message);
+  }
+
+  acknowledge(): void {
+    if (this.#ended || !this.#welcomed || this.#progress === null || this.#progress.durable === this.#told) return;
+    this.#told = this.#progress.durable;
+    this.#stream.write({ seq: 0, ack: this.#told, body: undefined });
+  }
+
+  end(error: ConvsweepError): void {
+    this.#finish(error);
+  }
+
+  #hello(request: LinkRequest): void {
+    if (request.body?.$case !== "hello") {
+      throw new ConvsweepError("BAD_INPUT", "body: a Link begins with Hello", {
+        path: "body",
+        expected: "hello",
+        found: request.body?.$case ?? "nothing",
+      });
+    }
+    whole("seq", request.seq, 0, 0);
+    checkProtocol(request.body.value);
+    const event = helloEvent(request.body.value);
+    this.#progress = this.#parts.links.open(event.worker, event.incarnation, this);
+    this.#speaker = { worker: event.worker, incarnation: event.incarnation };
+    this.#cancelHelloTimer();
+    this.#parts.log("debug", "a worker said hello", { worker: event.worker, peer: this.#parts.peer });
+    this.#push(event, this.#originOf(this.#progress, null));
+  }
+
+  #message(request: LinkRequest, speaker: Speaker, progress: Progress): void {
+    this.#acked = whole("ack", request.ack, this.#acked, this.#sent);
+    const body = request.body;
+    if (body === undefined) {
+      whole("seq", request.seq, 0, 0);
+      return;
+    }
+    if (body.$case === "heartbeat") {
+      whole("seq", request.seq, 0, 0);
+      this.#push(workerEvent(speaker, body), this.#originOf(progress, null));
+      return;
+    }
+    const seq = whole("seq", request.seq, 1);
+    // A repeat. This Link has said, or will say after the commit, that it is durable.
+    if (seq <= progress.received) return;
+    if (progress.received === 0) {
+      // The first of a life that this coordinator does not know: what came before was acknowledged by an earlier one.
+      progress.received = seq - 1;
+      progress.durable = seq - 1;
+      this.#told = seq - 1;
+    }
+    if (seq !== progress.received + 1) {
+      throw new ConvsweepError("BAD_INPUT", `seq: message ${progress.received + 1} is missing`, {
+        path: "seq",
+        expected: String(progress.received + 1),
+        found: String(seq),
+      });
+    }
+    if (seq > this.#told + LIMITS.linkWindow) {
+      throw new ConvsweepError("TOO_LARGE", `the worker is more than ${LIMITS.linkWindow} messages ahead of its acks`);
+    }
+    const event = workerEvent(speaker, body);
+    progress.received = seq;
+    this.#push(event, this.#originOf(progress, seq));
+  }
+
+  #push(event: Event, origin: Origin): void {
+    const { runtime } = this.#parts;
+    runtime.push(event, origin);
+    if (runtime.waiting > BUSY) {
+      this.#stream.pause();
+      runtime.whenQuiet(() => this.#stream.resume());
+    }
+  }
+
+  #originOf(progress: Progress, seq: number | null): Origin {
+    return {
+      skip: () => this.#broken,
+      committed: () => {
+        if (seq === null) return;
+        progress.durable = seq;
+        this.#parts.links.owes(this);
+      },
+      failed: (error) => {
+        this.#broken = true;
+        // What waits behind it is skipped; the worker sends it again on its next Link.
+        progress.received = progress.durable;
+        this.end(error);
+      },
+    };
+  }
+
+  #write(seq: number, message: WorkerMessage): void {
+    const ack = this.#progress?.durable ?? 0;
+    this.#told = ack;
+    this.#stream.write({ seq, ack, body: responseBody(message, () => this.#frame()) });
+  }
+
+  #frame(): WelcomeFrame {
+    return {
+      store: this.#parts.store,
+      heartbeatMillis: TIMES.heartbeat,
+      leaseMillis: TIMES.lease,
+      received: this.#progress?.durable ?? 0,
+    };
+  }
+
+  #finish(error: ConvsweepError | null): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#cancelHelloTimer();
+    if (this.#speaker && this.#parts.links.close(this.#speaker.incarnation, this)) {
+      this.#parts.runtime.push({ kind: "WorkerLinkLost", ...this.#speaker });
+    }
+    this.#stream.end(error);
+  }
+}
+
+function checkProtocol(hello: Hello): void {
+  if (hello.protocolMajor === PROTOCOL.major) return;
+  throw new ConvsweepError(
+    "PROTOCOL",
+    `the worker speaks protocol ${hello.protocolMajor}, this coordinator ${PROTOCOL.major}: ` +
+      "install the same version of convsweep on both",
+    { path: "hello.protocol_major", expected: String(PROTOCOL.major), found: String(hello.protocolMajor) },
+  );
+}

@@ -1,0 +1,104 @@
+/**
+ * The register of workers' lives: which Link speaks for an incarnation now, and how far its messages have come.
+ *
+ * Guarantees: at most one Link an incarnation; a newer one replaces the older, whose end then means nothing. What was
+ * received of an incarnation outlives its Links, so a repeat after a reconnect is dropped. It does not outlive the
+ * coordinator, and need not: a new coordinator says `received = 0`, the worker sends again all that was not
+ * acknowledged, starting wherever its numbers stand, and the core takes repeats without a change.
+ * Acks go out once a turn of the runtime, however many messages the turn took.
+ *
+ * Not here: the stream itself (link-session.ts).
+ */
+import { ConvsweepError, type Incarnation, type WorkerId } from "../../proto/contract.js";
+import type { Effect, WorkerMessage } from "../core/events.js";
+
+/** What the register asks of a Link. */
+export interface Link {
+  send(message: WorkerMessage): void;
+  acknowledge(): void;
+  end(error: ConvsweepError): void;
+}
+
+/** How far the messages of one incarnation have come. */
+export interface Progress {
+  readonly worker: WorkerId;
+  /** Highest number taken in; 0 before the first. */
+  received: number;
+  /** Highest number that is durable. */
+  durable: number;
+  link: Link | null;
+}
+
+/** Lives without a Link that are remembered; one forgotten is taken for new, which costs only repeats. */
+const REMEMBERED = 10_000;
+
+export class Links {
+  readonly #lives = new Map<Incarnation, Progress>();
+  readonly #owing = new Set<Link>();
+  #away = 0;
+
+  /** Makes `link` the one of its incarnation. */
+  open(worker: WorkerId, life: Incarnation, link: Link): Progress {
+    const known = this.#lives.get(life);
+    if (known && known.worker !== worker) {
+      throw new ConvsweepError("BAD_INPUT", `hello.incarnation: ${life} already belongs to worker ${known.worker}`, {
+        path: "hello.incarnation",
+        expected: "a random text of this process alone",
+        found: life,
+      });
+    }
+    const progress = known ?? { worker, received: 0, durable: 0, link: null };
+    const older = progress.link;
+    if (known && older === null) this.#away -= 1;
+    progress.link = link;
+    // Back to the end of the map's order: the one longest away is forgotten first.
+    this.#lives.delete(life);
+    this.#lives.set(life, progress);
+    older?.end(new ConvsweepError("CONFLICT", "a newer Link of the same process took over"));
+    return progress;
+  }
+
+  /** True if `link` was the one of its incarnation: then the worker is away. */
+  close(life: Incarnation, link: Link): boolean {
+    this.#owing.delete(link);
+    const progress = this.#lives.get(life);
+    if (progress?.link !== link) return false;
+    progress.link = null;
+    this.#lives.delete(life);
+    this.#lives.set(life, progress);
+    this.#away += 1;
+    this.#forgetOldest();
+    return true;
+  }
+
+  send(effect: Extract<Effect, { readonly kind: "send" }>): void {
+    // No Link: nothing is lost, the worker's next Hello tells what it has and is answered with what it lacks.
+    this.#lives.get(effect.incarnation)?.link?.send(effect.message);
+  }
+
+  /** The Link has something to acknowledge at the end of this turn. */
+  owes(link: Link): void {
+    this.#owing.add(link);
+  }
+
+  turnEnded(): void {
+    for (const link of this.#owing) {
+      this.#owing.delete(link);
+      link.acknowledge();
+    }
+  }
+
+  endAll(error: ConvsweepError): void {
+    for (const { link } of [...this.#lives.values()]) link?.end(error);
+  }
+
+  #forgetOldest(): void {
+    if (this.#away <= REMEMBERED) return;
+    for (const [life, progress] of this.#lives) {
+      if (progress.link !== null) continue;
+      this.#lives.delete(life);
+      this.#away -= 1;
+      return;
+    }
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * Messages of the Link to events of the core, and the core's messages to a worker to the Link.
+ *
+ * Guarantees: every field of every message from a worker is checked before it becomes an event (wire-fields.ts); what
+ * the core says survives the way there unchanged. Pure. Not here: sequence numbers and acks (link-session.ts).
+ */
+import { type Incarnation, incarnation, type WorkerId, workerId } from "../../proto/contract.js";
+import type { Device } from "../../proto/gen/convsweep/v1/types.js";
+import type { Ended, Hello, LinkRequest, LinkResponse, Welcome } from "../../proto/gen/convsweep/v1/worker.js";
+import { canonicalJson } from "../core/canonical.js";
+import type { AttemptOutcome, Event, WorkerMessage } from "../core/events.js";
+import type { WorkerDevice } from "../core/types.js";
+import { isErrorCode } from "./errors.js";
+import { attempt, bad, hash, held, metrics, name, prose, token, whole } from "./wire-fields.js";
+
+export type WorkerEvent = Extract<Event, { readonly incarnation: Incarnation }>;
+export type RequestBody = NonNullable<LinkRequest["body"]>;
+export type ResponseBody = NonNullable<LinkResponse["body"]>;
+
+/** Who speaks on a Link, as its Hello said. */
+export interface Speaker {
+  readonly worker: WorkerId;
+  readonly incarnation: Incarnation;
+}
+
+const WORKER_NAME = /^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$/;
+const INCARNATION = /^[A-Za-z0-9_-]{8,64}$/;
+const DEVICE = /^[a-z][a-z0-9_:.-]{0,63}$/;
+const BACKEND = /^[a-z][a-z0-9_-]{0,31}$/;
+const DEVICES_AT_MOST = 64;
+const LANES_AT_MOST = 65_536;
+const EPOCHS_AT_MOST = 0xffff_ffff;
+
+export function helloEvent(hello: Hello): Extract<Event, { readonly kind: "WorkerHello" }> {
+  whole("hello.devices.length", hello.devices.length, 1, DEVICES_AT_MOST);
+  const devices = hello.devices.map((device, i) => deviceOf(`hello.devices[${i}]`, device));
+  const ids = new Set(devices.map((device) => device.id));
+  if (ids.size < devices.length) throw bad("hello.devices", "each device once", [...ids].join(", "));
+  return {
+    kind: "WorkerHello",
+    worker: workerId(name("hello.worker", hello.worker, WORKER_NAME, "a name of letters, digits and . _ : @ + -")),
+    incarnation: incarnation(
+      name("hello.incarnation", hello.incarnation, INCARNATION, "8 to 64 letters, digits, _ and -"),
+    ),
+    host: prose(hello.host, 255),
+    pid: whole("hello.pid", hello.pid, 0, 0xffff_ffff),
+    version: prose(hello.version, 64),
+    devices,
+    running: held("hello.running", hello.running),
+  };
+}
+
+function deviceOf(path: string, device: Device): WorkerDevice {
+  return {
+    id: name(`${path}.id`, device.id, DEVICE, "a device such as cpu or cuda:0"),
+    name: prose(device.name, 256),
+    backend: name(`${path}.backend`, device.backend, BACKEND, "a backend such as cpu or cuda"),
+    fingerprint: prose(device.fingerprint, 512),
+    memoryBytes: whole(`${path}.memory_bytes`, device.memoryBytes, 0),
+    lanes: whole(`${path}.lanes`, device.lanes, 1, LANES_AT_MOST),
+  };
+}
+
+/** Any message but Hello, which comes once and first. */
+export function workerEvent(speaker: Speaker, body: RequestBody): WorkerEvent {
+  const { worker, incarnation: life } = speaker;
+  const who = { worker, incarnation: life };
+  switch (body.$case) {
+    case "hello":
+      throw bad("body", "Hello only as the first message of a Link", "hello");
+    case "heartbeat":
+      return { kind: "Heartbeat", ...who, running: held("heartbeat.running", body.value.running) };
+    case "started":
+      return {
+        kind: "AttemptStarted",
+        ...who,
+        attempt: attempt("started.attempt", body.value.attempt),
+        token: token("started.token", body.value.token),
+        fingerprint: prose(body.value.fingerprint, 512),
+      };
+    case "report":
+      return {
+        kind: "Reported",
+        ...who,
+        attempt: attempt("report.attempt", body.value.attempt),
+        token: token("report.token", body.value.token),
+        epoch: whole("report.epoch", body.value.epoch, 1, EPOCHS_AT_MOST),
+        step: whole("report.step", body.value.step, 0),
+        metrics: metrics("report.metrics", body.value.metrics),
+      };
+    case "ended":
+      return {
+        kind: "AttemptEnded",
+        ...who,
+        attempt: attempt("ended.attempt", body.value.attempt),
+        token: token("ended.token", body.value.token),
+        outcome: outcomeOf(body.value.outcome),
+      };
+    case "draining":
+      return { kind: "WorkerDraining", ...who };
+  }
+}
+
+function outcomeOf(outcome: Ended["outcome"]): AttemptOutcome {
+  if (outcome === undefined) throw bad("ended.outcome", "an outcome", "nothing");
+  switch (outcome.$case) {
+    case "completed":
+      return { kind: "completed", weightsHash: hash("ended.completed.weights_hash", outcome.value.weightsHash) };
+    case "stopped": {
+      const text = outcome.value.weightsHash;
+      return { kind: "stopped", weightsHash: text === "" ? null : hash("ended.stopped.weights_hash", text) };
+    }
+    case "diverged":
+      return {
+        kind: "diverged",
+        epoch: whole("ended.diverged.epoch", outcome.value.epoch, 0, EPOCHS_AT_MOST),
+        step: whole("ended.diverged.step", outcome.value.step, 0),
+        what: prose(outcome.value.what, 64),
+      };
+    case "failed": {
+      const { code, message, path, expected, found } = outcome.value;
+      const known = isErrorCode(code);
+      return {
+        kind: "failed",
+        error: {
+          // A newer worker may know codes that this coordinator does not; the trial failed all the same.
+          code: known ? code : "INTERNAL",
+          message: prose(known ? message : `${code}: ${message}`),
+          path: path === "" ? null : prose(path, 512),
+          expected: expected === "" ? null : prose(expected, 1_024),
+          found: found === "" ? null : prose(found, 1_024),
+        },
+      };
+    }
+    case "released":
+      return { kind: "released", reason: prose(outcome.value.reason) };
+  }
+}
+
+/** What a Welcome says beside the core's part. */
+export type WelcomeFrame = Pick<Welcome, "store" | "heartbeatMillis" | "leaseMillis" | "received">;
+
+export function responseBody(message: WorkerMessage, welcome: () => WelcomeFrame): ResponseBody {
+  switch (message.kind) {
+    case "Welcome":
+      return { $case: "welcome", value: { ...welcome(), keep: [...message.keep], drop: [...message.drop] } };
+    case "Assign":
+      return {
+        $case: "assign",
+        value: {
+          attempt: message.attempt,
+          token: message.token,
+          device: message.device,
+          recipe: canonicalJson(message.recipe),
+          cohortKey: message.cohortKey,
+          seed: message.seed,
+          parameters: canonicalJson(message.parameters),
+          alone: message.alone,
+        },
+      };
+    case "Stop":
+      return { $case: "stop", value: { attempt: message.attempt, token: message.token } };
+    case "Revoke":
+      return { $case: "revoke", value: { attempt: message.attempt, token: message.token } };
+    case "Drain":
+      return { $case: "drain", value: {} };
+  }
+}
