@@ -15,7 +15,7 @@ import type {
   TrialId,
   WorkerId,
 } from "../../proto/contract.js";
-import { ConvsweepError, millis } from "../../proto/contract.js";
+import { ConvsweepError, millis, trialId } from "../../proto/contract.js";
 import { applyUndoable } from "./apply.js";
 import type { Algorithms, History } from "./environment.js";
 import type { CallId, Decision, Effect, Mutation, WorkerMessage } from "./events.js";
@@ -80,6 +80,10 @@ export class Draft {
     return present(this.state.trials.get(id), `trial ${id}`);
   }
 
+  trialAt(sweep: Sweep, number: number): Trial {
+    return this.trial(trialId(sweep.id, number));
+  }
+
   attempt(id: AttemptId): Attempt | null {
     return this.state.attempts.get(id) ?? null;
   }
@@ -94,6 +98,10 @@ export class Draft {
 
   refuse(call: CallId, error: ErrorData): void {
     this.#effects.push({ kind: "reply", call, reply: { ok: false, error } });
+  }
+
+  log(level: "debug" | "info" | "warn" | "error", message: string, fields: Json): void {
+    this.#effects.push({ kind: "log", level, message, fields });
   }
 
   /** Asks for a Tick; the earliest of a decision is let out. */

@@ -1,0 +1,125 @@
+/**
+ * The life of an attempt: who may speak for it, its lease, and what its loss means for the trial.
+ *
+ * Guarantees: only the worker, life and token that hold an attempt change anything; everybody else is told `Revoke`. A
+ * lease runs from the receipt of a message on the coordinator's clock. A trial goes back to the queue while machines have
+ * lost it fewer than `maxAttempts` times, later each time. Not here: what the holder says (ingest.ts).
+ */
+import type { AttemptId, Incarnation, Token, WorkerId } from "../../proto/contract.js";
+import { millis, TIMES } from "../../proto/contract.js";
+import type { Draft } from "./draft.js";
+import { aboutAttempt } from "./draft.js";
+import { endTrial } from "./endings.js";
+import type { Attempt, AttemptState, Trial } from "./types.js";
+
+/** A message about an attempt, as far as it says who sends it. */
+export interface Claim {
+  readonly worker: WorkerId;
+  readonly incarnation: Incarnation;
+  readonly attempt: AttemptId;
+  readonly token: Token;
+}
+
+/** The live attempt that this claim holds, or `null`. Says nothing to anybody. */
+export function heldBy(draft: Draft, claim: Claim): Attempt | null {
+  const attempt = draft.attempt(claim.attempt);
+  if (attempt === null || attempt.token !== claim.token) return null;
+  return attempt.worker === claim.worker && attempt.incarnation === claim.incarnation ? attempt : null;
+}
+
+/** As `heldBy`; whoever holds nothing is told to let go. */
+export function holder(draft: Draft, claim: Claim, what: string): Attempt | null {
+  const attempt = heldBy(draft, claim);
+  if (attempt !== null) return attempt;
+  draft.send(claim.worker, claim.incarnation, { kind: "Revoke", attempt: claim.attempt, token: claim.token });
+  const fields = { worker: claim.worker, attempt: claim.attempt, token: claim.token, what };
+  draft.log("info", "a message without a valid lease changed nothing", fields);
+  return null;
+}
+
+export function renew(draft: Draft, attempt: Attempt): Attempt {
+  return draft.putAttempt({ ...attempt, leaseUntil: leaseEnd(draft) });
+}
+
+export function leaseEnd(draft: Draft): Attempt["leaseUntil"] {
+  return millis(draft.now + TIMES.lease);
+}
+
+export function startAttempt(draft: Draft, attempt: Attempt, fingerprint: string | null): Attempt {
+  const trial = draft.trial(attempt.trial);
+  const started = { ...attempt, state: "running", startedAt: draft.now, leaseUntil: leaseEnd(draft), fingerprint } as const;
+  draft.putAttempt(started);
+  // A trial that was paused goes on where it was: its first start counts.
+  draft.putTrial({ ...trial, state: "running", startedAt: trial.startedAt ?? draft.now, fingerprint });
+  draft.record("attempt-started", aboutAttempt(trial, attempt), fingerprint ?? "");
+  return started;
+}
+
+/** Gives the lane back. The trial still has to be told. */
+export function endAttempt(
+  draft: Draft,
+  attempt: Attempt,
+  state: Exclude<AttemptState, "offered" | "running">,
+  cause: string,
+): void {
+  draft.putAttempt({ ...attempt, state, cause, endedAt: draft.now });
+  draft.placementDue = true;
+  const worker = draft.state.workers.get(attempt.worker);
+  if (worker?.state === "away" && !draft.state.indexes.workers.has(worker.id)) {
+    draft.putWorker({ ...worker, state: "gone" });
+    draft.record("worker-gone", { worker: worker.id }, "link lost and no lease left");
+  }
+}
+
+/** The machine's fault. A trial that was being stopped is stopped then; others wait and try again, or are lost. */
+export function loseAttempt(draft: Draft, attempt: Attempt, cause: string): void {
+  const trial = draft.trial(attempt.trial);
+  const { maxAttempts } = draft.sweep(trial.sweep).spec;
+  const losses = trial.losses + 1;
+  endAttempt(draft, attempt, "lost", cause);
+  draft.record("attempt-lost", aboutAttempt(trial, attempt), `${cause} (loss ${losses} of ${maxAttempts})`);
+  if (endIfStopping(draft, trial, attempt)) return;
+  if (losses < maxAttempts) requeue(draft, trial, losses, backOff(losses));
+  else endTrial(draft, trial, "lost", `${cause}; ${losses} ${losses === 1 ? "attempt" : "attempts"} lost`, { losses });
+}
+
+/** Nobody's fault: the worker gave it back in good order. */
+export function releaseAttempt(draft: Draft, attempt: Attempt, cause: string): void {
+  const trial = draft.trial(attempt.trial);
+  endAttempt(draft, attempt, "lost", cause);
+  draft.record("attempt-released", aboutAttempt(trial, attempt), cause);
+  if (!endIfStopping(draft, trial, attempt)) requeue(draft, trial, trial.losses, 0);
+}
+
+function endIfStopping(draft: Draft, trial: Trial, attempt: Attempt): boolean {
+  if (attempt.stopping === null || attempt.stopping === "paused") return false;
+  endTrial(draft, trial, attempt.stopping, attempt.cause);
+  return true;
+}
+
+/** 2 s, 4 s, 8 s, ... at most 5 min. */
+function backOff(losses: number): number {
+  return Math.min(300_000, 2_000 * 2 ** (losses - 1));
+}
+
+/** Back to the start: what the lost attempt reported stays in its reports, but is no longer the trial's. */
+function requeue(draft: Draft, trial: Trial, losses: number, wait: number): void {
+  const notBefore = millis(wait === 0 ? 0 : draft.now + wait);
+  draft.putTrial({
+    ...trial,
+    state: "queued",
+    losses,
+    notBefore,
+    epoch: 0,
+    best: null,
+    last: null,
+    metrics: {},
+    startedAt: null,
+    fingerprint: null,
+    worker: null,
+    device: null,
+    verified: null,
+  });
+  draft.placementDue = true;
+  if (wait > 0) draft.wakeAt(notBefore);
+}

@@ -1,0 +1,93 @@
+/**
+ * What time alone does: leases run out, silent workers are away, wall times end, back-offs pass. And what a restart does.
+ *
+ * Guarantees: after every Tick the next one is asked for, at the earliest moment at which anything here can change; a
+ * restart gives every live lease a full fresh time, because the outage was not the worker's fault. Only the coordinator's
+ * clock counts.
+ */
+import { TIMES } from "../../proto/contract.js";
+import { leaseEnd, loseAttempt } from "./attempts.js";
+import type { Draft } from "./draft.js";
+import { CAUSES } from "./endings.js";
+import type { State } from "./state.js";
+import { indexOf } from "./state.js";
+import { windUp } from "./stopping.js";
+import { isEnded } from "./transitions.js";
+import type { Attempt, Sweep, Worker } from "./types.js";
+
+export function tick(draft: Draft): void {
+  for (const worker of sortedWorkers(draft.state)) noteSilence(draft, worker);
+  for (const attempt of byToken(draft.state.attempts.values())) {
+    if (attempt.leaseUntil <= draft.now) loseAttempt(draft, attempt, `lease expired on ${attempt.worker}`);
+  }
+  for (const id of openSweeps(draft.state)) {
+    const sweep = draft.sweep(id);
+    const deadline = wallDeadline(sweep);
+    if (deadline !== null && deadline <= draft.now) windUp(draft, sweep, CAUSES.wallTime);
+  }
+  draft.placementDue = true;
+  askForTick(draft);
+}
+
+export function booted(draft: Draft): void {
+  draft.record("coordinator-started", {}, `${draft.state.attempts.size} live leases renewed`);
+  for (const attempt of byToken(draft.state.attempts.values())) {
+    draft.putAttempt({ ...attempt, leaseUntil: leaseEnd(draft) });
+  }
+  for (const worker of sortedWorkers(draft.state)) unlink(draft, worker, "coordinator restarted");
+  askForTick(draft);
+}
+
+/** The link of a worker is gone, or as good as gone: away while leases run, else gone. Draining stays draining. */
+export function unlink(draft: Draft, worker: Worker, why: string): void {
+  const held = draft.state.indexes.workers.has(worker.id);
+  if (worker.state === "gone" || (held && worker.state !== "connected")) return;
+  const state = held ? "away" : "gone";
+  draft.putWorker({ ...worker, state });
+  draft.record(`worker-${state}`, { worker: worker.id }, why);
+}
+
+export function byToken(attempts: Iterable<Attempt>): readonly Attempt[] {
+  return [...attempts].sort((a, b) => a.token - b.token);
+}
+
+/** Ids of sweeps with something to do, the oldest first. */
+export function openSweeps(state: State): readonly Sweep["id"][] {
+  return [...state.indexes.open].sort((a, b) => a - b);
+}
+
+export function sortedWorkers(state: State): readonly Worker[] {
+  return [...state.workers.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** An open link on which nothing came for the length of a lease is as good as none. */
+function noteSilence(draft: Draft, worker: Worker): void {
+  if (silenceDeadline(draft.state, worker) <= draft.now) unlink(draft, worker, "silent for the length of a lease");
+}
+
+function silenceDeadline(state: State, worker: Worker): number {
+  const waits = worker.state === "connected" || (worker.state === "draining" && !state.indexes.workers.has(worker.id));
+  return waits ? worker.lastSeen + TIMES.lease : Number.POSITIVE_INFINITY;
+}
+
+function wallDeadline({ state, cause, spec, createdAt }: Sweep): number | null {
+  if (isEnded(state) || spec.maxWallMillis === null) return null;
+  return cause === "" || cause === CAUSES.exhausted ? createdAt + spec.maxWallMillis : null;
+}
+
+function askForTick(draft: Draft): void {
+  const { state } = draft;
+  for (const attempt of state.attempts.values()) draft.wakeAt(attempt.leaseUntil);
+  for (const worker of state.workers.values()) draft.wakeAt(silenceDeadline(state, worker));
+  for (const id of state.indexes.open) {
+    const sweep = draft.sweep(id);
+    draft.wakeAt(wallDeadline(sweep) ?? Number.POSITIVE_INFINITY);
+    const index = indexOf(state, id);
+    for (const queue of [index.manual, index.sampled]) {
+      for (const number of queue) {
+        const notBefore = draft.trialAt(sweep, number).notBefore;
+        if (notBefore > draft.now) draft.wakeAt(notBefore);
+      }
+    }
+  }
+}

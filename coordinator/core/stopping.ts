@@ -1,0 +1,47 @@
+/**
+ * Asking trials to stop, one by one or a whole sweep's.
+ *
+ * Guarantees: what does not train yet ends at once; what trains is asked to stop and ends when its worker says so, or when
+ * its lease runs out. The attempt keeps what the trial becomes then, and why. Not here: the worker's answer (ingest.ts).
+ */
+import { endAttempt } from "./attempts.js";
+import type { Draft } from "./draft.js";
+import { aboutAttempt } from "./draft.js";
+import { CAUSES, endTrial, settleSweep } from "./endings.js";
+import { liveAttempt, trialsOf } from "./state.js";
+import { isFinal } from "./transitions.js";
+import type { Sweep, Trial } from "./types.js";
+
+/** `becomes` is for a trial that trains; one that has not started is cancelled in any case. */
+export function stopTraining(draft: Draft, trial: Trial, becomes: "stopped" | "cancelled" | "paused", cause: string): void {
+  if (isFinal(trial.state)) return;
+  const attempt = liveAttempt(draft.state, trial);
+  if (attempt === null) {
+    endTrial(draft, trial, trial.state === "paused" && becomes === "stopped" ? "stopped" : "cancelled", cause);
+    return;
+  }
+  const { id, token, worker, incarnation } = attempt;
+  if (attempt.state === "offered") {
+    endAttempt(draft, attempt, "revoked", cause);
+    draft.send(worker, incarnation, { kind: "Revoke", attempt: id, token });
+    endTrial(draft, trial, "cancelled", cause);
+    return;
+  }
+  // The user's word is the last; a worker that was asked already need not be asked again.
+  if (attempt.stopping === "cancelled") return;
+  draft.putAttempt({ ...attempt, stopping: becomes, cause });
+  draft.record("attempt-stopping", aboutAttempt(trial, attempt), `to be ${becomes}: ${cause}`);
+  if (attempt.stopping === null) draft.send(worker, incarnation, { kind: "Stop", attempt: id, token });
+}
+
+/** The sweep draws nothing more, and its trials stop. A rerun goes on unless the user cancelled. */
+export function windUp(draft: Draft, sweep: Sweep, cause: string): void {
+  const cancelled = cause === CAUSES.cancelled;
+  draft.putSweep({ ...sweep, state: "running", cause });
+  draft.record("sweep-winding-up", { sweep: sweep.id }, cause);
+  for (const trial of [...trialsOf(draft.state, sweep)]) {
+    if (trial.origin.kind === "rerun" && !cancelled) continue;
+    stopTraining(draft, trial, cancelled ? "cancelled" : "stopped", cause);
+  }
+  settleSweep(draft, sweep.id);
+}

@@ -1,0 +1,112 @@
+/**
+ * Workers: they say hello, send heartbeats, drain, lose their link.
+ *
+ * Guarantees: what a worker holds and what the coordinator believes are reconciled at every hello, in the open: keep, drop,
+ * offered again, asked to stop again. Another life of the same name takes nothing over; the old one's leases run out. A
+ * lost link proves nothing, so it ends no lease. Not here: what attempts report (ingest.ts).
+ */
+import { TIMES } from "../../proto/contract.js";
+import { offerAgain } from "./assign.js";
+import { heldBy, loseAttempt, renew } from "./attempts.js";
+import type { Draft } from "./draft.js";
+import type { Event, HeldAttempt } from "./events.js";
+import { byToken, unlink } from "./leases.js";
+import type { Attempt, Worker } from "./types.js";
+
+type Of<K extends Event["kind"]> = Extract<Event, { readonly kind: K }>;
+
+export function workerHello(draft: Draft, event: Of<"WorkerHello">): void {
+  const { worker: id, incarnation, host, pid, version, devices } = event;
+  const known = draft.state.workers.get(id);
+  const sameLife = known?.incarnation === incarnation;
+  // A link that comes back does not end a drain.
+  const state = sameLife && known.state === "draining" ? "draining" : "connected";
+  const times = { connectedAt: draft.now, lastSeen: draft.now };
+  draft.putWorker({ id, incarnation, host, pid, version, devices, state, ...times });
+  draft.record("worker-connected", { worker: id }, connectedDetail(event, known));
+  draft.wakeAt(draft.now + TIMES.lease);
+  draft.placementDue = true;
+
+  const keep: HeldAttempt[] = [];
+  const drop: HeldAttempt[] = [];
+  for (const { attempt: attemptId, token } of event.running) {
+    const attempt = heldBy(draft, { worker: id, incarnation, attempt: attemptId, token });
+    (attempt === null ? drop : keep).push({ attempt: attemptId, token });
+    if (attempt !== null) renew(draft, attempt);
+  }
+  draft.send(id, incarnation, { kind: "Welcome", keep, drop });
+  const listed = new Set(keep.map((held) => held.attempt));
+  for (const attempt of attemptsOf(draft, event)) remind(draft, attempt, listed.has(attempt.id));
+}
+
+/**
+ * Orders may have gone down with the old link. A running attempt that is not listed may have ended, with its messages
+ * still to come on the new link: the next heartbeat, which follows them, or the lease decides.
+ */
+function remind(draft: Draft, attempt: Attempt, listed: boolean): void {
+  const { id, token, worker, incarnation } = attempt;
+  if (attempt.state === "offered" && !listed) offerAgain(draft, attempt);
+  if (attempt.stopping !== null && listed) draft.send(worker, incarnation, { kind: "Stop", attempt: id, token });
+}
+
+/** What it lists is renewed or revoked; what it should hold, and does not list for the length of an offer, is lost. */
+export function heartbeat(draft: Draft, event: Of<"Heartbeat">): void {
+  const { worker: id, incarnation, running } = event;
+  noteSeen(draft, event);
+  const listed = new Set<Attempt["id"]>();
+  for (const { attempt: attemptId, token } of running) {
+    const attempt = heldBy(draft, { worker: id, incarnation, attempt: attemptId, token });
+    if (attempt === null) draft.send(id, incarnation, { kind: "Revoke", attempt: attemptId, token });
+    else listed.add(renew(draft, attempt).id);
+  }
+  for (const attempt of attemptsOf(draft, event)) {
+    if (listed.has(attempt.id) || attempt.offeredAt + TIMES.offer > draft.now) continue;
+    loseAttempt(draft, attempt, `no longer held by ${id}`);
+  }
+}
+
+export function workerDraining(draft: Draft, event: Of<"WorkerDraining">): void {
+  const worker = lifeOf(draft, event);
+  if (worker === null || worker.state === "draining" || worker.state === "gone") return;
+  draft.putWorker({ ...worker, state: "draining", lastSeen: draft.now });
+  draft.record("worker-draining", { worker: worker.id }, "takes no more trials");
+}
+
+export function workerLinkLost(draft: Draft, event: Of<"WorkerLinkLost">): void {
+  const worker = lifeOf(draft, event);
+  if (worker === null) return;
+  unlink(draft, worker, "link lost; leases go on");
+}
+
+/** A heartbeat on a link that was silent brings the worker back. */
+function noteSeen(draft: Draft, event: Of<"Heartbeat">): void {
+  const worker = lifeOf(draft, event);
+  if (worker === null) return;
+  const back = worker.state === "away" || worker.state === "gone";
+  draft.putWorker({ ...worker, state: back ? "connected" : worker.state, lastSeen: draft.now });
+  if (!back) return;
+  draft.record("worker-connected", { worker: worker.id }, "heard again");
+  draft.wakeAt(draft.now + TIMES.lease);
+  draft.placementDue = true;
+}
+
+type Life = Pick<Worker, "incarnation"> & { readonly worker: Worker["id"] };
+
+function lifeOf(draft: Draft, { worker: id, incarnation }: Life): Worker | null {
+  const worker = draft.state.workers.get(id);
+  return worker?.incarnation === incarnation ? worker : null;
+}
+
+/** Live attempts of this life, in order of token. */
+function attemptsOf(draft: Draft, { worker: id, incarnation }: Life): readonly Attempt[] {
+  const ids = draft.state.indexes.workers.get(id) ?? [];
+  const attempts = [...ids].flatMap((attemptId) => draft.attempt(attemptId) ?? []);
+  return byToken(attempts.filter((attempt) => attempt.incarnation === incarnation));
+}
+
+function connectedDetail(event: Of<"WorkerHello">, known: Worker | undefined): string {
+  const { host, pid, devices, running } = event;
+  const lanes = devices.map((device) => `${device.id} (${device.lanes} lanes)`).join(", ") || "no devices";
+  const life = known === undefined ? "first time" : known.incarnation === event.incarnation ? "back" : "new process";
+  return `${life}, ${host} pid ${pid}, ${lanes}, ${running.length} attempts held`;
+}
