@@ -1,0 +1,117 @@
+/**
+ * The lane hyperparameters: what each lane of a cohort has for itself. Plain data, read by the coordinator to check sweep
+ * files and by the worker to fill a lane; the engine checks the same ranges (src/model/hyperparameters.cpp, a test
+ * compares them).
+ *
+ * The order is the contract: `LaneOptions.hyperparameters` lists the values in it.
+ */
+import type { LaneHyperparameter, Optimizer } from "./recipe.js";
+
+export interface HyperparameterRange {
+  readonly low: number;
+  readonly high: number;
+  /** The bound itself is not allowed. */
+  readonly openLow: boolean;
+  readonly openHigh: boolean;
+}
+
+export interface HyperparameterInfo {
+  readonly name: LaneHyperparameter;
+  /** Names that other tools use for the same; recorded under `name`. */
+  readonly aliases: readonly string[];
+  readonly meaning: string;
+  readonly range: HyperparameterRange;
+  /** Where neither the file nor the network says; `null`: each dropout layer keeps its own rate. */
+  readonly fallback: Readonly<Record<Optimizer, number | null>>;
+  /** Optimisers that read it; `null` for all. */
+  readonly optimizers: readonly Optimizer[] | null;
+}
+
+const all = (value: number | null): Readonly<Record<Optimizer, number | null>> => ({
+  sgd: value,
+  momentum: value,
+  rmsprop: value,
+  adam: value,
+});
+
+const below1: HyperparameterRange = { low: 0, high: 1, openLow: false, openHigh: true };
+
+export const hyperparameters: readonly HyperparameterInfo[] = [
+  {
+    name: "learning_rate",
+    aliases: ["lr", "learning-rate", "learningRate"],
+    meaning: "step size; the schedule multiplies it",
+    range: { low: 0, high: 1e6, openLow: false, openHigh: false },
+    fallback: { sgd: 0.01, momentum: 0.01, rmsprop: 0.001, adam: 0.001 },
+    optimizers: null,
+  },
+  {
+    name: "l2",
+    aliases: ["weight_decay", "wd", "reg", "regularization", "l2_reg", "weight-decay"],
+    meaning: "adds l2 / 2 * |w|^2 to the loss, over the kernels of linear and convolution layers",
+    range: { low: 0, high: 1e6, openLow: false, openHigh: false },
+    fallback: all(0),
+    optimizers: null,
+  },
+  {
+    name: "momentum",
+    aliases: ["mu"],
+    meaning: "share of the last step that is kept",
+    range: below1,
+    fallback: all(0.9),
+    optimizers: ["momentum"],
+  },
+  {
+    name: "rho",
+    aliases: ["alpha", "decay_rate"],
+    meaning: "share of the running mean of squared gradients that is kept",
+    range: below1,
+    fallback: all(0.99),
+    optimizers: ["rmsprop"],
+  },
+  {
+    name: "beta1",
+    aliases: ["beta_1", "adam_beta1"],
+    meaning: "share of the running mean of gradients that is kept",
+    range: below1,
+    fallback: all(0.9),
+    optimizers: ["adam"],
+  },
+  {
+    name: "beta2",
+    aliases: ["beta_2", "adam_beta2"],
+    meaning: "share of the running mean of squared gradients that is kept",
+    range: below1,
+    fallback: all(0.999),
+    optimizers: ["adam"],
+  },
+  {
+    name: "epsilon",
+    aliases: ["eps", "adam_epsilon"],
+    meaning: "added to the root of the squared gradients",
+    range: { low: 0, high: 1, openLow: true, openHigh: false },
+    fallback: all(1e-8),
+    optimizers: ["rmsprop", "adam"],
+  },
+  {
+    name: "dropout",
+    aliases: ["dropout_rate", "drop_rate"],
+    meaning: "probability that a dropout layer drops a value; replaces the rate of every dropout layer",
+    range: below1,
+    fallback: all(null),
+    optimizers: null,
+  },
+  {
+    name: "label_smoothing",
+    aliases: ["smoothing"],
+    meaning: "share of the target spread evenly over all classes",
+    range: below1,
+    fallback: all(0),
+    optimizers: null,
+  },
+];
+
+/** The hyperparameter of that name or alias. */
+export function findHyperparameter(name: string): HyperparameterInfo | null {
+  return hyperparameters.find((info) => info.name === name || info.aliases.includes(name)) ?? null;
+}

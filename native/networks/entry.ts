@@ -1,0 +1,19 @@
+/** One network of the catalogue, as data. */
+import type { LaneHyperparameter, LayerSpec, Optimizer } from "../recipe.js";
+
+export interface NetworkEntry {
+  readonly name: string;
+  readonly summary: string;
+  /** Channels, rows, columns it was made for; other inputs work where the layers allow. */
+  readonly input: readonly [number, number, number];
+  readonly layers: readonly LayerSpec[];
+  /** What a sweep file may leave out. */
+  readonly defaults: {
+    readonly optimizer: Optimizer;
+    readonly batch_size: number;
+    readonly epochs: number;
+    readonly hyperparameters: Readonly<Partial<Record<LaneHyperparameter, number>>>;
+  };
+  /** Where it comes from. */
+  readonly source: string;
+}

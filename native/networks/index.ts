@@ -1,0 +1,15 @@
+/**
+ * The catalogue of networks, as data: a new network is a new entry in the file of its family. The resolved layers, not
+ * the name, are stored with a sweep.
+ */
+import { convolutional } from "./convolutional.js";
+import { dense } from "./dense.js";
+import type { NetworkEntry } from "./entry.js";
+
+export type { NetworkEntry } from "./entry.js";
+
+export const networks: readonly NetworkEntry[] = [...dense, ...convolutional];
+
+export function findNetwork(name: string): NetworkEntry | null {
+  return networks.find((entry) => entry.name === name) ?? null;
+}

@@ -1,0 +1,43 @@
+/** Short ways to write layers, with the defaults that the catalogue and sweep files share. */
+import type { Init, LayerSpec, Padding, Pair } from "../recipe.js";
+
+export const LAYER_DEFAULTS = {
+  init: "he_normal",
+  stride: [1, 1],
+  padding: "valid",
+  groups: 1,
+  bias: true,
+  batchNorm: { momentum: 0.1, epsilon: 1e-5 },
+  leakySlope: 0.01,
+  dropoutRate: 0.5,
+} as const satisfies {
+  readonly init: Init;
+  readonly stride: Pair;
+  readonly padding: Padding;
+  readonly [key: string]: unknown;
+};
+
+const square = (side: number): Pair => [side, side];
+
+export function linear(units: number): LayerSpec {
+  return { op: "linear", units, bias: LAYER_DEFAULTS.bias, init: LAYER_DEFAULTS.init };
+}
+
+export function conv2d(filters: number, kernel: number, padding: Padding = LAYER_DEFAULTS.padding): LayerSpec {
+  const { stride, groups, bias, init } = LAYER_DEFAULTS;
+  return { op: "conv2d", filters, kernel: square(kernel), stride, padding, groups, bias, init };
+}
+
+/** Windows side by side: the stride is the size. */
+export function maxPool(size: number): LayerSpec {
+  return { op: "max_pool2d", size: square(size), stride: square(size), padding: "valid" };
+}
+
+export const relu: LayerSpec = { op: "relu" };
+export const tanh: LayerSpec = { op: "tanh" };
+export const flatten: LayerSpec = { op: "flatten" };
+export const batchNorm: LayerSpec = { op: "batch_norm", ...LAYER_DEFAULTS.batchNorm };
+
+export function dropout(rate: number): LayerSpec {
+  return { op: "dropout", rate };
+}

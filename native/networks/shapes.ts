@@ -1,0 +1,152 @@
+/**
+ * Shape inference of a network, in plain TypeScript, so that a sweep file is checked and priced with no engine at hand.
+ *
+ * Guarantees: the same shapes, parameter counts and messages as the engine's own inference (src/ops/shape.cpp); a test
+ * runs both over the catalogue and over wrong networks. Not here: the range of single attributes (positive sizes and the
+ * like): whoever reads a file checks those.
+ */
+import type { LayerSummary } from "../index.js";
+import type { LayerSpec, Padding, Pair } from "../recipe.js";
+
+/** A network that cannot be built. `path` names the layer: `network.layers[3].kernel`. */
+export class ShapeError extends Error {
+  override readonly name = "ShapeError";
+  readonly path: string;
+
+  constructor(path: string, message: string) {
+    super(`${path}: ${message}`);
+    this.path = path;
+  }
+}
+
+/** Channels, rows, columns. */
+export type Extent = readonly [number, number, number];
+
+const MAX_ELEMENTS = 2 ** 28;
+const MAX_WINDOW = 65_536;
+
+const sizeOf = ([c, h, w]: Extent): number => c * h * w;
+const textOf = ([c, h, w]: Extent): string => (h * w === 1 ? String(c) : `${c}x${h}x${w}`);
+const pairText = ([rows, columns]: Pair): string => `${rows}x${columns}`;
+
+function unexpected(path: string, expected: string, found: string | number): ShapeError {
+  return new ShapeError(path, `expected ${expected}, found ${found}`);
+}
+
+/** Every layer's output, parameters and multiply-adds, in order. Throws ShapeError. */
+export function inferShapes(layers: readonly LayerSpec[], input: Extent): LayerSummary[] {
+  let extent = input;
+  return layers.map((spec, index) => {
+    const summary = inferLayer(spec, extent, `network.layers[${index}]`);
+    extent = summary.output;
+    return summary;
+  });
+}
+
+/** Throws ShapeError unless the network ends in one value for each class. */
+export function checkClasses(summaries: readonly LayerSummary[], classes: number): void {
+  const last = summaries.at(-1);
+  if (!last) throw new ShapeError("network.layers", "expected at least one layer, found none");
+  const [channels, rows, columns] = last.output;
+  if (rows * columns !== 1 || channels !== classes) {
+    throw unexpected(
+      `network.layers[${summaries.length - 1}]`,
+      `an output of ${classes}, one value a class`,
+      textOf(last.output),
+    );
+  }
+}
+
+function inferLayer(spec: LayerSpec, input: Extent, path: string): LayerSummary {
+  const [channels, rows, columns] = input;
+  let output: Extent = input;
+  let parameters = 0;
+  let multiplyAdds = 0;
+  switch (spec.op) {
+    case "linear":
+      if (rows * columns !== 1) {
+        throw new ShapeError(path, `linear needs a flat input, found ${textOf(input)}; put flatten before it`);
+      }
+      output = [spec.units, 1, 1];
+      multiplyAdds = channels * spec.units;
+      parameters = multiplyAdds + (spec.bias ? spec.units : 0);
+      break;
+    case "conv2d": {
+      if (channels % spec.groups !== 0 || spec.filters % spec.groups !== 0) {
+        throw unexpected(
+          `${path}.groups`,
+          `a divisor of ${channels} channels and ${spec.filters} filters`,
+          spec.groups,
+        );
+      }
+      const [outRows, outColumns] = windows(input, spec.kernel, spec.stride, spec.padding, path, "kernel");
+      output = [spec.filters, outRows, outColumns];
+      const taps = (channels / spec.groups) * spec.kernel[0] * spec.kernel[1];
+      parameters = spec.filters * taps + (spec.bias ? spec.filters : 0);
+      multiplyAdds = sizeOf(output) * taps;
+      break;
+    }
+    case "batch_norm":
+      parameters = 2 * channels;
+      break;
+    case "max_pool2d":
+    case "avg_pool2d":
+      output = [channels, ...windows(input, spec.size, spec.stride, spec.padding, path, "size")];
+      if (spec.op === "max_pool2d") checkWinner(spec.size, `${path}.size`);
+      break;
+    case "global_avg_pool2d":
+    case "global_max_pool2d":
+      output = [channels, 1, 1];
+      if (spec.op === "global_max_pool2d") checkWinner([rows, columns], path);
+      break;
+    case "flatten":
+      output = [sizeOf(input), 1, 1];
+      break;
+    case "relu":
+    case "leaky_relu":
+    case "tanh":
+    case "sigmoid":
+    case "dropout":
+      break;
+  }
+  if (sizeOf(output) > MAX_ELEMENTS) throw unexpected(path, `at most ${MAX_ELEMENTS} values an image`, textOf(output));
+  if (parameters > MAX_ELEMENTS) throw unexpected(path, `at most ${MAX_ELEMENTS} parameters`, parameters);
+  return { op: spec.op, output, parameters, multiplyAdds };
+}
+
+/** The winner of a window is kept in 16 bits. */
+function checkWinner(size: Pair, path: string): void {
+  if (size[0] * size[1] > MAX_WINDOW) {
+    throw unexpected(path, `a window of at most ${MAX_WINDOW} elements`, pairText(size));
+  }
+}
+
+function windows(
+  input: Extent,
+  kernel: Pair,
+  stride: Pair,
+  padding: Padding,
+  path: string,
+  name: "kernel" | "size",
+): readonly [number, number] {
+  if (padding === "same" && !(stride[0] === 1 && stride[1] === 1)) {
+    throw unexpected(
+      `${path}.padding`,
+      "two numbers where the stride is not 1x1",
+      `same with stride ${pairText(stride)}`,
+    );
+  }
+  if (name === "size" && typeof padding === "object" && (2 * padding[0] > kernel[0] || 2 * padding[1] > kernel[1])) {
+    throw unexpected(`${path}.padding`, `at most half the window ${pairText(kernel)}`, pairText(padding));
+  }
+  const along = (axis: 0 | 1): number => {
+    const total = padding === "same" ? kernel[axis] - 1 : padding === "valid" ? 0 : 2 * padding[axis];
+    const padded = (input[axis + 1] ?? 0) + total;
+    return padded < kernel[axis] ? 0 : Math.floor((padded - kernel[axis]) / stride[axis]) + 1;
+  };
+  const [rows, columns] = [along(0), along(1)];
+  if (rows < 1 || columns < 1) {
+    throw unexpected(`${path}.${name}`, `at most the padded input of ${textOf(input)}`, pairText(kernel));
+  }
+  return [rows, columns];
+}
