@@ -1,0 +1,381 @@
+/**
+ * What the worker holds and owes: a pure state machine between the link and the devices' threads.
+ *
+ * Guarantees: every report and every end of an attempt reaches the coordinator, once each and in order, over any number
+ * of lost links (a repeat carries the same number); what is held is known by (attempt, token) and listed in `Hello` and
+ * every heartbeat until its end is acknowledged; a message for another token changes nothing. Losing the coordinator
+ * stops nothing: training goes on, until more messages wait than the memory set aside for them holds, then it pauses.
+ *
+ * No I/O, no clock of its own: the time is an argument, and everything to be done comes back as effects. Fencing is the
+ * coordinator's: it alone decides which token counts.
+ */
+import { ConvsweepError, LIMITS, PROTOCOL, TIMES } from "../proto/contract.js";
+import type { Device } from "../proto/gen/convsweep/v1/types.js";
+import type { Assign, Hello, LinkRequest, LinkResponse, Welcome } from "../proto/gen/convsweep/v1/worker.js";
+import type { Held, LogFields, LogLevel, Outcome, ThreadCommand, ThreadMessage } from "./messages.js";
+import { Outbox } from "./outbox.js";
+import { endedBody, jobFromWire, reportBody, startedBody } from "./wire.js";
+
+/** Who the worker is; what `Hello` says. */
+export interface Identity {
+  readonly worker: string;
+  readonly incarnation: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly devices: readonly Device[];
+}
+
+export interface AgentLimits {
+  /** Messages sent ahead of the acknowledgement. */
+  readonly window: number;
+  /** Messages waiting beyond which training pauses. */
+  readonly outbox: number;
+  /** Milliseconds that a leaving worker waits for its last acknowledgements. */
+  readonly flushMillis: number;
+}
+
+export const AGENT_LIMITS: AgentLimits = { window: LIMITS.linkWindow, outbox: 50_000, flushMillis: 5_000 };
+
+export type AgentInput =
+  | { readonly kind: "linkUp" }
+  | { readonly kind: "linkDown" }
+  | { readonly kind: "received"; readonly message: LinkResponse }
+  | { readonly kind: "thread"; readonly device: string; readonly message: ThreadMessage }
+  /** Give everything back and end the process. */
+  | { readonly kind: "leave"; readonly reason: string; readonly code: number }
+  | { readonly kind: "tick" };
+
+export type AgentEffect =
+  | { readonly kind: "send"; readonly message: LinkRequest }
+  | { readonly kind: "command"; readonly device: string; readonly command: ThreadCommand }
+  /** The other side broke the protocol: begin a new link. */
+  | { readonly kind: "relink"; readonly reason: string }
+  | { readonly kind: "log"; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }
+  | { readonly kind: "exit"; readonly code: number };
+
+interface Attempt {
+  readonly held: Held;
+  readonly device: string;
+  phase: "assigned" | "running" | "ended";
+  fingerprint: string;
+}
+
+export class Agent {
+  private readonly identity: Identity;
+  private readonly limits: AgentLimits;
+  private readonly outbox: Outbox;
+  private readonly attempts = new Map<string, Attempt>();
+  private effects: AgentEffect[] = [];
+  /** `greeting`: Hello is out, Welcome is not in; nothing numbered may be sent yet. */
+  private link: "down" | "greeting" | "up" = "down";
+  /** Highest number of the coordinator handled on this link. */
+  private received = 0;
+  private store: string | null = null;
+  private heartbeatMillis: number = TIMES.heartbeat;
+  private lastHeartbeat = 0;
+  private draining = false;
+  private paused = false;
+  private leaving: { readonly code: number; readonly deadline: number } | null = null;
+
+  constructor(identity: Identity, limits: AgentLimits = AGENT_LIMITS) {
+    this.identity = identity;
+    this.limits = limits;
+    this.outbox = new Outbox(limits.window);
+  }
+
+  /** What the worker holds now, in the order it was assigned. */
+  get held(): readonly Held[] {
+    return [...this.attempts.values()].map((a) => a.held);
+  }
+
+  /** Messages that are not yet durable at the coordinator. */
+  get owed(): number {
+    return this.outbox.size;
+  }
+
+  /** When the next `tick` is of use; `null` for never. */
+  get wakeAt(): number | null {
+    const heartbeat = this.link === "up" ? this.lastHeartbeat + this.heartbeatMillis : null;
+    const deadline = this.leaving?.deadline ?? null;
+    return heartbeat !== null && deadline !== null ? Math.min(heartbeat, deadline) : (heartbeat ?? deadline);
+  }
+
+  handle(input: AgentInput, now: number): readonly AgentEffect[] {
+    this.effects = [];
+    const handledBefore = this.received;
+    switch (input.kind) {
+      case "linkUp":
+        this.onLinkUp();
+        break;
+      case "linkDown":
+        this.link = "down";
+        break;
+      case "received":
+        this.onReceived(input.message, now);
+        break;
+      case "thread":
+        this.onThread(input.device, input.message, now);
+        break;
+      case "leave":
+        this.leave(input.reason, input.code, now);
+        break;
+      case "tick":
+        this.onTick(now);
+        break;
+    }
+    this.flush(this.link === "up" && this.received > handledBefore);
+    this.watchOutbox();
+    this.finish();
+    return this.effects;
+  }
+
+  private onLinkUp(): void {
+    const { worker, incarnation, host, pid, version, devices } = this.identity;
+    const value: Hello = {
+      protocolMajor: PROTOCOL.major,
+      protocolMinor: PROTOCOL.minor,
+      worker,
+      incarnation,
+      host,
+      pid,
+      version,
+      devices: [...devices],
+      running: [...this.held],
+    };
+    this.link = "greeting";
+    this.received = 0;
+    this.effects.push({ kind: "send", message: { seq: 0, ack: 0, body: { $case: "hello", value } } });
+  }
+
+  private onReceived(message: LinkResponse, now: number): void {
+    if (this.link === "down") return;
+    try {
+      if (message.seq > 0) {
+        if (message.seq <= this.received) return;
+        if (message.seq !== this.received + 1) {
+          throw new ConvsweepError("PROTOCOL", "a message of the coordinator is missing", {
+            expected: `number ${this.received + 1}`,
+            found: String(message.seq),
+          });
+        }
+      }
+      const { body } = message;
+      if (this.link === "greeting") {
+        if (body?.$case !== "welcome") {
+          throw new ConvsweepError("PROTOCOL", "the coordinator spoke before its welcome", {
+            expected: "welcome",
+            found: body?.$case ?? "nothing",
+          });
+        }
+        this.onWelcome(body.value, now);
+      }
+      this.acknowledge(message.ack);
+      switch (body?.$case) {
+        case "assign":
+          this.onAssign(body.value);
+          break;
+        case "stop":
+          this.onStop(body.value);
+          break;
+        case "revoke":
+          this.forget(body.value, "revoked: its lease is another's");
+          break;
+        case "drain":
+          this.log("info", "the coordinator wants this worker to take no more trials", { held: this.attempts.size });
+          this.drain();
+          break;
+        case "welcome":
+        case undefined:
+          break;
+      }
+      if (message.seq > 0) this.received = message.seq;
+    } catch (thrown) {
+      if (!(thrown instanceof ConvsweepError) || thrown.code !== "PROTOCOL") throw thrown;
+      this.link = "down";
+      const found = `expected ${thrown.expected ?? ""}, found ${thrown.found ?? ""}`;
+      this.effects.push({ kind: "relink", reason: `${thrown.message}: ${found}` });
+    }
+  }
+
+  private onWelcome(welcome: Welcome, now: number): void {
+    const another = this.store !== null && this.store !== welcome.store;
+    this.store = welcome.store;
+    if (another) {
+      // Tokens and attempts of one store mean nothing in another, even where they look alike.
+      this.log("warn", "this is another coordinator than before; everything held is dropped", { held: this.attempts.size });
+      for (const held of this.held) this.forget(held, "held for another coordinator");
+      this.outbox.clear();
+    } else {
+      this.acknowledge(welcome.received);
+      for (const held of welcome.drop) this.forget(held, "the coordinator no longer counts on it");
+    }
+    this.outbox.rewind();
+    this.link = "up";
+    this.heartbeatMillis = welcome.heartbeatMillis > 0 ? welcome.heartbeatMillis : TIMES.heartbeat;
+    this.lastHeartbeat = now;
+    if (this.draining && !this.outbox.has("draining")) this.outbox.put({ $case: "draining", value: {} }, null);
+    this.log("info", "joined the coordinator", { held: this.attempts.size, owed: this.outbox.size });
+  }
+
+  private acknowledge(seq: number): void {
+    for (const { body, held } of this.outbox.acknowledge(seq)) {
+      if (body.$case === "ended" && held && this.find(held)) this.attempts.delete(held.attempt);
+    }
+  }
+
+  private onAssign(assign: Assign): void {
+    const job = jobFromWire(assign);
+    const held: Held = { attempt: job.attempt, token: job.token };
+    const known = this.attempts.get(job.attempt);
+    if (known && known.held.token > job.token) return;
+    if (known && known.held.token === job.token) {
+      // The offer came twice. If the first Started is on its way, a second one is a repeat that changes nothing.
+      if (known.phase === "running") this.outbox.put(startedBody(held, known.fingerprint), held);
+      return;
+    }
+    if (known) this.forget(known.held, "leased anew");
+    const attempt: Attempt = { held, device: assign.device, phase: "assigned", fingerprint: "" };
+    this.attempts.set(job.attempt, attempt);
+    if (this.draining) {
+      this.end(attempt, { kind: "released", reason: "the worker takes no more trials" });
+    } else if (!this.identity.devices.some((d) => d.id === assign.device)) {
+      const error = new ConvsweepError("ENGINE_NO_DEVICE", "assigned to a device that this worker does not have", {
+        expected: this.identity.devices.map((d) => d.id).join(", "),
+        found: assign.device,
+      });
+      this.end(attempt, { kind: "failed", error: error.toData() });
+    } else {
+      this.log("debug", "assigned", { ...held, device: assign.device, alone: job.alone });
+      this.command(assign.device, { kind: "assign", job });
+    }
+  }
+
+  private onStop(held: Held): void {
+    const attempt = this.find(held);
+    if (attempt && attempt.phase !== "ended") this.command(attempt.device, { kind: "stop", held: attempt.held });
+  }
+
+  private onThread(device: string, message: ThreadMessage, now: number): void {
+    if (message.kind === "log") {
+      this.log(message.level, message.message, { ...message.fields, device });
+      return;
+    }
+    if (message.kind === "lost") {
+      this.log("error", `device ${device} is lost: ${message.error.message}`, { device, code: message.error.code });
+      this.leave(`device ${device} is lost`, 70, now);
+      return;
+    }
+    const attempt = this.find(message.held);
+    // Dropped meanwhile: what the thread said before it heard of that no longer counts.
+    if (!attempt || attempt.phase === "ended") return;
+    switch (message.kind) {
+      case "started":
+        attempt.phase = "running";
+        attempt.fingerprint = message.fingerprint;
+        this.outbox.put(startedBody(attempt.held, message.fingerprint), attempt.held);
+        this.log("info", "started", { ...attempt.held, device });
+        break;
+      case "report":
+        this.outbox.put(reportBody(attempt.held, message.epoch, message.step, message.metrics), attempt.held);
+        break;
+      case "ended":
+        this.end(attempt, message.outcome);
+        break;
+    }
+  }
+
+  private onTick(now: number): void {
+    if (this.link === "up" && now >= this.lastHeartbeat + this.heartbeatMillis) {
+      this.lastHeartbeat = now;
+      this.send({ seq: 0, ack: this.received, body: { $case: "heartbeat", value: { running: [...this.held] } } });
+    }
+    if (this.leaving && now >= this.leaving.deadline) {
+      this.log("warn", "leaving although the coordinator has not acknowledged everything", { owed: this.outbox.size });
+      this.effects.push({ kind: "exit", code: this.leaving.code });
+    }
+  }
+
+  private leave(reason: string, code: number, now: number): void {
+    if (this.leaving) return;
+    this.leaving = { code, deadline: now + this.limits.flushMillis };
+    this.log("info", `leaving: ${reason}`, { held: this.attempts.size });
+    for (const attempt of this.attempts.values()) {
+      if (attempt.phase === "ended") continue;
+      this.command(attempt.device, { kind: "drop", held: attempt.held });
+      this.end(attempt, { kind: "released", reason });
+    }
+    // With no link and nothing to give back there is nobody to wait for.
+    if (this.outbox.size === 0 && this.link === "down") return;
+    this.drain();
+  }
+
+  private drain(): void {
+    if (this.draining) return;
+    this.draining = true;
+    this.outbox.put({ $case: "draining", value: {} }, null);
+  }
+
+  private end(attempt: Attempt, outcome: Outcome): void {
+    attempt.phase = "ended";
+    this.outbox.put(endedBody(attempt.held, outcome), attempt.held);
+    const level = outcome.kind === "failed" ? "warn" : "info";
+    const why = outcome.kind === "failed" ? outcome.error.message : outcome.kind === "released" ? outcome.reason : "";
+    this.log(level, outcome.kind, { ...attempt.held, ...(why === "" ? {} : { why }) });
+  }
+
+  /** The attempt with this very token; another token is another lease. */
+  private find(held: Held): Attempt | null {
+    const attempt = this.attempts.get(held.attempt);
+    return attempt && attempt.held.token === held.token ? attempt : null;
+  }
+
+  private forget(held: Held, reason: string): void {
+    const attempt = this.find(held);
+    if (!attempt) return;
+    this.attempts.delete(attempt.held.attempt);
+    this.outbox.discard(attempt.held);
+    if (attempt.phase !== "ended") this.command(attempt.device, { kind: "drop", held: attempt.held });
+    this.log("info", "dropped", { ...attempt.held, why: reason });
+  }
+
+  /** Sends what may go out; a bare acknowledgement if the coordinator would otherwise not hear of its message. */
+  private flush(acknowledge: boolean): void {
+    if (this.link !== "up") return;
+    const due = this.outbox.due();
+    for (const { seq, body } of due) this.send({ seq, ack: this.received, body });
+    if (acknowledge && due.length === 0) this.send({ seq: 0, ack: this.received, body: undefined });
+  }
+
+  /** Pauses training while more waits than may, so that memory stays bounded and nothing is thrown away. */
+  private watchOutbox(): void {
+    const full = this.paused ? this.outbox.size > this.limits.outbox / 2 : this.outbox.size >= this.limits.outbox;
+    if (full === this.paused) return;
+    this.paused = full;
+    this.log("warn", full ? "training pauses: too much waits for the coordinator" : "training goes on", {
+      owed: this.outbox.size,
+    });
+    for (const { id } of this.identity.devices) this.command(id, { kind: "hold", held: full });
+  }
+
+  private finish(): void {
+    if (this.outbox.size > 0) return;
+    if (this.leaving) this.effects.push({ kind: "exit", code: this.leaving.code });
+    else if (this.draining && this.attempts.size === 0) {
+      this.log("info", "drained: nothing held, everything acknowledged", {});
+      this.effects.push({ kind: "exit", code: 0 });
+    }
+  }
+
+  private send(message: LinkRequest): void {
+    this.effects.push({ kind: "send", message });
+  }
+
+  private command(device: string, command: ThreadCommand): void {
+    this.effects.push({ kind: "command", device, command });
+  }
+
+  private log(level: LogLevel, message: string, fields: LogFields): void {
+    this.effects.push({ kind: "log", level, message, fields });
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * A cohort on a device: one session of the engine and the attempts in its lanes.
+ *
+ * Guarantees: a lane belongs to at most one attempt; an attempt leaves its lane exactly once; `close` gives all memory
+ * back and may be called twice. Not here: when slices run, and what is said to the coordinator (cohort-thread.ts).
+ */
+import { createHash } from "node:crypto";
+import { endianness } from "node:os";
+import type { LaneOptions, Session, SliceResult } from "./engine.js";
+import type { Held } from "./messages.js";
+
+/** SHA-256 over the little-endian float32 bytes of all weights, hexadecimal. */
+export function hashWeights(data: Float32Array): string {
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  const ordered = endianness() === "LE" ? bytes : Buffer.from(bytes).swap32();
+  return createHash("sha256").update(ordered).digest("hex");
+}
+
+export class Cohort {
+  readonly key: string;
+  private readonly session: Session;
+  private readonly lanes = new Map<number, Held>();
+  /** Since when no attempt is in it; `null` while one is. */
+  emptySince: number | null;
+
+  constructor(key: string, session: Session, now: number) {
+    this.key = key;
+    this.session = session;
+    this.emptySince = now;
+  }
+
+  get size(): number {
+    return this.lanes.size;
+  }
+
+  get attempts(): readonly Held[] {
+    return [...this.lanes.values()];
+  }
+
+  add(held: Held, options: LaneOptions): void {
+    this.lanes.set(this.session.addLane(options), held);
+    this.emptySince = null;
+  }
+
+  attemptIn(lane: number): Held | null {
+    return this.lanes.get(lane) ?? null;
+  }
+
+  laneOf(held: Held): number | null {
+    for (const [lane, other] of this.lanes) {
+      if (other.attempt === held.attempt && other.token === held.token) return lane;
+    }
+    return null;
+  }
+
+  runSlice(maxMillis: number): SliceResult {
+    return this.session.runSlice({ maxMillis, maxSteps: null });
+  }
+
+  weightsHash(lane: number): string {
+    return hashWeights(this.session.weights(lane).data);
+  }
+
+  remove(lane: number, now: number): void {
+    this.lanes.delete(lane);
+    if (this.lanes.size === 0) this.emptySince = now;
+    this.session.removeLane(lane);
+  }
+
+  close(): void {
+    this.lanes.clear();
+    this.session.close();
+  }
+}

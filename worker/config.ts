@@ -1,0 +1,94 @@
+/**
+ * The worker's command-line values, checked.
+ *
+ * Guarantees: what comes out can be used as it is; what is wrong throws ConvsweepError BAD_INPUT naming the option, what
+ * was expected and what was found. The access token is read from its file and appears in no message. Not here: which
+ * devices exist (devices.ts).
+ */
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { ConvsweepError } from "../proto/contract.js";
+import { dataFolder } from "./data/cache.js";
+import { LOG_LEVELS } from "./log.js";
+
+export interface JoinConfig {
+  /** HOST:PORT */
+  readonly coordinator: string;
+  readonly token: string;
+  readonly name: string;
+  readonly devices: readonly string[];
+  readonly lanes: number | null;
+  readonly threads: number | null;
+  readonly dataDir: string;
+  readonly logLevel: (typeof LOG_LEVELS)[number];
+}
+
+/** As commander gives them. */
+export interface JoinOptions {
+  readonly coordinator: string;
+  readonly tokenFile: string;
+  readonly name?: string;
+  readonly devices: string;
+  readonly lanes: string;
+  readonly threads?: string;
+  readonly data?: string;
+  readonly logLevel: string;
+}
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$/;
+
+function bad(path: string, message: string, expected: string, found: string): ConvsweepError {
+  return new ConvsweepError("BAD_INPUT", message, { path, expected, found });
+}
+
+export function wholeNumber(path: string, text: string, most: number): number {
+  const value = /^[1-9][0-9]{0,8}$/.test(text) ? Number(text) : 0;
+  if (value < 1 || value > most) throw bad(path, `${path} is not a number of them`, `a whole number from 1 to ${most}`, text);
+  return value;
+}
+
+/** `HOST:PORT`, also `[::1]:7440`. */
+export function checkAddress(text: string): string {
+  const match = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})$/.exec(text);
+  const port = Number(match?.[1] ?? 0);
+  if (port < 1 || port > 65_535) throw bad("--coordinator", "not an address", "HOST:PORT", text);
+  return text;
+}
+
+function readToken(file: string): string {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8").trim();
+  } catch (cause) {
+    throw new ConvsweepError("BAD_INPUT", `the token file cannot be read: ${(cause as Error).message}`, { path: "--token-file", cause });
+  }
+  // It travels in a header: printable ASCII without spaces.
+  if (!/^[\x21-\x7e]{1,512}$/.test(text)) {
+    throw bad("--token-file", `${file} holds no token`, "one token on one line", text === "" ? "an empty file" : "other text");
+  }
+  return text;
+}
+
+/** The host's name and the process's number: of two workers on a host none takes the other's place. */
+function defaultName(): string {
+  return `${hostname().replace(/[^A-Za-z0-9._-]/g, "-").replace(/^[^A-Za-z0-9]+/, "").slice(0, 100) || "worker"}-${process.pid}`;
+}
+
+export function joinConfig(options: JoinOptions, env: NodeJS.ProcessEnv): JoinConfig {
+  const name = options.name ?? defaultName();
+  if (!NAME.test(name)) throw bad("--name", "not a name for a worker", "letters, digits and . _ : @ + -", name);
+  const devices = options.devices.split(",").map((d) => d.trim());
+  if (devices.some((d) => d === "")) throw bad("--devices", "a device is missing", "for example cpu or cuda:0,cpu", options.devices);
+  const logLevel = LOG_LEVELS.find((level) => level === options.logLevel);
+  if (!logLevel) throw bad("--log-level", "no such level", LOG_LEVELS.join(", "), options.logLevel);
+  return {
+    coordinator: checkAddress(options.coordinator),
+    token: readToken(options.tokenFile),
+    name,
+    devices,
+    lanes: options.lanes === "auto" ? null : wholeNumber("--lanes", options.lanes, 65_536),
+    threads: options.threads === undefined ? null : wholeNumber("--threads", options.threads, 4_096),
+    dataDir: dataFolder(options.data ?? null, env),
+    logLevel,
+  };
+}

@@ -1,0 +1,57 @@
+/**
+ * Which devices a worker uses, and how: the command line's wishes against what the engine finds.
+ *
+ * Guarantees: every device chosen exists and is usable, once each, with at least one lane and one thread. Throws
+ * ConvsweepError BAD_INPUT or ENGINE_NO_DEVICE that says what there is. Pure but for asking the engine.
+ */
+import { ConvsweepError } from "../proto/contract.js";
+import type { Device } from "../proto/gen/convsweep/v1/types.js";
+import { type DeviceInfo, defaultLanes, type Engine } from "./engine.js";
+import type { PoolDevice } from "./pool.js";
+
+export interface DeviceWishes {
+  /** Ids, in order. */
+  readonly devices: readonly string[];
+  /** `null`: as many as suit the device. */
+  readonly lanes: number | null;
+  /** Threads of all devices together; `null`: one a core. */
+  readonly threads: number | null;
+}
+
+export interface ChosenDevice extends PoolDevice {
+  readonly info: DeviceInfo;
+}
+
+export function chooseDevices(found: readonly DeviceInfo[], wishes: DeviceWishes): readonly ChosenDevice[] {
+  const there = found.map((d) => (d.unusable === null ? d.id : `${d.id} (${d.unusable})`)).join(", ");
+  const ids = [...new Set(wishes.devices)];
+  return ids.map((id) => {
+    const info = found.find((d) => d.id === id);
+    if (!info) {
+      throw new ConvsweepError("ENGINE_NO_DEVICE", `this machine has no device ${id}`, { path: "--devices", expected: there, found: id });
+    }
+    if (info.unusable !== null) {
+      throw new ConvsweepError("ENGINE_NO_DEVICE", `${id} cannot be used: ${info.unusable}`, { path: "--devices", found: id });
+    }
+    const share = Math.floor((wishes.threads ?? info.cores) / ids.length);
+    return { id, lanes: wishes.lanes ?? defaultLanes(info), threads: Math.max(1, share), info };
+  });
+}
+
+/** As `Hello` tells them. */
+export function deviceToWire(engine: Engine, device: ChosenDevice): Device {
+  const { id, name, backend, memoryBytes } = device.info;
+  return { id, name, backend, fingerprint: engine.fingerprint(id), memoryBytes, lanes: device.lanes };
+}
+
+/** The listing of `devices`, one line each. */
+export function describeDevices(found: readonly DeviceInfo[]): string {
+  return found
+    .map((d) => {
+      const memory = `${(d.memoryBytes / 2 ** 30).toFixed(1)} GiB`;
+      const kernels = d.isa === null ? "" : `, ${d.isa} kernels`;
+      const use = d.unusable === null ? `${defaultLanes(d)} lanes by default` : `not usable: ${d.unusable}`;
+      return `${d.id}  ${d.name}, ${d.cores} cores, ${memory}${kernels}; ${use}\n`;
+    })
+    .join("");
+}

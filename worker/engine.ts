@@ -1,0 +1,88 @@
+/**
+ * The engine as the worker sees it. The only file of the worker that imports native/.
+ *
+ * Guarantees: what the engine throws leaves here as ConvsweepError with the engine's code and path; hyperparameters
+ * stand in the order of native/hyperparameters.ts. Not here: threads, leases, files.
+ */
+import { ConvsweepError, type ErrorCode, toConvsweepError } from "../proto/contract.js";
+import { hyperparameters } from "../native/hyperparameters.js";
+import { type DeviceInfo, type Engine, type LaneReport, loadEngine } from "../native/index.js";
+import type { DatasetSpec, Recipe } from "../native/recipe.js";
+import type { NamedMetric } from "./messages.js";
+
+export type {
+  DatasetArrays,
+  DeviceInfo,
+  Engine,
+  LaneOptions,
+  LaneReport,
+  Session,
+  SessionMemory,
+  SessionOptions,
+  SliceResult,
+} from "../native/index.js";
+export type { DatasetSpec, Recipe };
+
+/** Loads the addon into this thread. Throws ConvsweepError UNAVAILABLE if it was not built or does not load. */
+export function openEngine(): Engine {
+  try {
+    return loadEngine();
+  } catch (thrown) {
+    const { message } = engineError(thrown);
+    throw new ConvsweepError("UNAVAILABLE", `the engine cannot be loaded: ${message}`, { cause: thrown });
+  }
+}
+
+/** Anything caught around a call of the engine, with the engine's own code and path if it came from there. */
+export function engineError(thrown: unknown): ConvsweepError {
+  if (thrown instanceof ConvsweepError || !(thrown instanceof Error)) return toConvsweepError(thrown);
+  const { code, path, expected, found } = thrown as { code?: unknown; path?: unknown; expected?: unknown; found?: unknown };
+  if (typeof code !== "string" || !code.startsWith("ENGINE_")) return toConvsweepError(thrown);
+  return new ConvsweepError(code as ErrorCode, thrown.message, {
+    ...(typeof path === "string" && path !== "" ? { path } : {}),
+    ...(typeof expected === "string" ? { expected } : {}),
+    ...(typeof found === "string" ? { found } : {}),
+    cause: thrown,
+  });
+}
+
+/** Lanes of a cohort that keep the device busy without wasting memory. */
+export function defaultLanes(device: DeviceInfo): number {
+  return Math.max(2, device.cores);
+}
+
+/** The metrics of an epoch, in the order in which they are shown. */
+export function metricsOf(report: LaneReport): NamedMetric[] {
+  const metrics: NamedMetric[] = [
+    { name: "train_loss", value: report.train_loss },
+    { name: "train_accuracy", value: report.train_accuracy },
+    { name: "val_loss", value: report.val_loss },
+    { name: "val_accuracy", value: report.val_accuracy },
+    { name: "learning_rate", value: report.learning_rate },
+    { name: "images_per_second", value: report.images_per_second },
+  ];
+  if (report.test_loss !== null) metrics.push({ name: "test_loss", value: report.test_loss });
+  if (report.test_accuracy !== null) metrics.push({ name: "test_accuracy", value: report.test_accuracy });
+  return metrics;
+}
+
+/**
+ * A lane's hyperparameters: the recipe's, each replaced by the trial's parameter of the same name. NaN for `dropout`
+ * leaves each layer its own rate.
+ */
+export function hyperparameterVector(
+  defaults: Recipe["hyperparameters"],
+  parameters: Readonly<Record<string, unknown>>,
+): Float64Array {
+  return Float64Array.from(hyperparameters, ({ name }) => {
+    const drawn = Object.hasOwn(parameters, name);
+    const value = drawn ? parameters[name] : defaults[name];
+    if (typeof value === "number") return value;
+    if (name === "dropout" && !drawn && value === null) return Number.NaN;
+    throw new ConvsweepError("BAD_INPUT", `${name} is not a number`, {
+      path: drawn ? `parameters.${name}` : `recipe.hyperparameters.${name}`,
+      expected: "a number",
+      found: JSON.stringify(value) ?? "nothing",
+    });
+  });
+}

@@ -1,0 +1,148 @@
+/**
+ * A worker that has joined: agent, link and pool put together, until it ends.
+ *
+ * Guarantees: inputs reach the agent one after another; its effects are carried out in order. Resolves with the exit
+ * code: 0 left as asked, 70 a device or its thread is lost, 78 the coordinator refused it. With a thread stuck inside
+ * the engine it ends the process itself, at once: nothing else would, and leases then run out. Not here: decisions
+ * (agent.ts), the command line (main.ts).
+ */
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { Agent, type AgentEffect, type AgentInput } from "./agent.js";
+import type { JoinConfig } from "./config.js";
+import { chooseDevices, deviceToWire } from "./devices.js";
+import type { Engine } from "./engine.js";
+import { Link } from "./link.js";
+import type { Log } from "./log.js";
+import { Pool } from "./pool.js";
+import { programVersion } from "./version.js";
+
+/** How long the threads may take to close their sessions before the process ends without that. */
+const CLOSE_MILLIS = 3_000;
+
+export interface JoinParts {
+  readonly engine: Engine;
+  readonly log: Log;
+  /** Ends the process now, without waiting for anything. */
+  readonly abort: () => void;
+}
+
+export interface JoinedWorker {
+  /** Exit code; the worker has ended. */
+  readonly ended: Promise<number>;
+  /** Gives everything back to the coordinator and ends. */
+  leave(reason: string): void;
+}
+
+export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWorker {
+  const { engine, log } = parts;
+  const devices = chooseDevices(engine.devices(), config);
+  const agent = new Agent({
+    worker: config.name,
+    incarnation: randomUUID(),
+    host: hostname(),
+    pid: process.pid,
+    version: programVersion(),
+    devices: devices.map((d) => deviceToWire(engine, d)),
+  });
+  let resolve: (code: number) => void = () => {};
+  const ended = new Promise<number>((settle) => {
+    resolve = settle;
+  });
+  let ending = false;
+  let timer: NodeJS.Timeout | null = null;
+
+  const pool = new Pool({
+    devices: devices.map(({ id, lanes, threads }) => ({ id, lanes, threads })),
+    dataDir: config.dataDir,
+    onMessage: (device, message) => dispatch({ kind: "thread", device, message }),
+    onThreadDied: (device, error) => {
+      log("error", `the thread of ${device} ended: ${error.message}`, { device, code: error.code });
+      dispatch({ kind: "leave", reason: `the thread of ${device} ended: ${error.message}`, code: 70 });
+    },
+    onStuck: (device, silentMillis) => {
+      log("error", "a thread is stuck inside the engine; the process ends so that its leases run out", {
+        device,
+        silentMillis: Math.round(silentMillis),
+      });
+      parts.abort();
+    },
+  });
+
+  const link = new Link({
+    address: config.coordinator,
+    token: config.token,
+    onEvent: (event) => {
+      if (event.kind === "received") dispatch(event);
+      else if (event.kind === "linkUp") dispatch({ kind: "linkUp" });
+      else if (event.kind === "linkDown") {
+        const { reason, retryMillis } = event;
+        log("warn", `no link to the coordinator: ${reason}`, { coordinator: config.coordinator, retryMillis: Math.round(retryMillis) });
+        dispatch({ kind: "linkDown" });
+      } else {
+        log("error", event.reason, { coordinator: config.coordinator });
+        finish(event.exitCode);
+      }
+    },
+  });
+
+  function dispatch(input: AgentInput): void {
+    if (ending) return;
+    for (const effect of agent.handle(input, performance.now())) carryOut(effect);
+    if (timer) clearTimeout(timer);
+    timer = null;
+    const { wakeAt } = agent;
+    if (wakeAt === null || ending) return;
+    timer = setTimeout(() => dispatch({ kind: "tick" }), Math.max(0, Math.ceil(wakeAt - performance.now())));
+  }
+
+  function carryOut(effect: AgentEffect): void {
+    switch (effect.kind) {
+      case "send":
+        link.send(effect.message);
+        break;
+      case "command":
+        pool.command(effect.device, effect.command);
+        break;
+      case "relink":
+        link.relink(effect.reason);
+        break;
+      case "log":
+        log(effect.level, effect.message, effect.fields);
+        break;
+      case "exit":
+        finish(effect.code);
+        break;
+    }
+  }
+
+  function finish(code: number): void {
+    if (ending) return;
+    ending = true;
+    if (timer) clearTimeout(timer);
+    link.close();
+    const late = setTimeout(() => {
+      log("warn", "the threads did not close in time; the process ends without them");
+      parts.abort();
+    }, CLOSE_MILLIS);
+    pool.close().then(
+      () => {
+        clearTimeout(late);
+        resolve(code);
+      },
+      (thrown: unknown) => {
+        log("error", `the threads did not close: ${String(thrown)}`);
+        clearTimeout(late);
+        resolve(code);
+      },
+    );
+  }
+
+  log("info", "worker starts", {
+    coordinator: config.coordinator,
+    devices: devices.map((d) => `${d.id}: ${d.lanes} lanes, ${d.threads} threads`).join("; "),
+    engine: engine.version,
+  });
+  link.open();
+  return { ended, leave: (reason) => dispatch({ kind: "leave", reason, code: 0 }) };
+}

@@ -1,0 +1,158 @@
+/**
+ * The worker program: `join`, `devices`, `probe`, `data`.
+ *
+ * Guarantees: exit code 0 for done, 2 for bad input, 70 for a fault of the engine or of the program, 78 when the
+ * coordinator refuses the worker; errors go to standard error, results to standard output. On SIGTERM or SIGINT `join`
+ * gives what it holds back to the coordinator and ends; the same signal again ends it at once. With a thread stuck inside
+ * the engine the process kills itself (SIGKILL): nothing gentler ends it.
+ */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { ConvsweepError, toConvsweepError } from "../proto/contract.js";
+import { type JoinOptions, joinConfig, wholeNumber } from "./config.js";
+import { dataCommand, processIo } from "./data/cli.js";
+import { chooseDevices, describeDevices } from "./devices.js";
+import { engineError, openEngine } from "./engine.js";
+import { joinCoordinator } from "./join.js";
+import { LOG_LEVELS, openLog } from "./log.js";
+import { describeProbe, probe } from "./probe.js";
+import { programVersion } from "./version.js";
+
+const PROBE_MILLIS = 1_000;
+
+function print(text: string): void {
+  process.stdout.write(text);
+}
+
+function printJson(value: unknown): void {
+  print(`${JSON.stringify(value)}\n`);
+}
+
+async function join(options: JoinOptions): Promise<number> {
+  const config = joinConfig(options, process.env);
+  const log = openLog(config.logLevel, config.name);
+  const worker = joinCoordinator(config, {
+    engine: openEngine(),
+    log,
+    // `exit` would wait for the thread's native call to return, which a stuck one never does.
+    abort: () => process.kill(process.pid, "SIGKILL"),
+  });
+  const seen = new Set<NodeJS.Signals>();
+  const onSignal = (signal: NodeJS.Signals): void => {
+    // A terminal's Ctrl-C reaches the whole group, and the parent may add its own: only a repeat means haste.
+    if (seen.has(signal)) process.exit(signal === "SIGINT" ? 130 : 143);
+    seen.add(signal);
+    worker.leave(`the worker was ended (${signal})`);
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+  return worker.ended;
+}
+
+function listDevices(options: { readonly json?: boolean }): number {
+  const devices = openEngine().devices();
+  if (options.json) printJson({ devices });
+  else print(describeDevices(devices));
+  return 0;
+}
+
+interface ProbeCommand {
+  readonly recipe: string;
+  readonly device: string;
+  readonly lanes: string;
+  readonly threads?: string;
+  readonly json?: boolean;
+}
+
+function probeRecipe(options: ProbeCommand): number {
+  let recipe: string;
+  try {
+    recipe = readFileSync(options.recipe === "-" ? 0 : options.recipe, "utf8");
+  } catch (cause) {
+    throw new ConvsweepError("BAD_INPUT", `the recipe cannot be read: ${toConvsweepError(cause).message}`, { path: "--recipe", cause });
+  }
+  const engine = openEngine();
+  const [device] = chooseDevices(engine.devices(), {
+    devices: [options.device],
+    lanes: options.lanes === "auto" ? null : wholeNumber("--lanes", options.lanes, 65_536),
+    threads: options.threads === undefined ? null : wholeNumber("--threads", options.threads, 4_096),
+  });
+  if (!device) throw new ConvsweepError("BAD_INPUT", "no device", { path: "--device" });
+  const { id, lanes, threads } = device;
+  const result = probe(engine, { recipe, device: id, lanes, threads, millis: PROBE_MILLIS, now: () => performance.now() });
+  if (options.json) printJson(result);
+  else print(describeProbe(result));
+  return 0;
+}
+
+/** Runs one command and answers its exit code. */
+async function run(argv: readonly string[]): Promise<number> {
+  let code = 0;
+  const program = new Command("convsweep-worker")
+    .description("Holds leases of a coordinator and trains them on this machine's devices.")
+    .version(programVersion())
+    .exitOverride()
+    .showHelpAfterError();
+  program
+    .command("join", { isDefault: true })
+    .description("join a coordinator and train what it assigns")
+    .requiredOption("--coordinator <host:port>", "where the coordinator listens for workers")
+    .requiredOption("--token-file <file>", "file that holds the worker token (worker.token in the coordinator's store)")
+    .option("--name <name>", "name that the worker keeps over restarts (default: host name and process number)")
+    .option("--devices <list>", "devices to use, with commas between", "cpu")
+    .option("--lanes <n>", "trials at once on each device, or auto", "auto")
+    .option("--threads <n>", "threads of all devices together (default: one a core)")
+    .option("--data <dir>", "folder of data sets (default: CONVSWEEP_DATA, else ~/.cache/convsweep/data)")
+    .option("--log-level <level>", `one of ${LOG_LEVELS.join(", ")}`, "info")
+    .action(async (options: JoinOptions) => {
+      code = await join(options);
+    });
+  program
+    .command("devices")
+    .description("list this machine's devices")
+    .option("--json", "print one JSON object")
+    .action((options: { readonly json?: boolean }) => {
+      code = listDevices(options);
+    });
+  program
+    .command("probe")
+    .description("measure a recipe: memory a lane, images a second with 1 lane and with many")
+    .requiredOption("--recipe <file>", "a recipe as JSON; - for standard input")
+    .option("--device <id>", "the device to measure", "cpu")
+    .option("--lanes <n>", "how many is many, or auto", "auto")
+    .option("--threads <n>", "threads to use (default: one a core)")
+    .option("--json", "print one JSON object")
+    .action((options: ProbeCommand) => {
+      code = probeRecipe(options);
+    });
+  program
+    .command("data")
+    .description("list, fetch or check data sets")
+    .allowUnknownOption()
+    .helpOption(false)
+    .argument("[args...]", "see data --help")
+    .action(async (args: string[]) => {
+      const interrupted = new AbortController();
+      process.once("SIGINT", () => interrupted.abort());
+      code = await dataCommand(args, processIo(interrupted.signal));
+    });
+  await program.parseAsync(argv, { from: "user" });
+  return code;
+}
+
+function exitCodeOf(thrown: unknown): number {
+  // Commander has printed its own message or the help that was asked for.
+  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
+  const error = engineError(thrown);
+  const where = error.path === null ? "" : `${error.path}: `;
+  const wanted = error.expected === null ? "" : `; expected ${error.expected}${error.found === null ? "" : `, found ${error.found}`}`;
+  process.stderr.write(`error: ${where}${error.message}${wanted}\n`);
+  if (error.code === "INTERNAL" && error.cause instanceof Error) process.stderr.write(`${error.cause.stack ?? ""}\n`);
+  return ["INTERNAL", "UNAVAILABLE", "ENGINE_INTERNAL", "ENGINE_DEVICE_LOST"].includes(error.code) ? 70 : 2;
+}
+
+// The end does not wait for sockets or threads: whatever had to be said has been said.
+run(process.argv.slice(2)).then(
+  (code) => process.exit(code),
+  (thrown: unknown) => process.exit(exitCodeOf(thrown)),
+);
