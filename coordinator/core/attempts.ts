@@ -9,7 +9,7 @@ import type { AttemptId, Incarnation, Token, WorkerId } from "../../proto/contra
 import { millis, TIMES } from "../../proto/contract.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
-import { endTrial } from "./endings.js";
+import { endTrial, toQueue } from "./endings.js";
 import type { Attempt, AttemptState, Trial } from "./types.js";
 
 /** A message about an attempt, as far as it says who sends it. */
@@ -49,8 +49,7 @@ export function startAttempt(draft: Draft, attempt: Attempt, fingerprint: string
   const trial = draft.trial(attempt.trial);
   const started = { ...attempt, state: "running", startedAt: draft.now, leaseUntil: leaseEnd(draft), fingerprint } as const;
   draft.putAttempt(started);
-  // A trial that was paused goes on where it was: its first start counts.
-  draft.putTrial({ ...trial, state: "running", startedAt: trial.startedAt ?? draft.now, fingerprint });
+  draft.putTrial({ ...trial, state: "running", startedAt: draft.now, fingerprint });
   draft.record("attempt-started", aboutAttempt(trial, attempt), fingerprint ?? "");
   return started;
 }
@@ -102,24 +101,9 @@ function backOff(losses: number): number {
   return Math.min(300_000, 2_000 * 2 ** (losses - 1));
 }
 
-/** Back to the start: what the lost attempt reported stays in its reports, but is no longer the trial's. */
 function requeue(draft: Draft, trial: Trial, losses: number, wait: number): void {
   const notBefore = millis(wait === 0 ? 0 : draft.now + wait);
-  draft.putTrial({
-    ...trial,
-    state: "queued",
-    losses,
-    notBefore,
-    epoch: 0,
-    best: null,
-    last: null,
-    metrics: {},
-    startedAt: null,
-    fingerprint: null,
-    worker: null,
-    device: null,
-    verified: null,
-  });
+  draft.putTrial({ ...toQueue(trial, notBefore), losses });
   draft.placementDue = true;
   if (wait > 0) draft.wakeAt(notBefore);
 }

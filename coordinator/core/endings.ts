@@ -76,7 +76,14 @@ export function promotePaused(draft: Draft, sweep: Sweep): Trial | null {
   if (trial === undefined) return null;
   draft.placementDue = true;
   draft.record("trial-promoted", aboutTrial(trial), `by ${sweep.spec.scheduler.name} after epoch ${trial.epoch}`);
-  return draft.putTrial({ ...trial, state: "queued", notBefore: millis(0), worker: null, device: null });
+  return draft.putTrial(toQueue(trial, millis(0)));
+}
+
+/** The trial as it waits for another attempt, which begins at the start: what earlier ones reported is no longer its. */
+export function toQueue(trial: Trial, notBefore: Trial["notBefore"]): Trial {
+  const nothingYet = { epoch: 0, best: null, last: null, metrics: {}, startedAt: null, fingerprint: null } as const;
+  const nowhere = { worker: null, device: null, verified: null, weightsHash: null, cause: "" } as const;
+  return { ...trial, ...nothingYet, ...nowhere, state: "queued", notBefore };
 }
 
 export function schedulerOf(draft: Draft, sweep: Sweep): Scheduler {
