@@ -9,6 +9,9 @@
  * Not here: friendly validation of sweep files (coordinator/recipe), reading data files (worker/data).
  */
 
+export { ENGINE_ERROR_CODES, EngineError, type EngineErrorCode } from "./error.js";
+export { loadEngine } from "./load.js";
+
 export type Isa = "avx512" | "avx2" | "scalar";
 
 export interface DeviceInfo {
@@ -58,7 +61,10 @@ export interface LaneOptions {
   readonly seed: bigint;
   /** Full set of lane hyperparameters, in the order of hyperparameters.ts; NaN for `dropout` = each layer's own rate. */
   readonly hyperparameters: Float64Array;
-  /** Bytes of `saveLane` to go on from, or `null` to start at epoch 0. */
+  /**
+   * Bytes of `saveLane` to go on from, or `null` to start at epoch 0. `seed` and `hyperparameters` stay those given
+   * here: to go on to the bit, give the same again.
+   */
   readonly checkpoint: Uint8Array | null;
 }
 
@@ -70,6 +76,7 @@ export interface LaneReport {
   readonly step: number;
   readonly train_loss: number;
   readonly train_accuracy: number;
+  /** NaN when the recipe holds no validation images out. */
   readonly val_loss: number;
   readonly val_accuracy: number;
   /** As used at the last step of the epoch. */
@@ -126,6 +133,13 @@ export interface SessionMemory {
   readonly bytesShared: number;
 }
 
+export interface SliceLimits {
+  /** Checked once a batch; a slice always does at least one batch if there is one to do. */
+  readonly maxMillis: number;
+  /** Batches a lane, of training and evaluation alike; `null` for no limit. */
+  readonly maxSteps: number | null;
+}
+
 export interface Session {
   readonly capacity: number;
   /** Puts a trial into a free lane and returns its index. Throws ENGINE_LANES_FULL. */
@@ -134,7 +148,7 @@ export interface Session {
   setHyperparameters(lane: number, values: Float64Array): void;
   /** Everything needed to continue the lane, to the bit, here or elsewhere. */
   saveLane(lane: number): Uint8Array;
-  runSlice(limits: { readonly maxMillis: number; readonly maxSteps: number | null }): SliceResult;
+  runSlice(limits: SliceLimits): SliceResult;
   weights(lane: number): LaneWeights;
   loadWeights(lane: number, data: Float32Array): void;
   memory(): SessionMemory;

@@ -183,6 +183,10 @@ struct GatherCall {
   std::uint32_t crop_padding = 0;
   Lanes<float> x;
   Lanes<std::int32_t> out_labels;
+  // gather_scratch_bytes(n), free for any use within the call.
+  Lanes<std::byte> scratch;
 };
+
+CONVSWEEP_HD constexpr std::size_t gather_scratch_bytes(int n) { return static_cast<std::size_t>(n) * 16; }
 
 }  // namespace convsweep

@@ -98,6 +98,9 @@ Graph build_graph(const Recipe& recipe) {
                 "expected the last layer to yield " + std::to_string(graph.classes) + " values, one a class, found " +
                     describe(extent));
   }
+  if (graph.tensors.empty()) {
+    throw Error(ErrorCode::ENGINE_BAD_RECIPE, "network.layers", "expected a layer with parameters, found none");
+  }
   if (total * recipe.batch_size > (std::int64_t{1} << 38)) {
     throw Error(ErrorCode::ENGINE_BAD_RECIPE, "batch_size",
                 "activations of a batch would take more than a terabyte; take a smaller batch");

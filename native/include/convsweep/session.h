@@ -1,0 +1,119 @@
+// A session trains a cohort: several lanes of one recipe on one device.
+//
+// Guarantees:
+//   * What a lane computes depends on the recipe, its seed, its hyperparameters and the backend only; not on its index,
+//     its neighbours, how many threads there are, how slices were cut, or which vector instructions ran.
+//   * After any exception the session is as it was before the call. A closed session throws ENGINE_CLOSED.
+//   * A diverged lane stops; its neighbours do not notice.
+// Belongs to one thread at a time. During run_slice its own threads help.
+//
+// Training drops the last, incomplete batch of an epoch. Evaluation covers every image exactly; its last batch is short.
+//
+// Not here: JavaScript (src/binding), which trials share a session (the coordinator).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "convsweep/backend.h"
+#include "convsweep/recipe.h"
+
+namespace convsweep {
+
+struct Dataset;
+struct Tensor;
+
+struct SessionConfig {
+  Recipe recipe;
+  std::shared_ptr<const Dataset> dataset;
+  std::unique_ptr<Backend> backend;
+  int lanes = 1;
+  int threads = 1;
+  // Two shared words or null: [0] is polled once a batch, anything but 0 ends the slice; [1] counts optimiser steps and
+  // evaluation batches, wrapping. Must outlive the session.
+  std::int32_t* control = nullptr;
+};
+
+// See the types of the same names in native/index.ts.
+struct LaneReport {
+  int lane = 0;
+  std::uint32_t epoch = 0, step = 0;
+  double train_loss = 0, train_accuracy = 0, val_loss = 0, val_accuracy = 0;
+  double learning_rate = 0, images_per_second = 0;
+  std::optional<double> test_loss, test_accuracy;
+  bool finished = false;
+};
+
+struct LaneDivergence {
+  int lane = 0;
+  std::uint32_t epoch = 0, step = 0;
+  bool weights = false;
+};
+
+struct LanePosition {
+  int lane = 0;
+  std::uint32_t epoch = 0, step = 0;
+  double loss = 0;
+};
+
+enum class SliceState { more, idle, interrupted };
+
+struct SliceResult {
+  // By lane, then by epoch.
+  std::vector<LaneReport> reports;
+  std::vector<LaneDivergence> diverged;
+  std::vector<LanePosition> positions;
+  SliceState state = SliceState::idle;
+};
+
+struct SliceLimits {
+  // Checked once a batch; a slice always does at least one batch if there is one to do.
+  double max_millis = 200;
+  // Batches a lane, training and evaluation alike.
+  std::optional<int> max_batches;
+};
+
+struct SessionMemory {
+  std::size_t bytes_per_lane = 0, bytes_shared = 0;
+};
+
+// backend + precision + engine version.
+std::string fingerprint_of(const Backend& backend);
+
+// Memory of a session for the recipe, without the data set unless the backend has to copy it.
+SessionMemory plan_session(const Recipe& recipe, const Backend& backend);
+
+class Session {
+ public:
+  explicit Session(SessionConfig config);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  int capacity() const;
+  // The lane's seed and hyperparameters are those given, also when it goes on from a checkpoint.
+  int add_lane(std::uint64_t seed, const Hyperparameters& values, std::optional<std::span<const std::uint8_t>> saved);
+  void remove_lane(int lane);
+  void set_hyperparameters(int lane, const Hyperparameters& values);
+  std::vector<std::uint8_t> save_lane(int lane) const;
+  SliceResult run_slice(const SliceLimits& limits);
+  const std::vector<Tensor>& tensors() const;
+  // All tensors one after another, as tensors() lists them.
+  std::vector<float> weights(int lane) const;
+  void load_weights(int lane, std::span<const float> data);
+  SessionMemory memory() const;
+  // Frees everything. Idempotent.
+  void close() noexcept;
+
+ private:
+  class Impl;
+  Impl& open() const;
+  std::unique_ptr<Impl> impl_;
+  int capacity_ = 0;
+};
+
+}  // namespace convsweep

@@ -1,0 +1,8 @@
+// The engine's version, in this one place. It is part of every fingerprint: raise it whenever a trial's bytes change.
+#pragma once
+
+namespace convsweep {
+
+inline constexpr char engine_version[] = "0.1.0";
+
+}  // namespace convsweep

@@ -1,0 +1,138 @@
+/**
+ * Finds and opens the compiled engine.
+ *
+ * Guarantees: `loadEngine` yields the engine or throws an `EngineError` that says what was tried and what to do. Safe in
+ * every thread; each has handles of its own.
+ */
+
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { EngineError, engineCall } from "./error.js";
+import type {
+  DatasetArrays,
+  Engine,
+  LaneOptions,
+  LaneWeights,
+  Session,
+  SessionMemory,
+  SliceLimits,
+  SliceResult,
+} from "./index.js";
+
+/** What src/binding exports. A session is an opaque handle there. */
+interface Addon {
+  readonly version: string;
+  fingerprint(device: string): string;
+  devices(): ReturnType<Engine["devices"]>;
+  registerDataset(digest: string, arrays: DatasetArrays): void;
+  hasDataset(digest: string): boolean;
+  planSession(recipe: string, device: string): SessionMemory;
+  syntheticDigits(seed: number, train: number, test: number): DatasetArrays;
+  openSession(options: unknown): unknown;
+  addLane(session: unknown, options: LaneOptions): number;
+  removeLane(session: unknown, lane: number): void;
+  setHyperparameters(session: unknown, lane: number, values: Float64Array): void;
+  saveLane(session: unknown, lane: number): Uint8Array;
+  runSlice(session: unknown, limits: unknown): SliceResult;
+  weights(session: unknown, lane: number): LaneWeights;
+  loadWeights(session: unknown, lane: number, data: Float32Array): void;
+  memory(session: unknown): SessionMemory;
+  closeSession(session: unknown): void;
+}
+
+/** Beside the sources, and from dist/native/. `CONVSWEEP_ENGINE` names another one. */
+function candidates(): readonly string[] {
+  const chosen = process.env["CONVSWEEP_ENGINE"];
+  if (chosen !== undefined && chosen !== "") return [chosen];
+  return ["./build/engine.node", "../../native/build/engine.node"].map((path) =>
+    fileURLToPath(new URL(path, import.meta.url)),
+  );
+}
+
+function openAddon(): Addon {
+  const require = createRequire(import.meta.url);
+  const failures: string[] = [];
+  let found = false;
+  for (const path of candidates()) {
+    try {
+      return require(path) as Addon;
+    } catch (error) {
+      const { code, message } = error as { code?: unknown; message?: unknown };
+      found ||= code !== "MODULE_NOT_FOUND";
+      failures.push(`  ${path}: ${String(message).split("\n", 1)[0]}`);
+    }
+  }
+  const solutions = found
+    ? [
+        "build it again for this machine: node native/build.mjs --clean",
+        "use Node 20.19 or newer (its Node-API has version 9)",
+        "if a library is missing, the line above names it",
+      ]
+    : [
+        "build it: npm run build:native",
+        "that needs a C++20 compiler, cmake and make; on Debian: apt install g++ cmake make",
+        "or point CONVSWEEP_ENGINE to an engine.node built elsewhere for the same system",
+      ];
+  throw new EngineError(
+    "ENGINE_NO_DEVICE",
+    `The engine could not be loaded:\n${failures.join("\n")}\nPossible solutions:\n${solutions
+      .map((line) => `  - ${line}`)
+      .join("\n")}`,
+  );
+}
+
+class NativeSession implements Session {
+  readonly capacity: number;
+  readonly #addon: Addon;
+  readonly #handle: unknown;
+
+  constructor(addon: Addon, handle: unknown, capacity: number) {
+    this.#addon = addon;
+    this.#handle = handle;
+    this.capacity = capacity;
+  }
+
+  addLane(options: LaneOptions): number {
+    return engineCall(() => this.#addon.addLane(this.#handle, options));
+  }
+  removeLane(lane: number): void {
+    engineCall(() => this.#addon.removeLane(this.#handle, lane));
+  }
+  setHyperparameters(lane: number, values: Float64Array): void {
+    engineCall(() => this.#addon.setHyperparameters(this.#handle, lane, values));
+  }
+  saveLane(lane: number): Uint8Array {
+    return engineCall(() => this.#addon.saveLane(this.#handle, lane));
+  }
+  runSlice(limits: SliceLimits): SliceResult {
+    return engineCall(() => this.#addon.runSlice(this.#handle, limits));
+  }
+  weights(lane: number): LaneWeights {
+    return engineCall(() => this.#addon.weights(this.#handle, lane));
+  }
+  loadWeights(lane: number, data: Float32Array): void {
+    engineCall(() => this.#addon.loadWeights(this.#handle, lane, data));
+  }
+  memory(): SessionMemory {
+    return engineCall(() => this.#addon.memory(this.#handle));
+  }
+  close(): void {
+    engineCall(() => this.#addon.closeSession(this.#handle));
+  }
+}
+
+/** Opens the engine in this thread. Throws `EngineError` ENGINE_NO_DEVICE with possible solutions. */
+export function loadEngine(): Engine {
+  const addon = openAddon();
+  return {
+    version: addon.version,
+    fingerprint: (device) => engineCall(() => addon.fingerprint(device)),
+    devices: () => engineCall(() => addon.devices()),
+    registerDataset: (digest, arrays) => engineCall(() => addon.registerDataset(digest, arrays)),
+    hasDataset: (digest) => engineCall(() => addon.hasDataset(digest)),
+    createSession: (options) =>
+      engineCall(() => new NativeSession(addon, addon.openSession(options), options.lanes)),
+    planSession: (recipe, device) => engineCall(() => addon.planSession(recipe, device)),
+    syntheticDigits: (seed, train, test) => engineCall(() => addon.syntheticDigits(seed, train, test)),
+  };
+}

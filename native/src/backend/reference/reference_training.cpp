@@ -1,0 +1,141 @@
+// The loss, the updates and batches out of the data set by their definitions. Updates have PyTorch's forms.
+#include <cmath>
+#include <limits>
+
+#include "backend/reference/reference_backend.h"
+#include "convsweep/rng.h"
+#include "ops/index.h"
+
+namespace convsweep::reference {
+
+template <class Real>
+void softmax_cross_entropy(const BasicLossCall<Real>& call) {
+  for (int k = 0; k < call.lanes.count; ++k) {
+    const int lane = call.lanes[k];
+    const auto smoothing = static_cast<double>(call.scalars[lane].label_smoothing);
+    LaneMetrics metrics;
+    for (int n = 0; n < call.n; ++n) {
+      const auto logit = [&](int c) { return static_cast<double>(call.logits[lane][std::int64_t{c} * call.n + n]); };
+      const int label = call.labels[lane][n];
+      int best = 0;
+      bool nan = false;
+      for (int c = 0; c < call.classes; ++c) {
+        if (logit(c) > logit(best)) best = c;
+        nan = nan || std::isnan(logit(c));
+      }
+      const double most = logit(best);
+      double total = 0;
+      for (int c = 0; c < call.classes; ++c) total += std::exp(logit(c) - most);
+      const double log_total = most + std::log(total);
+      for (int c = 0; c < call.classes; ++c) {
+        const double target = smoothing / call.classes + (c == label ? 1 - smoothing : 0);
+        if (target != 0) metrics.loss_sum += target * (log_total - logit(c));
+        if (call.dlogits) {
+          call.dlogits[lane][std::int64_t{c} * call.n + n] =
+              static_cast<Real>((std::exp(logit(c) - log_total) - target) / call.n);
+        }
+      }
+      metrics.correct += !nan && best == label ? 1 : 0;
+    }
+    call.metrics[lane] = metrics;
+  }
+}
+
+namespace {
+
+// Calls change(scalars, gradient with L2, weight, state0, state1) for every parameter of every lane. The states are
+// those that ops.def says the update has.
+template <class Real, class Change>
+void each_parameter(const BasicUpdateCall<Real>& call, Change change) {
+  for (int k = 0; k < call.lanes.count; ++k) {
+    const int lane = call.lanes[k];
+    const UpdateScalars& s = call.scalars[lane].update;
+    for (std::int64_t i = 0; i < call.count; ++i) {
+      auto weight = static_cast<double>(call.weight[lane][i]);
+      double state0 = call.state0 ? static_cast<double>(call.state0[lane][i]) : 0;
+      double state1 = call.state1 ? static_cast<double>(call.state1[lane][i]) : 0;
+      const double l2 = i < call.decayed ? static_cast<double>(s.l2) : 0;
+      change(s, static_cast<double>(call.gradient[lane][i]) + l2 * weight, weight, state0, state1);
+      call.weight[lane][i] = static_cast<Real>(weight);
+      if (call.state0) call.state0[lane][i] = static_cast<Real>(state0);
+      if (call.state1) call.state1[lane][i] = static_cast<Real>(state1);
+    }
+  }
+}
+
+double wide(float value) { return static_cast<double>(value); }
+
+}  // namespace
+
+template <class Real>
+void update_sgd(const BasicUpdateCall<Real>& call) {
+  each_parameter(call, [](const UpdateScalars& s, double g, double& w, double&, double&) {
+    w -= wide(s.learning_rate) * g;
+  });
+}
+
+template <class Real>
+void update_momentum(const BasicUpdateCall<Real>& call) {
+  each_parameter(call, [&](const UpdateScalars& s, double g, double& w, double& velocity, double&) {
+    velocity = wide(s.momentum) * velocity + g;
+    w -= wide(s.learning_rate) * (call.nesterov ? g + wide(s.momentum) * velocity : velocity);
+  });
+}
+
+template <class Real>
+void update_rmsprop(const BasicUpdateCall<Real>& call) {
+  each_parameter(call, [](const UpdateScalars& s, double g, double& w, double& square, double&) {
+    square = wide(s.rho) * square + (1 - wide(s.rho)) * g * g;
+    w -= wide(s.learning_rate) * g / (std::sqrt(square) + wide(s.epsilon));
+  });
+}
+
+template <class Real>
+void update_adam(const BasicUpdateCall<Real>& call) {
+  each_parameter(call, [](const UpdateScalars& s, double g, double& w, double& m, double& v) {
+    m = wide(s.beta1) * m + (1 - wide(s.beta1)) * g;
+    v = wide(s.beta2) * v + (1 - wide(s.beta2)) * g * g;
+    w -= wide(s.step_size) * m / (std::sqrt(v) * wide(s.inverse_sqrt_correction2) + wide(s.epsilon));
+  });
+}
+
+void gather(const GatherCall& call) {
+  const Extent& e = call.image;
+  const auto padding = static_cast<int>(call.crop_padding);
+  for (int k = 0; k < call.lanes.count; ++k) {
+    const int lane = call.lanes[k];
+    const LaneScalars& s = call.scalars[lane];
+    const Permutation order(s.key, s.epoch, call.size);
+    for (int n = 0; n < call.n; ++n) {
+      const std::uint32_t position = s.position + static_cast<std::uint32_t>(n);
+      const std::uint32_t image = call.first_image + (call.shuffle ? order(position) : position);
+      const AugmentDraw draw = augment_draw(s.key, s.epoch, position, call.flip, call.crop_padding);
+      call.out_labels[lane][n] = call.labels[image];
+      const std::uint8_t* bytes = call.images + std::int64_t{image} * e.size();
+      for (int c = 0; c < e.channels; ++c) {
+        for (int r = 0; r < e.rows; ++r) {
+          for (int q = 0; q < e.columns; ++q) {
+            const int row = r + static_cast<int>(draw.top) - padding;
+            const int column = (draw.flip ? e.columns - 1 - q : q) + static_cast<int>(draw.left) - padding;
+            const float value = inside(e, row, column)
+                                    ? std::fma(static_cast<float>(bytes[pixel_offset(e, c, row, column, 1)]),
+                                               call.scale[c], call.shift[c])
+                                    : 0.0F;
+            call.x[lane][pixel_offset(e, c, r, q, call.n) + n] = value;
+          }
+        }
+      }
+    }
+  }
+}
+
+#define CONVSWEEP_INSTANTIATE(Real)                                  \
+  template void softmax_cross_entropy(const BasicLossCall<Real>&);   \
+  template void update_sgd(const BasicUpdateCall<Real>&);            \
+  template void update_momentum(const BasicUpdateCall<Real>&);       \
+  template void update_rmsprop(const BasicUpdateCall<Real>&);        \
+  template void update_adam(const BasicUpdateCall<Real>&);
+CONVSWEEP_INSTANTIATE(float)
+CONVSWEEP_INSTANTIATE(double)
+
+}  // namespace convsweep::reference

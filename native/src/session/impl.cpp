@@ -1,0 +1,157 @@
+// A session's memory, and lanes in and out of it.
+#include "session/impl.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "convsweep/error.h"
+#include "convsweep/version.h"
+
+namespace convsweep {
+namespace {
+
+std::size_t round64(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// Lanes run on different threads: keep them off each other's cache lines, and off each other's cache sets.
+std::size_t lane_stride(const Plan& plan) { return plan.lane_bytes + 192; }
+
+}  // namespace
+
+SharedPlan plan_shared(const Recipe& recipe, int lanes, bool copy_dataset) {
+  SharedPlan plan;
+  const auto take = [&plan](std::size_t bytes) { return std::exchange(plan.bytes, plan.bytes + round64(bytes)); };
+  const auto count = static_cast<std::size_t>(lanes);
+  const DatasetSpec& data = recipe.dataset;
+  const auto channels = static_cast<std::size_t>(data.shape.channels);
+  plan.scalars = take(count * sizeof(LaneScalars));
+  plan.metrics = take(count * sizeof(LaneMetrics));
+  plan.finite = take(count * sizeof(std::int32_t));
+  plan.scale = take(channels * sizeof(float));
+  plan.shift = take(channels * sizeof(float));
+  if (copy_dataset) {
+    const auto images = static_cast<std::size_t>(data.train_images) + static_cast<std::size_t>(data.test_images);
+    plan.images = take(images * static_cast<std::size_t>(data.shape.size()));
+    plan.labels = take(images);
+  }
+  return plan;
+}
+
+std::string fingerprint_of(const Backend& backend) { return backend.name() + " float32 " + engine_version; }
+
+SessionMemory plan_session(const Recipe& recipe, const Backend& backend) {
+  const Graph graph = build_graph(recipe);
+  const Plan plan = make_plan(graph, backend.ops(), recipe, 1);
+  return {lane_stride(plan), plan_shared(recipe, 1, !backend.is_host()).bytes};
+}
+
+Session::Impl::Impl(SessionConfig given)
+    : config(std::move(given)),
+      graph(build_graph(config.recipe)),
+      plan(make_plan(graph, config.backend->ops(), config.recipe, config.threads)),
+      shared_plan(plan_shared(config.recipe, config.lanes, !config.backend->is_host())),
+      fingerprint(fingerprint_of(*config.backend)),
+      slots_(static_cast<std::size_t>(config.lanes)),
+      pool_(config.threads),
+      lanes_(*config.backend, lane_stride(plan) * static_cast<std::size_t>(config.lanes)),
+      shared_(*config.backend, shared_plan.bytes) {
+  Backend& backend = *config.backend;
+  for (int i = 0; i < config.threads; ++i) alone_.push_back(backend.context(nullptr));
+  together_ = backend.context(&pool_);
+  std::byte* base = shared_.get();
+  const Dataset& data = *config.dataset;
+  memory_.lanes = lanes_.get();
+  memory_.lane_stride = lane_stride(plan);
+  memory_.scalars = reinterpret_cast<LaneScalars*>(base + shared_plan.scalars);
+  memory_.metrics = reinterpret_cast<LaneMetrics*>(base + shared_plan.metrics);
+  memory_.finite = reinterpret_cast<std::int32_t*>(base + shared_plan.finite);
+  const Normalisation norm = normalise(data, data.train - config.recipe.dataset.validation);
+  backend.copy_in(base + shared_plan.scale, norm.scale.data(), norm.scale.size() * sizeof(float));
+  backend.copy_in(base + shared_plan.shift, norm.shift.data(), norm.shift.size() * sizeof(float));
+  memory_.scale = reinterpret_cast<const float*>(base + shared_plan.scale);
+  memory_.shift = reinterpret_cast<const float*>(base + shared_plan.shift);
+  if (backend.is_host()) {
+    memory_.images = data.images.data();
+    memory_.labels = data.labels.data();
+  } else {
+    backend.copy_in(base + shared_plan.images, data.images.data(), data.images.size());
+    backend.copy_in(base + shared_plan.labels, data.labels.data(), data.labels.size());
+    memory_.images = reinterpret_cast<const std::uint8_t*>(base + shared_plan.images);
+    memory_.labels = reinterpret_cast<const std::uint8_t*>(base + shared_plan.labels);
+  }
+  step_.emplace(backend.ops(), config.recipe, graph, plan, memory_);
+}
+
+int Session::Impl::free_lane() const {
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (!slots_[i].taken) return static_cast<int>(i);
+  }
+  throw Error(ErrorCode::ENGINE_LANES_FULL, "",
+              "all " + std::to_string(slots_.size()) + " lanes are taken; remove one first");
+}
+
+const Slot& Session::Impl::slot(int lane) const {
+  if (lane < 0 || lane >= config.lanes || !slots_[static_cast<std::size_t>(lane)].taken) {
+    throw unexpected(ErrorCode::ENGINE_BAD_ARGUMENT, "lane", "a lane in use, from 0 to " +
+                     std::to_string(config.lanes - 1), std::to_string(lane));
+  }
+  return slots_[static_cast<std::size_t>(lane)];
+}
+
+std::vector<float> Session::Impl::read_run(int lane, std::size_t offset, std::int64_t count) const {
+  if (offset == nowhere) return {};
+  std::vector<float> run(static_cast<std::size_t>(count));
+  const std::byte* from = memory_.lanes + static_cast<std::size_t>(lane) * memory_.lane_stride + offset;
+  config.backend->copy_out(run.data(), from, run.size() * sizeof(float));
+  return run;
+}
+
+void Session::Impl::write_run(int lane, std::size_t offset, const std::vector<float>& run) {
+  if (offset == nowhere) return;
+  std::byte* to = memory_.lanes + static_cast<std::size_t>(lane) * memory_.lane_stride + offset;
+  config.backend->copy_in(to, run.data(), run.size() * sizeof(float));
+}
+
+LaneImage Session::Impl::image(int lane) const {
+  LaneImage image;
+  image.state = slot(lane).state;
+  image.parameters = read_run(lane, plan.parameters, graph.parameters);
+  image.state0 = read_run(lane, plan.state0, graph.parameters);
+  image.state1 = read_run(lane, plan.state1, graph.parameters);
+  image.statistics = read_run(lane, plan.statistics, graph.statistics);
+  return image;
+}
+
+// The digest has matched, so a difference here is damage that the checksum did not see, or a forged file.
+void Session::Impl::check_image(const LaneImage& image) const {
+  const auto state = [this](std::size_t offset) { return offset == nowhere ? 0 : graph.parameters; };
+  const std::pair<std::size_t, std::int64_t> wanted[] = {{image.parameters.size(), graph.parameters},
+                                                         {image.state0.size(), state(plan.state0)},
+                                                         {image.state1.size(), state(plan.state1)},
+                                                         {image.statistics.size(), graph.statistics}};
+  for (const auto& [found, expected] : wanted) {
+    if (found != static_cast<std::size_t>(expected)) {
+      throw unexpected(ErrorCode::ENGINE_CORRUPT_CHECKPOINT, "checkpoint", std::to_string(expected) + " values",
+                       std::to_string(found));
+    }
+  }
+  const LaneState& s = image.state;
+  const bool training = s.status == LaneStatus::training;
+  const auto epochs = static_cast<std::uint32_t>(config.recipe.epochs);
+  if (s.epoch > epochs || (training && (s.epoch == epochs || static_cast<int>(s.batch) >= batches(s.phase)))) {
+    throw Error(ErrorCode::ENGINE_CORRUPT_CHECKPOINT, "checkpoint", "its position lies outside the recipe's epochs");
+  }
+}
+
+void Session::Impl::place(int lane, const LaneImage& image) {
+  Slot& slot = slots_[static_cast<std::size_t>(lane)];
+  slot = Slot{};
+  slot.state = image.state;
+  write_run(lane, plan.parameters, image.parameters);
+  write_run(lane, plan.state0, image.state0);
+  write_run(lane, plan.state1, image.state1);
+  write_run(lane, plan.statistics, image.statistics);
+  slot.taken = true;
+}
+
+}  // namespace convsweep

@@ -1,0 +1,110 @@
+// What a session is made of. Private to src/session.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "convsweep/session.h"
+#include "convsweep/thread_pool.h"
+#include "data/dataset.h"
+#include "model/graph.h"
+#include "model/plan.h"
+#include "session/checkpoint.h"
+#include "session/lane.h"
+#include "session/step.h"
+
+namespace convsweep {
+
+using Clock = std::chrono::steady_clock;
+
+// Frees itself.
+class DeviceBuffer {
+ public:
+  DeviceBuffer(Backend& backend, std::size_t bytes) : backend_(backend), memory_(backend.allocate(bytes)) {}
+  ~DeviceBuffer() { backend_.release(memory_); }
+  DeviceBuffer(const DeviceBuffer&) = delete;
+  DeviceBuffer& operator=(const DeviceBuffer&) = delete;
+  std::byte* get() const { return static_cast<std::byte*>(memory_); }
+
+ private:
+  Backend& backend_;
+  void* memory_;
+};
+
+// Sizes of what lanes share, and their places in the shared buffer.
+struct SharedPlan {
+  std::size_t scalars = 0, metrics = 0, finite = 0, scale = 0, shift = 0, images = 0, labels = 0;
+  std::size_t bytes = 0;
+};
+SharedPlan plan_shared(const Recipe& recipe, int lanes, bool copy_dataset);
+
+struct Slot {
+  bool taken = false;
+  LaneState state;
+  bool divergence_told = false;
+  // Wall seconds of slices since the lane's epoch began, for images_per_second. Not part of any result.
+  double epoch_seconds = 0;
+  std::int64_t epoch_images = 0;
+};
+
+// What one lane did in a slice.
+struct LaneProgress {
+  int batches = 0;
+  std::vector<LaneReport> reports;
+};
+
+class Session::Impl {
+ public:
+  explicit Impl(SessionConfig config);
+
+  int free_lane() const;
+  const Slot& slot(int lane) const;
+  Slot& slot(int lane) { return const_cast<Slot&>(std::as_const(*this).slot(lane)); }
+
+  std::vector<float> read_run(int lane, std::size_t offset, std::int64_t count) const;
+  void write_run(int lane, std::size_t offset, const std::vector<float>& run);
+  LaneImage image(int lane) const;
+  void place(int lane, const LaneImage& image);
+  void check_image(const LaneImage& image) const;
+
+  // One batch of a lane; a report when it ended an epoch.
+  std::optional<LaneReport> advance(int lane, ExecutionContext& context);
+
+  SliceResult run(const SliceLimits& limits);
+  SessionMemory memory() const { return {memory_.lane_stride, shared_plan.bytes}; }
+
+  const SessionConfig config;
+  const Graph graph;
+  const Plan plan;
+  const SharedPlan shared_plan;
+  const std::string fingerprint;
+
+ private:
+  void train_batch(Slot& slot, int lane, ExecutionContext& context);
+  void evaluate_batch(Slot& slot, int lane, ExecutionContext& context);
+  std::optional<LaneReport> end_epoch(Slot& slot, int lane);
+  LaneMetrics metrics_of(int lane) const;
+  bool finite(int lane, ExecutionContext& context) const;
+  void set_scalars(int lane, const LaneScalars& scalars) const;
+  Part part(Phase phase) const;
+  int batches(Phase phase) const;
+
+  struct Slice;
+  void run_lanes_apart(Slice& slice);
+  void run_lanes_in_turn(Slice& slice);
+  void quantum(Slice& slice, int lane, ExecutionContext& context);
+
+  std::vector<Slot> slots_;
+  ThreadPool pool_;
+  // Of each thread, and of all threads together.
+  std::vector<std::unique_ptr<ExecutionContext>> alone_;
+  std::unique_ptr<ExecutionContext> together_;
+  DeviceBuffer lanes_, shared_;
+  DeviceMemory memory_;
+  std::optional<Step> step_;
+};
+
+}  // namespace convsweep

@@ -1,0 +1,130 @@
+// Cuts the work of all lanes into slices. Decides order and threads only, never a result.
+#include <atomic>
+#include <deque>
+#include <mutex>
+
+#include "session/impl.h"
+
+namespace convsweep {
+namespace {
+
+// How long a thread stays with a lane: long against loading its weights into the cache, short against a slice.
+constexpr std::chrono::milliseconds stay{5};
+
+double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
+
+}  // namespace
+
+struct Session::Impl::Slice {
+  SliceLimits limits;
+  Clock::time_point start, deadline;
+  std::mutex mutex;
+  std::deque<int> waiting;
+  std::vector<LaneProgress> progress;
+  std::atomic<bool> interrupted{false}, over{false};
+
+  // Whether the slice goes on; asked once a batch.
+  bool goes_on(std::int32_t* control) {
+    if (control != nullptr && std::atomic_ref<std::int32_t>(control[0]).load(std::memory_order_relaxed) != 0) {
+      interrupted = true;
+      over = true;
+    }
+    return !over;
+  }
+};
+
+// Runs a lane for a while and puts it back into the queue if there is more to do in this slice.
+void Session::Impl::quantum(Slice& slice, int lane, ExecutionContext& context) {
+  Slot& slot = slots_[static_cast<std::size_t>(lane)];
+  LaneProgress& progress = slice.progress[static_cast<std::size_t>(lane)];
+  const Clock::time_point leave = Clock::now() + stay;
+  const auto allowed = [&] { return !slice.limits.max_batches || progress.batches < *slice.limits.max_batches; };
+  while (slot.state.status == LaneStatus::training && allowed() && slice.goes_on(config.control)) {
+    std::optional<LaneReport> report = advance(lane, context);
+    ++progress.batches;
+    if (config.control != nullptr) {
+      std::atomic_ref<std::int32_t>(config.control[1]).fetch_add(1, std::memory_order_relaxed);
+    }
+    const Clock::time_point now = Clock::now();
+    if (report) {
+      const double spent = slot.epoch_seconds + seconds(now - slice.start);
+      report->images_per_second = spent > 0 ? static_cast<double>(slot.epoch_images) / spent : 0;
+      slot.epoch_seconds = -seconds(now - slice.start);
+      slot.epoch_images = 0;
+      progress.reports.push_back(*report);
+    }
+    if (now >= slice.deadline) slice.over = true;
+    if (now >= leave) break;
+  }
+  if (slot.state.status != LaneStatus::training || !allowed()) return;
+  const std::lock_guard<std::mutex> lock(slice.mutex);
+  slice.waiting.push_back(lane);
+}
+
+void Session::Impl::run_lanes_in_turn(Slice& slice) {
+  while (!slice.waiting.empty() && slice.goes_on(config.control)) {
+    const int lane = slice.waiting.front();
+    slice.waiting.pop_front();
+    quantum(slice, lane, *together_);
+  }
+}
+
+void Session::Impl::run_lanes_apart(Slice& slice) {
+  struct Work {
+    Impl* self;
+    Slice* slice;
+  } work{this, &slice};
+  const auto job = [](void* context, int, int slot) {
+    const auto& [self, shared] = *static_cast<Work*>(context);
+    while (shared->goes_on(self->config.control)) {
+      int lane = 0;
+      {
+        const std::lock_guard<std::mutex> lock(shared->mutex);
+        if (shared->waiting.empty()) return;
+        lane = shared->waiting.front();
+        shared->waiting.pop_front();
+      }
+      self->quantum(*shared, lane, *self->alone_[static_cast<std::size_t>(slot)]);
+    }
+  };
+  pool_.run(pool_.width(), job, &work);
+}
+
+SliceResult Session::Impl::run(const SliceLimits& limits) {
+  Slice slice;
+  slice.limits = limits;
+  slice.start = Clock::now();
+  slice.deadline = slice.start + std::chrono::duration_cast<Clock::duration>(
+                                     std::chrono::duration<double, std::milli>(limits.max_millis));
+  slice.progress.resize(slots_.size());
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].taken && slots_[i].state.status == LaneStatus::training) slice.waiting.push_back(static_cast<int>(i));
+  }
+  if (static_cast<int>(slice.waiting.size()) >= pool_.width()) {
+    run_lanes_apart(slice);
+  } else {
+    run_lanes_in_turn(slice);
+  }
+  const double spent = seconds(Clock::now() - slice.start);
+
+  SliceResult result;
+  bool more = false;
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    Slot& slot = slots_[i];
+    if (!slot.taken) continue;
+    const int lane = static_cast<int>(i);
+    const LaneState& s = slot.state;
+    for (const LaneReport& report : slice.progress[i].reports) result.reports.push_back(report);
+    if (s.status >= LaneStatus::diverged_loss && !slot.divergence_told) {
+      slot.divergence_told = true;
+      result.diverged.push_back({lane, s.epoch, s.step, s.status == LaneStatus::diverged_weights});
+    }
+    result.positions.push_back({lane, s.epoch, s.step, s.last_loss});
+    slot.epoch_seconds += spent;
+    more = more || s.status == LaneStatus::training;
+  }
+  result.state = slice.interrupted ? SliceState::interrupted : more ? SliceState::more : SliceState::idle;
+  return result;
+}
+
+}  // namespace convsweep

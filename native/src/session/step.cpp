@@ -1,0 +1,118 @@
+#include "session/step.h"
+
+namespace convsweep {
+
+template <class T>
+Lanes<T> Step::at(std::size_t offset) const {
+  if (offset == nowhere) return {};
+  return {reinterpret_cast<T*>(memory_.lanes + offset),
+          static_cast<std::ptrdiff_t>(memory_.lane_stride / sizeof(T))};
+}
+
+LayerCall Step::layer_call(std::size_t index, LaneSet lanes, int n, bool training) const {
+  const GraphLayer& layer = graph_.layers[index];
+  const LayerMemory& m = plan_.layers[index];
+  LayerCall call;
+  call.shape = layer.shape;
+  call.n = n;
+  call.training = training;
+  call.lanes = lanes;
+  call.scalars = memory_.scalars;
+  call.x = at<const float>(m.x);
+  call.y = at<float>(m.y);
+  call.saved = at<std::byte>(m.saved);
+  call.scratch = at<std::byte>(plan_.scratch);
+  const auto parameter = [this](std::size_t run, std::int64_t offset) {
+    return offset < 0 ? Lanes<float>{} : at<float>(run + static_cast<std::size_t>(offset) * sizeof(float));
+  };
+  call.weight = parameter(plan_.parameters, layer.weight);
+  call.bias = parameter(plan_.parameters, layer.bias);
+  call.dweight = parameter(plan_.gradients, layer.weight);
+  call.dbias = parameter(plan_.gradients, layer.bias);
+  call.running_mean = parameter(plan_.statistics, layer.running_mean);
+  call.running_var = parameter(plan_.statistics, layer.running_var);
+  return call;
+}
+
+void Step::gather(ExecutionContext& context, LaneSet lanes, Part part, int n, bool training) const {
+  GatherCall call;
+  call.image = graph_.image;
+  call.n = n;
+  call.lanes = lanes;
+  call.scalars = memory_.scalars;
+  call.images = memory_.images;
+  call.labels = memory_.labels;
+  call.scale = memory_.scale;
+  call.shift = memory_.shift;
+  call.size = part.size;
+  call.first_image = part.first;
+  call.shuffle = training && recipe_.shuffle;
+  call.flip = training && recipe_.flip;
+  call.crop_padding = training ? static_cast<std::uint32_t>(recipe_.crop_padding) : 0;
+  call.x = at<float>(plan_.input);
+  call.out_labels = at<std::int32_t>(plan_.labels);
+  call.scratch = at<std::byte>(plan_.scratch);
+  ops_.gather(context, call);
+}
+
+void Step::forward(ExecutionContext& context, LaneSet lanes, int n, bool training) const {
+  for (std::size_t i = 0; i < graph_.layers.size(); ++i) {
+    ops_.layer(graph_.layers[i].shape.op).forward(context, layer_call(i, lanes, n, training));
+  }
+}
+
+void Step::loss(ExecutionContext& context, LaneSet lanes, int n, bool training) const {
+  LossCall call;
+  call.n = n;
+  call.classes = graph_.classes;
+  call.lanes = lanes;
+  call.scalars = memory_.scalars;
+  call.logits = at<const float>(plan_.logits);
+  call.labels = at<const std::int32_t>(plan_.labels);
+  if (training) call.dlogits = at<float>(plan_.dlogits);
+  call.metrics = memory_.metrics;
+  ops_.softmax_cross_entropy(context, call);
+}
+
+void Step::backward(ExecutionContext& context, LaneSet lanes) const {
+  for (std::size_t i = graph_.layers.size(); i-- > plan_.first_backward;) {
+    LayerCall call = layer_call(i, lanes, plan_.batch, true);
+    call.dy = at<const float>(plan_.layers[i].dy);
+    call.dx = at<float>(plan_.layers[i].dx);
+    ops_.layer(call.shape.op).backward(context, call);
+  }
+}
+
+void Step::update(ExecutionContext& context, LaneSet lanes) const {
+  UpdateCall call;
+  call.count = graph_.parameters;
+  call.decayed = graph_.decayed;
+  call.nesterov = recipe_.nesterov;
+  call.lanes = lanes;
+  call.scalars = memory_.scalars;
+  call.weight = at<float>(plan_.parameters);
+  call.gradient = at<const float>(plan_.gradients);
+  call.state0 = at<float>(plan_.state0);
+  call.state1 = at<float>(plan_.state1);
+  ops_.update(recipe_.optimizer)(context, call);
+}
+
+void Step::train(ExecutionContext& context, LaneSet lanes, Part part) const {
+  gather(context, lanes, part, plan_.batch, true);
+  forward(context, lanes, plan_.batch, true);
+  loss(context, lanes, plan_.batch, true);
+  backward(context, lanes);
+  update(context, lanes);
+}
+
+void Step::evaluate(ExecutionContext& context, LaneSet lanes, Part part, int n) const {
+  gather(context, lanes, part, n, false);
+  forward(context, lanes, n, false);
+  loss(context, lanes, n, false);
+}
+
+void Step::check_finite(ExecutionContext& context, LaneSet lanes) const {
+  ops_.check_finite(context, lanes, at<const float>(plan_.parameters), graph_.parameters, memory_.finite);
+}
+
+}  // namespace convsweep
