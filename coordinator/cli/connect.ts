@@ -23,7 +23,10 @@ export function findRunning(storeDir: string): RunningInfo | null {
     if (typeof info.pid !== "number" || typeof info.grpc !== "string" || !isAlive(info.pid)) return null;
     return { grpc: info.grpc, tokenFile: join(storeDir, "admin.token") };
   } catch (error) {
-    throw new ConvsweepError("CORRUPT", `cannot read ${file}; if no coordinator runs, remove it`, { path: file, cause: error });
+    throw new ConvsweepError("CORRUPT", `cannot read ${file}; if no coordinator runs, remove it`, {
+      path: file,
+      cause: error,
+    });
   }
 }
 
@@ -60,7 +63,11 @@ export async function withAdmin<T>(context: Context, action: (client: AdminClien
 }
 
 /** Rows of a read-only question: from the coordinator named with --coordinator, else from the store on this machine. */
-export async function ask(context: Context, sql: string, parameters: readonly (string | number | null)[] = []): Promise<Answer> {
+export async function ask(
+  context: Context,
+  sql: string,
+  parameters: readonly (string | number | null)[] = [],
+): Promise<Answer> {
   if (context.options.coordinator !== null) return await withAdmin(context, (client) => client.query(sql, parameters));
   if (!existsSync(join(context.options.store, "convsweep.db"))) {
     throw new ConvsweepError(

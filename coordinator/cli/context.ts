@@ -61,11 +61,15 @@ export function parseCount(name: string, least = 1): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (!Number.isSafeInteger(value) || value < least) {
-      throw new ConvsweepError("BAD_INPUT", `${name}: expected a whole number of at least ${least}, found \`${text}\``, {
-        path: name,
-        expected: `a whole number of at least ${least}`,
-        found: text,
-      });
+      throw new ConvsweepError(
+        "BAD_INPUT",
+        `${name}: expected a whole number of at least ${least}, found \`${text}\``,
+        {
+          path: name,
+          expected: `a whole number of at least ${least}`,
+          found: text,
+        },
+      );
     }
     return value;
   };
@@ -74,7 +78,10 @@ export function parseCount(name: string, least = 1): (text: string) => number {
 /** A sweep's number as people type it. */
 export function parseSweepNumber(text: string): number {
   if (!/^[1-9][0-9]{0,14}$/.test(text)) {
-    throw new ConvsweepError("BAD_INPUT", `expected a sweep's number such as 3, found \`${text}\``, { expected: "a sweep's number", found: text });
+    throw new ConvsweepError("BAD_INPUT", `expected a sweep's number such as 3, found \`${text}\``, {
+      expected: "a sweep's number",
+      found: text,
+    });
   }
   return Number(text);
 }

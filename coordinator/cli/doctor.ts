@@ -5,8 +5,8 @@ import { dirname } from "node:path";
 import type { Command } from "commander";
 import { DEFAULT_PORTS, toConvsweepError } from "../../proto/contract.js";
 import { openAdminClient } from "../shell/admin-client.js";
-import { findRunning } from "./connect.js";
 import { runQuery } from "../store/query.js";
+import { findRunning } from "./connect.js";
 import { type Context, contextOf } from "./context.js";
 import { formatBytes } from "./format.js";
 import { captureWorkerProgram } from "./worker-process.js";
@@ -34,8 +34,14 @@ export function addDoctor(program: Command): void {
         bad ||= finding.verdict === "bad";
         if (output.json) output.data(finding);
         else {
-          const mark = { ok: output.paint.green("ok     "), warning: output.paint.yellow("warning"), bad: output.paint.red("bad    ") };
-          output.line(`${mark[finding.verdict]}  ${finding.what.padEnd(11)}  ${finding.detail.replaceAll("\n", `\n${" ".repeat(22)}`)}`);
+          const mark = {
+            ok: output.paint.green("ok     "),
+            warning: output.paint.yellow("warning"),
+            bad: output.paint.red("bad    "),
+          };
+          output.line(
+            `${mark[finding.verdict]}  ${finding.what.padEnd(11)}  ${finding.detail.replaceAll("\n", `\n${" ".repeat(22)}`)}`,
+          );
         }
       }
       process.exitCode = bad ? 1 : 0;
@@ -45,23 +51,44 @@ export function addDoctor(program: Command): void {
 async function node(): Promise<Finding> {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   const verdict = major > 20 || (major === 20 && minor >= 19) ? (major < 22 ? "warning" : "ok") : "bad";
-  const detail = { ok: "", warning: "; works, but Node 20 gets no more security fixes: 22 or 24 is better", bad: "; 20.19 or newer is needed" };
+  const detail = {
+    ok: "",
+    warning: "; works, but Node 20 gets no more security fixes: 22 or 24 is better",
+    bad: "; 20.19 or newer is needed",
+  };
   return { what: "node", verdict, detail: `${process.version}${detail[verdict]}` };
 }
 
 async function engine(): Promise<Finding> {
-  const devices = JSON.parse(await captureWorkerProgram(["devices", "--json"])) as { id: string; name: string; unusable: string | null }[];
-  const lines = devices.map((device) => `${device.id}: ${device.name}${device.unusable === null ? "" : ` (not usable: ${device.unusable})`}`);
-  return { what: "engine", verdict: devices.some((device) => device.unusable === null) ? "ok" : "bad", detail: lines.join("\n") };
+  const { devices } = JSON.parse(await captureWorkerProgram(["devices", "--json"])) as {
+    readonly devices: readonly { readonly id: string; readonly name: string; readonly unusable: string | null }[];
+  };
+  const lines = devices.map(
+    (device) => `${device.id}: ${device.name}${device.unusable === null ? "" : ` (not usable: ${device.unusable})`}`,
+  );
+  return {
+    what: "engine",
+    verdict: devices.some((device) => device.unusable === null) ? "ok" : "bad",
+    detail: lines.join("\n"),
+  };
 }
 
 async function store(context: Context): Promise<Finding> {
   const dir = context.options.store;
-  if (!existsSync(`${dir}/convsweep.db`)) return { what: "store", verdict: "ok", detail: `${dir}: nothing recorded yet` };
+  if (!existsSync(`${dir}/convsweep.db`))
+    return { what: "store", verdict: "ok", detail: `${dir}: nothing recorded yet` };
   accessSync(dir, constants.R_OK | constants.W_OK);
-  const answer = await runQuery(dir, "SELECT (SELECT count(*) FROM sweeps), (SELECT count(*) FROM trials), (SELECT count(*) FROM reports)", []);
+  const answer = await runQuery(
+    dir,
+    "SELECT (SELECT count(*) FROM sweeps), (SELECT count(*) FROM trials), (SELECT count(*) FROM reports)",
+    [],
+  );
   const [sweeps, trials, reports] = answer.rows[0] ?? [];
-  return { what: "store", verdict: "ok", detail: `${dir}: ${sweeps} sweeps, ${trials} trials, ${reports} reported values` };
+  return {
+    what: "store",
+    verdict: "ok",
+    detail: `${dir}: ${sweeps} sweeps, ${trials} trials, ${reports} reported values`,
+  };
 }
 
 async function disk(context: Context): Promise<Finding> {
@@ -78,7 +105,11 @@ async function coordinator(context: Context): Promise<Finding> {
     const client = openAdminClient({ address: running.grpc, tokenFile: running.tokenFile });
     try {
       const status = await client.getStatus();
-      return { what: "coordinator", verdict: "ok", detail: `running, version ${status.version}, at ${running.grpc}, process ${status.pid}` };
+      return {
+        what: "coordinator",
+        verdict: "ok",
+        detail: `running, version ${status.version}, at ${running.grpc}, process ${status.pid}`,
+      };
     } finally {
       client.close();
     }
@@ -86,7 +117,11 @@ async function coordinator(context: Context): Promise<Finding> {
   const taken = [];
   for (const port of [DEFAULT_PORTS.grpc, DEFAULT_PORTS.http]) if (!(await isFree(port))) taken.push(port);
   if (taken.length === 0) return { what: "coordinator", verdict: "ok", detail: "none running; its ports are free" };
-  return { what: "coordinator", verdict: "warning", detail: `none running for this store, but port ${taken.join(" and ")} is taken by another program` };
+  return {
+    what: "coordinator",
+    verdict: "warning",
+    detail: `none running for this store, but port ${taken.join(" and ")} is taken by another program`,
+  };
 }
 
 function isFree(port: number): Promise<boolean> {
@@ -98,8 +133,10 @@ function isFree(port: number): Promise<boolean> {
 }
 
 async function data(): Promise<Finding> {
-  const sets = (await captureWorkerProgram(["data", "list", "--json"])).trim().split("\n");
-  const names = sets.filter((line) => line !== "").map((line) => JSON.parse(line) as { name: string; present?: boolean; state?: string });
-  const there = names.filter((set) => set.present === true || set.state === "present" || set.state === "generated");
-  return { what: "data", verdict: "ok", detail: there.length === 0 ? "no data set on disk; synthetic-digits needs none" : there.map((set) => set.name).join(", ") };
+  const { folder, datasets } = JSON.parse(await captureWorkerProgram(["data", "list", "--json"])) as {
+    readonly folder: string;
+    readonly datasets: readonly { readonly name: string; readonly state: string }[];
+  };
+  const present = datasets.filter((set) => set.state !== "missing").map((set) => set.name);
+  return { what: "data", verdict: "ok", detail: `${present.join(", ")} (folder ${folder})` };
 }

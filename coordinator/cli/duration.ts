@@ -8,11 +8,15 @@ export function parseDuration(option: string): (text: string) => number {
     const match = /^([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)$/.exec(text.trim());
     const unit = UNITS[match?.[2] ?? "?"];
     if (!match || unit === undefined) {
-      throw new ConvsweepError("BAD_INPUT", `${option}: expected a duration such as 90s, 30m or 2h, found \`${text}\``, {
-        path: option,
-        expected: "a duration",
-        found: text,
-      });
+      throw new ConvsweepError(
+        "BAD_INPUT",
+        `${option}: expected a duration such as 90s, 30m or 2h, found \`${text}\``,
+        {
+          path: option,
+          expected: "a duration",
+          found: text,
+        },
+      );
     }
     return Math.round(Number(match[1]) * unit);
   };

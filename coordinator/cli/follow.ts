@@ -26,7 +26,11 @@ export interface Followed {
 export async function followSweep(id: number, feed: Feed, output: Output, signal: AbortSignal): Promise<Followed> {
   const model = newSweepModel(id);
   const finished = new AbortController();
-  const screen = output.json ? jsonScreen(output) : output.columns === null ? plainScreen(output) : terminalScreen(output);
+  const screen = output.json
+    ? jsonScreen(output)
+    : output.columns === null
+      ? plainScreen(output)
+      : terminalScreen(output);
   const timer = setInterval(() => screen.tick(model), screen.everyMillis);
   let ended = false;
   try {
@@ -62,7 +66,8 @@ interface Screen {
 function jsonScreen(output: Output): Screen {
   return {
     everyMillis: PLAIN_MILLIS,
-    report: (_, report) => output.data({ event: "report", trial: report.trial, epoch: report.epoch, metrics: report.metrics }),
+    report: (_, report) =>
+      output.data({ event: "report", trial: report.trial, epoch: report.epoch, metrics: report.metrics }),
     ended: (_, trial) =>
       output.data({
         event: "trial",
@@ -75,7 +80,8 @@ function jsonScreen(output: Output): Screen {
       }),
     tick: (model) => {
       const sweep = model.sweep;
-      if (sweep) output.data({ event: "progress", progress: sweep.progress, etaMillis: sweep.etaMillis, counts: sweep.counts });
+      if (sweep)
+        output.data({ event: "progress", progress: sweep.progress, etaMillis: sweep.etaMillis, counts: sweep.counts });
     },
     close: () => undefined,
   };
@@ -89,9 +95,14 @@ function plainScreen(output: Output): Screen {
     ended: (model, trial) => {
       const metric = model.sweep?.metric ?? "best";
       const parameters = Object.entries(trial.parameters).map(([name, value]) => `${name} ${formatParameter(value)}`);
-      const took = trial.startedAt !== null && trial.endedAt !== null ? ` in ${formatDuration(trial.endedAt - trial.startedAt)}` : "";
+      const took =
+        trial.startedAt !== null && trial.endedAt !== null
+          ? ` in ${formatDuration(trial.endedAt - trial.startedAt)}`
+          : "";
       const cause = trial.cause === "" ? "" : ` (${trial.cause})`;
-      output.line(`trial ${trial.id} ${trial.state}${cause}${took}: ${metric} ${formatMetric(trial.best)}, ${parameters.join(", ")}`);
+      output.line(
+        `trial ${trial.id} ${trial.state}${cause}${took}: ${metric} ${formatMetric(trial.best)}, ${parameters.join(", ")}`,
+      );
     },
     tick: (model) => {
       const text = progressLine(model, Date.now());

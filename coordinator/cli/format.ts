@@ -70,7 +70,13 @@ export function formatTable(
   };
   const line = (cells: readonly string[], row: number): string =>
     columns.map((_, index) => style(pad(cells[index] ?? "", index), row, index)).join("  ");
-  return [line(columns.map((column) => column.title), -1), ...rows.map((row, index) => line(row, index))];
+  return [
+    line(
+      columns.map((column) => column.title),
+      -1,
+    ),
+    ...rows.map((row, index) => line(row, index)),
+  ];
 }
 
 /** A bar of `width` characters, `share` from 0 to 1. */
@@ -84,6 +90,7 @@ export function formatBar(share: number, width: number): string {
 
 /** One cell of CSV (RFC 4180). */
 export function csvCell(value: unknown): string {
-  const text = value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
+  const text =
+    value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

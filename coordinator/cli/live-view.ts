@@ -25,7 +25,8 @@ export function progressLine(model: SweepModel, now: number): string {
     if (counts[state] > 0) parts.push(`${counts[state]} ${state}`);
   }
   parts.push(`${formatDuration((sweep.endedAt ?? now) - sweep.createdAt)} gone`);
-  if (sweep.etaMillis !== null && sweep.state === "running") parts.push(`about ${formatDuration(sweep.etaMillis)} to go`);
+  if (sweep.etaMillis !== null && sweep.state === "running")
+    parts.push(`about ${formatDuration(sweep.etaMillis)} to go`);
   if (sweep.state !== "running") parts.push(sweep.state);
   return parts.join(" · ");
 }
@@ -36,11 +37,21 @@ export function liveView(model: SweepModel, now: number, width: number, height: 
   if (!sweep) return [paint.dim("waiting for the coordinator")];
   const barWidth = Math.max(10, Math.min(30, width - 60));
   const percent = `${Math.floor(sweep.progress * 100)} %`.padStart(5);
-  const head = [`${paint.cyan(formatBar(sweep.progress, barWidth))}${percent}  ${clip(progressLine(model, now), width - barWidth - 8)}`, ""];
+  const head = [
+    `${paint.cyan(formatBar(sweep.progress, barWidth))}${percent}  ${clip(progressLine(model, now), width - barWidth - 8)}`,
+    "",
+  ];
 
   const trials = rankedTrials(model);
   const shown = trials.slice(0, Math.max(1, height - head.length - 2));
-  const cells = shown.map((trial, index) => tableRow(trial, index, sweep.parameters.map((parameter) => parameter.name), sweep.epochs));
+  const cells = shown.map((trial, index) =>
+    tableRow(
+      trial,
+      index,
+      sweep.parameters.map((parameter) => parameter.name),
+      sweep.epochs,
+    ),
+  );
   const columns: Column[] = [
     { title: "rank", align: "right" },
     { title: "trial", align: "left" },

@@ -5,10 +5,11 @@
  */
 import { Command, CommanderError } from "commander";
 import { type ConvsweepError, toConvsweepError } from "../../proto/contract.js";
-import { version } from "../shell/version.js";
+import { programVersion } from "../shell/version.js";
 import { addBackup } from "./backup.js";
 import { addGlobalOptions } from "./context.js";
 import { addDoctor } from "./doctor.js";
+import { addPage } from "./page.js";
 import { addPlan } from "./plan.js";
 import { addQuery } from "./query.js";
 import { addRun } from "./run.js";
@@ -24,8 +25,10 @@ const BAD_INPUT: ReadonlySet<string> = new Set(["BAD_INPUT", "NOT_FOUND", "WRONG
 function makeProgram(): Command {
   const program = new Command("convsweep");
   program
-    .description("Searches hyperparameters of convolutional networks: trials train together, every result can be repeated to the bit.")
-    .version(version)
+    .description(
+      "Searches hyperparameters of convolutional networks: trials train together, every result can be repeated to the bit.",
+    )
+    .version(programVersion())
     .showSuggestionAfterError()
     .showHelpAfterError("(--help shows what there is)")
     .exitOverride()
@@ -44,6 +47,7 @@ Exit codes: 0 done, 1 a run failed, 2 bad input.`,
   addUp(program);
   addWorkerVerbs(program);
   addPlan(program);
+  addPage(program);
   addSweep(program);
   addTrials(program);
   addTrial(program);

@@ -30,7 +30,14 @@ export interface Paint {
   cyan(text: string): string;
 }
 
-const codes = { bold: [1, 22], dim: [2, 22], green: [32, 39], yellow: [33, 39], red: [31, 39], cyan: [36, 39] } as const;
+const codes = {
+  bold: [1, 22],
+  dim: [2, 22],
+  green: [32, 39],
+  yellow: [33, 39],
+  red: [31, 39],
+  cyan: [36, 39],
+} as const;
 
 export function makePaint(colour: boolean): Paint {
   const wrap = (name: keyof typeof codes) => (text: string) =>

@@ -25,7 +25,10 @@ export async function rerunTrial(context: Context, id: string, verify: boolean, 
     insecurePlaintext: false,
     fallbackPort: true,
   });
-  const client = openAdminClient({ address: embedded.coordinator.grpcAddress, tokenFile: tokenFile(context.options.store, "admin") });
+  const client = openAdminClient({
+    address: embedded.coordinator.grpcAddress,
+    tokenFile: tokenFile(context.options.store, "admin"),
+  });
   try {
     return await rerunAndFollow(context, client, id, verify, false);
   } finally {
@@ -34,7 +37,13 @@ export async function rerunTrial(context: Context, id: string, verify: boolean, 
   }
 }
 
-async function rerunAndFollow(context: Context, client: AdminClient, id: string, verify: boolean, detach: boolean): Promise<number> {
+async function rerunAndFollow(
+  context: Context,
+  client: AdminClient,
+  id: string,
+  verify: boolean,
+  detach: boolean,
+): Promise<number> {
   const { output } = context;
   const rerun = await client.rerunTrial(id, verify);
   if (output.json) output.data({ event: "submitted", trial: rerun, of: id });
@@ -63,11 +72,16 @@ async function rerunAndFollow(context: Context, client: AdminClient, id: string,
     interrupt.dispose();
   }
   if (interrupt.signal.aborted) return 130;
-  const answer = await client.query("SELECT id, state, cause, verified, weights_hash FROM trials WHERE id = ?", [rerun]);
+  const answer = await client.query("SELECT id, state, cause, verified, weights_hash FROM trials WHERE id = ?", [
+    rerun,
+  ]);
   const [row] = asObjects(answer);
-  const said = typeof row?.["verified"] === "string" ? (JSON.parse(row["verified"]) as { equal: boolean; detail: string }) : null;
-  if (output.json) output.data({ event: "rerun", trial: rerun, of: id, state: row?.["state"], cause: row?.["cause"], verified: said });
-  else if (said) output.line(`${said.equal ? output.paint.green("identical") : output.paint.red("different")}: ${said.detail}`);
+  const said =
+    typeof row?.["verified"] === "string" ? (JSON.parse(row["verified"]) as { equal: boolean; detail: string }) : null;
+  if (output.json)
+    output.data({ event: "rerun", trial: rerun, of: id, state: row?.["state"], cause: row?.["cause"], verified: said });
+  else if (said)
+    output.line(`${said.equal ? output.paint.green("identical") : output.paint.red("different")}: ${said.detail}`);
   else output.line(`${row?.["state"]}${row?.["cause"] ? ` (${row["cause"]})` : ""}`);
   if (verify) return said?.equal ? 0 : 1;
   return row?.["state"] === "completed" ? 0 : 1;

@@ -38,11 +38,14 @@ function writeTable(output: Output, answer: Answer): void {
   }
   const columns = answer.columns.map((title, index) => ({
     title,
-    align: answer.rows.every((row) => typeof row[index] === "number" || row[index] === null) ? ("right" as const) : ("left" as const),
+    align: answer.rows.every((row) => typeof row[index] === "number" || row[index] === null)
+      ? ("right" as const)
+      : ("left" as const),
   }));
   const cells = answer.rows.map((row) => row.map(tableCell));
   const { paint } = output;
-  for (const [index, line] of formatTable(columns, cells).entries()) output.line(index === 0 ? paint.dim(line) : line.trimEnd());
+  for (const [index, line] of formatTable(columns, cells).entries())
+    output.line(index === 0 ? paint.dim(line) : line.trimEnd());
 }
 
 function tableCell(value: unknown): string {

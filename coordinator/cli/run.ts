@@ -53,9 +53,14 @@ Examples:
 
 export function readSweepFile(file: string): string {
   const stat = statSync(file, { throwIfNoEntry: false });
-  if (!stat?.isFile()) throw new ConvsweepError("NOT_FOUND", `there is no file ${file}`, { path: file, expected: "a sweep file" });
+  if (!stat?.isFile())
+    throw new ConvsweepError("NOT_FOUND", `there is no file ${file}`, { path: file, expected: "a sweep file" });
   if (stat.size > LIMITS.sweepFileBytes) {
-    throw new ConvsweepError("TOO_LARGE", `${file} has ${stat.size} bytes; a sweep file has at most ${LIMITS.sweepFileBytes}`, { path: file });
+    throw new ConvsweepError(
+      "TOO_LARGE",
+      `${file} has ${stat.size} bytes; a sweep file has at most ${LIMITS.sweepFileBytes}`,
+      { path: file },
+    );
   }
   return readFileSync(file, "utf8");
 }
@@ -63,7 +68,8 @@ export function readSweepFile(file: string): string {
 async function run(context: Context, file: string, options: Options): Promise<number> {
   const text = readSweepFile(file);
   const { coordinator, tokenFile: given, store } = context.options;
-  const running = coordinator !== null ? { grpc: coordinator, tokenFile: given ?? tokenFile(store, "admin") } : findRunning(store);
+  const running =
+    coordinator !== null ? { grpc: coordinator, tokenFile: given ?? tokenFile(store, "admin") } : findRunning(store);
   if (running) {
     const client = openAdminClient({ address: running.grpc, tokenFile: running.tokenFile });
     try {
@@ -73,7 +79,10 @@ async function run(context: Context, file: string, options: Options): Promise<nu
     }
   }
   if (options.detach) {
-    throw new ConvsweepError("UNAVAILABLE", `--detach needs a running coordinator; start one with \`${context.command} up\``);
+    throw new ConvsweepError(
+      "UNAVAILABLE",
+      `--detach needs a running coordinator; start one with \`${context.command} up\``,
+    );
   }
   return await runEmbedded(context, file, text, options);
 }
@@ -90,7 +99,10 @@ async function runEmbedded(context: Context, file: string, text: string, options
     insecurePlaintext: false,
     fallbackPort: true,
   });
-  const client = openAdminClient({ address: embedded.coordinator.grpcAddress, tokenFile: tokenFile(context.options.store, "admin") });
+  const client = openAdminClient({
+    address: embedded.coordinator.grpcAddress,
+    tokenFile: tokenFile(context.options.store, "admin"),
+  });
   try {
     return await submitAndFollow(context, client, file, text, options, embedded);
   } finally {
@@ -124,18 +136,23 @@ async function submitAndFollow(
 
   const interrupt = onInterrupt(
     output,
-    embedded ? "pausing the sweep and ending the worker; Ctrl-C again ends at once" : "leaving; the sweep runs on at its coordinator",
+    embedded
+      ? "pausing the sweep and ending the worker; Ctrl-C again ends at once"
+      : "leaving; the sweep runs on at its coordinator",
   );
   try {
     const followed = await followSweep(sweep, client, output, interrupt.signal);
     if (interrupt.signal.aborted) {
       if (embedded) {
         await client.controlSweep(sweep, "pause");
-        output.notice(`sweep ${sweep} is paused; go on with \`${command} up\` and \`${command} sweep resume ${sweep}\``);
+        output.notice(
+          `sweep ${sweep} is paused; go on with \`${command} up\` and \`${command} sweep resume ${sweep}\``,
+        );
       }
       return 130;
     }
-    if (!followed.ended) throw new ConvsweepError("UNAVAILABLE", "the coordinator went away; the sweep is in its store");
+    if (!followed.ended)
+      throw new ConvsweepError("UNAVAILABLE", "the coordinator went away; the sweep is in its store");
     if (followed.summary) {
       if (output.json) output.data(followed.summary);
       else {

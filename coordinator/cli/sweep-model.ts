@@ -62,7 +62,8 @@ export function rankedTrials(model: SweepModel): TrialRow[] {
   return [...model.trials.values()]
     .filter((trial) => trial.origin !== "rerun")
     .sort((a, b) => {
-      if (a.best === null || b.best === null) return Number(a.best === null) - Number(b.best === null) || b.number - a.number;
+      if (a.best === null || b.best === null)
+        return Number(a.best === null) - Number(b.best === null) || b.number - a.number;
       return sign * (a.best - b.best) || a.number - b.number;
     });
 }

@@ -3,8 +3,8 @@ import type { Command } from "commander";
 import { ConvsweepError } from "../../proto/contract.js";
 import { ask, withAdmin } from "./connect.js";
 import { contextOf, parseCount, parseSweepNumber } from "./context.js";
-import { asObjects, type Format, formatOption, writeRows } from "./rows.js";
 import { parseDuration } from "./duration.js";
+import { asObjects, type Format, formatOption, writeRows } from "./rows.js";
 
 const LIST = `SELECT id, name, state, method, metric, best_value, trials, completed, failed, created_at, cause
   FROM sweeps ORDER BY id DESC LIMIT 50`;
@@ -30,7 +30,9 @@ export function addSweep(program: Command): void {
       const { output } = context;
       const [row] = asObjects(await ask(context, "SELECT * FROM sweeps WHERE id = ?", [id]));
       if (!row) {
-        throw new ConvsweepError("NOT_FOUND", `there is no sweep ${id}; \`${context.command} sweeps\` lists them`, { found: String(id) });
+        throw new ConvsweepError("NOT_FOUND", `there is no sweep ${id}; \`${context.command} sweeps\` lists them`, {
+          found: String(id),
+        });
       }
       if (output.json) {
         output.data(row);
@@ -39,7 +41,11 @@ export function addSweep(program: Command): void {
       const width = Math.max(...Object.keys(row).map((name) => name.length));
       for (const [name, value] of Object.entries(row)) {
         if (value === null || value === "") continue;
-        output.line(`${output.paint.dim(name.padEnd(width))}  ${String(value).trimEnd().replaceAll("\n", `\n${" ".repeat(width + 2)}`)}`);
+        output.line(
+          `${output.paint.dim(name.padEnd(width))}  ${String(value)
+            .trimEnd()
+            .replaceAll("\n", `\n${" ".repeat(width + 2)}`)}`,
+        );
       }
     });
 
@@ -68,11 +74,14 @@ export function addSweep(program: Command): void {
     .option("--wall <duration>", "wall time more than now, such as 30m or 2h", parseDuration("--wall"), 0)
     .action(async (id: number, options: { trials: number; wall: number }, command: Command) => {
       if (options.trials === 0 && options.wall === 0) {
-        throw new ConvsweepError("BAD_INPUT", "sweep extend: say by how much, with --trials N or --wall DURATION", { expected: "--trials or --wall" });
+        throw new ConvsweepError("BAD_INPUT", "sweep extend: say by how much, with --trials N or --wall DURATION", {
+          expected: "--trials or --wall",
+        });
       }
       const context = contextOf(command);
       await withAdmin(context, (client) => client.extendSweep(id, options.trials, options.wall));
-      if (context.output.json) context.output.data({ sweep: id, action: "extend", trials: options.trials, wallMillis: options.wall });
+      if (context.output.json)
+        context.output.data({ sweep: id, action: "extend", trials: options.trials, wallMillis: options.wall });
       else context.output.line(`sweep ${id}: extended`);
     });
 }

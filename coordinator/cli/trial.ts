@@ -22,7 +22,10 @@ export function addTrial(program: Command): void {
     .argument("<id>", "SWEEP/NUMBER", parseTrial)
     .option("--verify", "train it alone and compare every report and the weights to the bit")
     .option("--detach", "do not wait for the result")
-    .addHelpText("after", "\nWith no coordinator running, one is started for this with a local worker.\n\nExample:\n  convsweep trial rerun 1/3 --verify")
+    .addHelpText(
+      "after",
+      "\nWith no coordinator running, one is started for this with a local worker.\n\nExample:\n  convsweep trial rerun 1/3 --verify",
+    )
     .action(async (id: string, options: { verify?: true; detach?: true }, command: Command) => {
       process.exitCode = await rerunTrial(contextOf(command), id, options.verify === true, options.detach === true);
     });
@@ -35,7 +38,9 @@ export function addTrial(program: Command): void {
     .addHelpText("after", "\nExample:\n  convsweep trial enqueue 1 learning_rate=0.003 l2=1e-4")
     .action(async (sweep: number, pairs: string[], _options: object, command: Command) => {
       const context = contextOf(command);
-      const added = await withAdmin(context, (client) => client.enqueueTrial(sweep, Object.fromEntries(pairs.map(parsePair))));
+      const added = await withAdmin(context, (client) =>
+        client.enqueueTrial(sweep, Object.fromEntries(pairs.map(parsePair))),
+      );
       if (context.output.json) context.output.data({ trial: added });
       else context.output.line(`trial ${added} is queued`);
     });
@@ -81,13 +86,25 @@ async function showTrial(context: Context, id: string): Promise<void> {
   const { output } = context;
   const [row] = asObjects(await ask(context, "SELECT * FROM trials WHERE id = ?", [id]));
   if (!row) {
-    throw new ConvsweepError("NOT_FOUND", `there is no trial ${id}; \`${context.command} trials\` lists them`, { found: id });
+    throw new ConvsweepError("NOT_FOUND", `there is no trial ${id}; \`${context.command} trials\` lists them`, {
+      found: id,
+    });
   }
-  const reports = await ask(context, "SELECT attempt, epoch, metric, value FROM reports WHERE trial = ? ORDER BY attempt, epoch", [id]);
+  const reports = await ask(
+    context,
+    "SELECT attempt, epoch, metric, value FROM reports WHERE trial = ? ORDER BY attempt, epoch",
+    [id],
+  );
   const attempts = await ask(context, "SELECT * FROM attempts WHERE trial = ? ORDER BY token", [id]);
   const parameters = JSON.parse(String(row["params"])) as Record<string, number | string | boolean>;
   if (output.json) {
-    output.data({ ...row, params: parameters, metrics: JSON.parse(String(row["metrics"])), reports: asObjects(reports), attempts: asObjects(attempts) });
+    output.data({
+      ...row,
+      params: parameters,
+      metrics: JSON.parse(String(row["metrics"])),
+      reports: asObjects(reports),
+      attempts: asObjects(attempts),
+    });
     return;
   }
   const wall = typeof row["wall_seconds"] === "number" ? ` in ${formatDuration(row["wall_seconds"] * 1000)}` : "";
@@ -108,16 +125,27 @@ async function showTrial(context: Context, id: string): Promise<void> {
 }
 
 /** One row an epoch, one column a metric; attempts one after another. */
-function epochTable(rows: readonly (readonly unknown[])[]): { columns: string[]; rows: unknown[][]; truncated: boolean } {
+function epochTable(rows: readonly (readonly unknown[])[]): {
+  columns: string[];
+  rows: unknown[][];
+  truncated: boolean;
+} {
   const metrics = [...new Set(rows.map((row) => String(row[2])))];
   const several = new Set(rows.map((row) => row[0])).size > 1;
   const byEpoch = new Map<string, unknown[]>();
   for (const [attempt, epoch, metric, value] of rows) {
     const key = `${attempt} ${epoch}`;
     const cells = byEpoch.get(key) ?? [...(several ? [attempt] : []), epoch, ...metrics.map(() => null)];
-    const shown = typeof value === "number" && metric !== "images_per_second" && metric !== "learning_rate" ? formatMetric(value) : value;
+    const shown =
+      typeof value === "number" && metric !== "images_per_second" && metric !== "learning_rate"
+        ? formatMetric(value)
+        : value;
     cells[(several ? 2 : 1) + metrics.indexOf(String(metric))] = shown;
     byEpoch.set(key, cells);
   }
-  return { columns: [...(several ? ["attempt"] : []), "epoch", ...metrics], rows: [...byEpoch.values()], truncated: false };
+  return {
+    columns: [...(several ? ["attempt"] : []), "epoch", ...metrics],
+    rows: [...byEpoch.values()],
+    truncated: false,
+  };
 }

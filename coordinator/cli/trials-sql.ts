@@ -7,9 +7,29 @@ import { ConvsweepError } from "../../proto/contract.js";
 /** Columns of the view `trials` that the table shows when nothing else is asked. */
 const SHOWN = ["id", "state", "best_value", "best_epoch", "epochs"] as const;
 const VIEW_COLUMNS = new Set([
-  "id", "sweep", "number", "state", "cause", "origin", "params", "best_value", "best_epoch", "last_value", "metrics",
-  "epochs", "attempts", "wall_seconds", "device", "worker", "seed", "weights_hash", "fingerprint", "verified",
-  "created_at", "started_at", "ended_at",
+  "id",
+  "sweep",
+  "number",
+  "state",
+  "cause",
+  "origin",
+  "params",
+  "best_value",
+  "best_epoch",
+  "last_value",
+  "metrics",
+  "epochs",
+  "attempts",
+  "wall_seconds",
+  "device",
+  "worker",
+  "seed",
+  "weights_hash",
+  "fingerprint",
+  "verified",
+  "created_at",
+  "started_at",
+  "ended_at",
 ]);
 
 const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
@@ -41,7 +61,9 @@ export function trialsSql(question: TrialsQuestion): Sql {
     ...metrics.map((name) => extract("metrics", name)),
   ].join(", ");
   const known = new Set([...VIEW_COLUMNS, ...question.parameters, ...metrics]);
-  const shown = [...SHOWN, ...question.parameters, "wall_seconds", "device", "worker", "cause"].map(quoteName).join(", ");
+  const shown = [...SHOWN, ...question.parameters, "wall_seconds", "device", "worker", "cause"]
+    .map(quoteName)
+    .join(", ");
   const parameters: (string | number)[] = [];
   let from = `${inner} FROM trials`;
   if (question.sweep !== null) {

@@ -54,7 +54,9 @@ async function goalOf(context: Context, sweep: number): Promise<"minimize" | "ma
   const answer = await ask(context, "SELECT goal FROM sweeps WHERE id = ?", [sweep]);
   const goal = answer.rows[0]?.[0];
   if (goal === undefined) {
-    throw new ConvsweepError("NOT_FOUND", `there is no sweep ${sweep}; \`${context.command} sweeps\` lists them`, { found: String(sweep) });
+    throw new ConvsweepError("NOT_FOUND", `there is no sweep ${sweep}; \`${context.command} sweeps\` lists them`, {
+      found: String(sweep),
+    });
   }
   return goal === "maximize" ? "maximize" : "minimize";
 }

@@ -23,10 +23,16 @@ export function addUp(program: Command): void {
       host: "127.0.0.1",
       port: DEFAULT_PORTS.grpc,
     })
-    .option("--page <host:port>", "where the page is served", parseListen("--page"), { host: "127.0.0.1", port: DEFAULT_PORTS.http })
+    .option("--page <host:port>", "where the page is served", parseListen("--page"), {
+      host: "127.0.0.1",
+      port: DEFAULT_PORTS.http,
+    })
     .option("--lanes <n>", "trials at once on each local device")
     .option("--threads <n>", "processor threads of a local worker", parseCount("--threads"))
-    .option("--insecure-plaintext", "listen beyond this machine without TLS: anyone on the way can read and change everything")
+    .option(
+      "--insecure-plaintext",
+      "listen beyond this machine without TLS: anyone on the way can read and change everything",
+    )
     .addHelpText(
       "after",
       `
@@ -53,11 +59,18 @@ Examples:
       });
       const { coordinator } = embedded;
       if (output.json) {
-        output.data({ event: "up", grpc: coordinator.grpcAddress, page: coordinator.dashboardUrl, store: coordinator.storeDir });
+        output.data({
+          event: "up",
+          grpc: coordinator.grpcAddress,
+          page: coordinator.dashboardUrl,
+          store: coordinator.storeDir,
+        });
       } else {
         output.line(`${output.paint.bold("convsweep")} is up`);
         output.line(`page     ${output.paint.cyan(coordinator.dashboardUrl)}`);
-        output.line(`workers  ${context.command} worker --coordinator ${coordinator.grpcAddress} --token-file ${coordinator.workerTokenFile}`);
+        output.line(
+          `workers  ${context.command} worker --coordinator ${coordinator.grpcAddress} --token-file ${coordinator.workerTokenFile}`,
+        );
         output.line(`store    ${coordinator.storeDir}`);
         output.line(output.paint.dim("Ctrl-C ends it; sweeps go on at the next start."));
       }

@@ -21,7 +21,9 @@ export function runWorkerProgram(args: readonly string[]): Promise<number> {
     };
     child.once("error", (error) => {
       done();
-      reject(new ConvsweepError("INTERNAL", `the worker program cannot be started: ${error.message}`, { cause: error }));
+      reject(
+        new ConvsweepError("INTERNAL", `the worker program cannot be started: ${error.message}`, { cause: error }),
+      );
     });
     child.once("exit", (code, signal) => {
       done();

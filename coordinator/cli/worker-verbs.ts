@@ -1,8 +1,8 @@
 /** `convsweep worker`, `devices` and `data`: verbs of the worker program, passed on to it as they are. */
 import { join } from "node:path";
 import type { Command } from "commander";
-import { contextOf } from "./context.js";
 import { findRunning } from "./connect.js";
+import { contextOf } from "./context.js";
 import { runWorkerProgram } from "./worker-process.js";
 
 export function addWorkerVerbs(program: Command): void {

@@ -1,0 +1,122 @@
+/**
+ * `convsweep plan FILE`: checks a sweep file and says what it would cost on this machine, before paying: layers, memory a
+ * lane, lanes, images a second (measured by the worker program for a second or two), time for the whole sweep.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import type { Command } from "commander";
+import { inferShapes } from "../../native/networks/shapes.js";
+import type { Recipe } from "../../native/recipe.js";
+import type { SweepSpec } from "../core/types.js";
+import { compileSweep } from "../recipe/compile.js";
+import { contextOf } from "./context.js";
+import { formatBytes, formatDuration, formatNumber, formatTable } from "./format.js";
+import type { Output } from "./output.js";
+import { readSweepFile } from "./run.js";
+import { captureWorkerProgram } from "./worker-process.js";
+
+/** What `worker probe --json` answers. */
+interface Probe {
+  readonly device: string;
+  readonly fingerprint: string;
+  readonly threads: number;
+  readonly bytesPerLane: number;
+  readonly bytesShared: number;
+  readonly speeds: readonly { readonly lanes: number; readonly imagesPerSecond: number }[];
+}
+
+export function addPlan(program: Command): void {
+  program
+    .command("plan")
+    .description("check a sweep file and say what it would cost")
+    .argument("<file>", "a sweep file, YAML or JSON")
+    .option("--device <id>", "the device to measure", "cpu")
+    .option("--lanes <n|auto>", "trials at once", "auto")
+    .option("--no-measure", "check and count only; train nothing")
+    .addHelpText("after", "\nExample:\n  convsweep plan examples/mnist-lenet.yaml")
+    .action(async (file: string, options: { device: string; lanes: string; measure: boolean }, command: Command) => {
+      const { output } = contextOf(command);
+      const { spec, warnings } = compileSweep(readSweepFile(file), basename(file));
+      for (const warning of warnings) output.notice(`warning: ${warning}`);
+      // The coordinator core holds a recipe as opaque data; compile made it from this type.
+      const recipe = spec.recipe as unknown as Recipe;
+      const probe = options.measure ? await measure(recipe, options.device, options.lanes) : null;
+      const layers = inferShapes(recipe.network.layers, recipe.dataset.shape);
+      const images = spec.runCap * recipe.epochs * (recipe.dataset.train_images - recipe.dataset.validation);
+      const speed = probe?.speeds.at(-1) ?? null;
+      if (output.json) {
+        output.data({
+          name: spec.name,
+          trials: spec.runCap,
+          epochs: recipe.epochs,
+          images,
+          layers,
+          parameters: layers.reduce((sum, layer) => sum + layer.parameters, 0),
+          probe,
+          seconds: speed === null ? null : images / speed.imagesPerSecond,
+        });
+        return;
+      }
+      writeNetwork(output, recipe, layers);
+      writeCost(output, spec, recipe, images, probe);
+    });
+}
+
+function writeNetwork(output: Output, recipe: Recipe, layers: ReturnType<typeof inferShapes>): void {
+  const [channels, rows, columns] = recipe.dataset.shape;
+  output.line(
+    output.paint.bold(`${recipe.network.name ?? "network"} on ${recipe.dataset.name} (${channels}x${rows}x${columns})`),
+  );
+  const table = formatTable(
+    [
+      { title: "layer", align: "left" },
+      { title: "output", align: "right" },
+      { title: "parameters", align: "right" },
+      { title: "multiply-adds", align: "right" },
+    ],
+    layers.map((layer) => [
+      layer.op,
+      layer.output[1] * layer.output[2] === 1 ? String(layer.output[0]) : layer.output.join("x"),
+      layer.parameters.toLocaleString("en"),
+      layer.multiplyAdds.toLocaleString("en"),
+    ]),
+  );
+  for (const [index, line] of table.entries()) output.line(index === 0 ? output.paint.dim(line) : line);
+  const parameters = layers.reduce((sum, layer) => sum + layer.parameters, 0);
+  const work = layers.reduce((sum, layer) => sum + layer.multiplyAdds, 0);
+  output.line(
+    `${parameters.toLocaleString("en")} parameters, ${formatNumber(work / 1e6)} million multiply-adds an image forward`,
+  );
+  output.line();
+}
+
+function writeCost(output: Output, spec: SweepSpec, recipe: Recipe, images: number, probe: Probe | null): void {
+  output.line(
+    `${spec.runCap} trials of ${recipe.epochs} epochs: ${formatNumber(images / 1e6)} million images to train`,
+  );
+  if (probe === null) return;
+  output.line(`memory   ${formatBytes(probe.bytesPerLane)} a lane, ${formatBytes(probe.bytesShared)} shared`);
+  for (const { lanes, imagesPerSecond } of probe.speeds) {
+    const text = `${lanes} ${lanes === 1 ? "lane " : "lanes"}  ${Math.round(imagesPerSecond).toLocaleString("en")} images/s`;
+    output.line(`${text.padEnd(32)}  ${formatDuration((1000 * images) / imagesPerSecond)} for the sweep`);
+  }
+  output.line(
+    output.paint.dim(
+      `measured on ${probe.device} with ${probe.threads} threads, training only; evaluation comes on top`,
+    ),
+  );
+}
+
+async function measure(recipe: Recipe, device: string, lanes: string): Promise<Probe> {
+  const folder = mkdtempSync(join(tmpdir(), "convsweep-plan-"));
+  try {
+    const file = join(folder, "recipe.json");
+    writeFileSync(file, JSON.stringify(recipe));
+    return JSON.parse(
+      await captureWorkerProgram(["probe", "--recipe", file, "--device", device, "--lanes", lanes, "--json"]),
+    ) as Probe;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
