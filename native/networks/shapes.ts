@@ -43,17 +43,18 @@ export function inferShapes(layers: readonly LayerSpec[], input: Extent): LayerS
   });
 }
 
-/** Throws ShapeError unless the network ends in one value for each class. */
-export function checkClasses(summaries: readonly LayerSummary[], classes: number): void {
-  const last = summaries.at(-1);
-  if (!last) throw new ShapeError("network.layers", "expected at least one layer, found none");
-  const [channels, rows, columns] = last.output;
-  if (rows * columns !== 1 || channels !== classes) {
-    throw unexpected(
-      `network.layers[${summaries.length - 1}]`,
-      `an output of ${classes}, one value a class`,
-      textOf(last.output),
+/** Throws ShapeError unless the network learns something and ends in one value for each class. */
+export function checkNetwork(summaries: readonly LayerSummary[], classes: number): void {
+  const output = summaries.at(-1)?.output ?? [0, 0, 0];
+  if (output[0] !== classes || output[1] * output[2] !== 1) {
+    const found = textOf(output);
+    throw new ShapeError(
+      "network.layers",
+      `expected the last layer to yield ${classes} values, one a class, found ${found}`,
     );
+  }
+  if (summaries.every((layer) => layer.parameters === 0)) {
+    throw new ShapeError("network.layers", "expected a layer with parameters, found none");
   }
 }
 
