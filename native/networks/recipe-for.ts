@@ -1,0 +1,34 @@
+/** A whole recipe from a catalogue entry and a data set, every default filled in: for benchmarks, tests and `plan`. */
+import { hyperparameters } from "../hyperparameters.js";
+import { type DatasetSpec, type LaneHyperparameter, RECIPE_VERSION, type Recipe } from "../recipe.js";
+import type { NetworkEntry } from "./entry.js";
+
+/** `overrides` replaces top-level members; its `hyperparameters` are merged. */
+export function recipeFor(
+  network: NetworkEntry,
+  dataset: DatasetSpec,
+  overrides: Partial<Omit<Recipe, "hyperparameters">> & {
+    readonly hyperparameters?: Readonly<Partial<Record<LaneHyperparameter, number | null>>>;
+  } = {},
+): Recipe {
+  const optimizer = overrides.optimizer ?? network.defaults.optimizer;
+  const values = Object.fromEntries(
+    hyperparameters.map(({ name, fallback }) => [name, network.defaults.hyperparameters[name] ?? fallback[optimizer]]),
+  ) as Record<LaneHyperparameter, number | null>;
+  return {
+    version: RECIPE_VERSION,
+    network: { name: network.name, layers: network.layers },
+    dataset,
+    batch_size: network.defaults.batch_size,
+    epochs: network.defaults.epochs,
+    nesterov: false,
+    schedule: { kind: "constant" },
+    augmentation: { flip: false, crop_padding: 0 },
+    precision: "float32",
+    shuffle: true,
+    test_at_end: false,
+    ...overrides,
+    optimizer,
+    hyperparameters: { ...values, ...overrides.hyperparameters },
+  };
+}

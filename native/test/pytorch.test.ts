@@ -1,0 +1,79 @@
+/**
+ * Ten training steps of every catalogue network against PyTorch in double precision, from the same weights and batches.
+ * The golden files come from pytorch/compare_steps.py:
+ *
+ *   npm run build && node native/test/pytorch/start.mjs /tmp/starts
+ *   python3 native/test/pytorch/compare_steps.py /tmp/starts test/golden/pytorch
+ */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { hyperparameters } from "../hyperparameters.js";
+import { loadEngine } from "../index.js";
+import { networks } from "../networks/index.js";
+import { recipeFor } from "../networks/recipe-for.js";
+import { makeStarts, openStart, STEPS, sha256 } from "./pytorch/start.mjs";
+
+interface Golden {
+  readonly start: string;
+  readonly losses: readonly number[];
+  readonly tensors: readonly {
+    readonly sum: number;
+    readonly norm: number;
+    readonly elements: readonly (readonly [number, number])[];
+  }[];
+}
+
+/** Single precision against double over ten steps: relative, for losses and for the norm of every tensor. */
+const RELATIVE = 1e-4;
+
+describe("ten training steps agree with PyTorch", () => {
+  const engine = loadEngine();
+  for (const start of makeStarts(networks, recipeFor)) {
+    it(start.name, () => {
+      const golden = JSON.parse(
+        readFileSync(new URL(`../../test/golden/pytorch/${start.name}.json`, import.meta.url), "utf8"),
+      ) as Golden;
+      const values = start.recipe.hyperparameters;
+      const { session, lane } = openStart(
+        engine,
+        start,
+        Float64Array.from(hyperparameters, ({ name }) => values[name] ?? Number.NaN),
+      );
+      const first = session.weights(lane).data;
+      expect(
+        sha256(new Uint8Array(first.buffer, first.byteOffset, first.byteLength)),
+        "first weights; run the scripts above again",
+      ).toBe(golden.start);
+
+      for (let step = 0; step < STEPS; step += 1) {
+        const { positions } = session.runSlice({ maxMillis: 60_000, maxSteps: 1 });
+        const loss = positions[0]?.loss ?? Number.NaN;
+        const expected = golden.losses[step] ?? Number.NaN;
+        expect(
+          Math.abs(loss - expected) / Math.abs(expected),
+          `loss of step ${step}: ${loss} against ${expected}`,
+        ).toBeLessThan(RELATIVE);
+      }
+      const { tensors, data } = session.weights(lane);
+      expect(tensors).toHaveLength(golden.tensors.length);
+      let at = 0;
+      for (const [index, { name, shape }] of tensors.entries()) {
+        const size = shape.reduce((product, side) => product * side, 1);
+        const own = data.subarray(at, at + size);
+        at += size;
+        const expected = golden.tensors[index];
+        const norm = Math.sqrt(own.reduce((sum, x) => sum + x * x, 0));
+        expect(Math.abs(norm - (expected?.norm ?? Number.NaN)), `norm of ${name}`).toBeLessThanOrEqual(
+          RELATIVE * (expected?.norm ?? 0) + 1e-7,
+        );
+        const typical = (expected?.norm ?? 0) / Math.sqrt(size);
+        for (const [place, value] of expected?.elements ?? []) {
+          expect(Math.abs((own[place] ?? Number.NaN) - value), `${name}[${place}]`).toBeLessThanOrEqual(
+            20 * RELATIVE * typical + 1e-6,
+          );
+        }
+      }
+      session.close();
+    });
+  }
+});
