@@ -1,0 +1,103 @@
+/**
+ * What the page knows, and how a message of the feed changes it. Pure: (model, message) -> model.
+ *
+ * Guarantees: a snapshot and the deltas after it give the same model as a later snapshot. A delta that was seen before
+ * changes nothing; one that leaves a gap changes nothing and says so, and the caller asks again from `seq`. Rows that a
+ * delta does not name keep their identity.
+ *
+ * Not here: sockets (client.ts), curves (curves.ts): reports pass by this model.
+ */
+import type { FeedChange, FeedMessage, SweepRow, TrialRow, WorkerRow } from "../../../proto/feed.js";
+import { emptyTrials, type Goal, indexTrials, type TrialIndex, updateTrials } from "./ranking.js";
+
+export interface Model {
+  /** One life of the coordinator; `null` before the first snapshot. */
+  readonly feed: string | null;
+  readonly seq: number;
+  readonly version: string;
+  readonly sweeps: ReadonlyMap<number, SweepRow>;
+  readonly trials: ReadonlyMap<number, TrialIndex>;
+  readonly workers: ReadonlyMap<string, WorkerRow>;
+}
+
+export interface Reduction {
+  readonly model: Model;
+  readonly outcome: "applied" | "repeated" | "gap";
+}
+
+export const emptyModel: Model = {
+  feed: null,
+  seq: 0,
+  version: "",
+  sweeps: new Map(),
+  trials: new Map(),
+  workers: new Map(),
+};
+
+export function reduce(model: Model, message: FeedMessage): Reduction {
+  if (message.kind === "snapshot") {
+    return {
+      model: {
+        feed: message.feed,
+        seq: message.seq,
+        version: message.version,
+        ...withChanges({ sweeps: new Map(), trials: new Map(), workers: new Map() }, [
+          ...message.sweeps.map((row) => ({ kind: "sweep", row }) as const),
+          ...message.trials.map((row) => ({ kind: "trial", row }) as const),
+          ...message.workers.map((row) => ({ kind: "worker", row }) as const),
+        ]),
+      },
+      outcome: "applied",
+    };
+  }
+  if (model.feed === null || message.seq > model.seq + 1) return { model, outcome: "gap" };
+  if (message.seq <= model.seq) return { model, outcome: "repeated" };
+  return { model: { ...model, seq: message.seq, ...withChanges(model, message.changes) }, outcome: "applied" };
+}
+
+type Tables = Pick<Model, "sweeps" | "trials" | "workers">;
+
+function withChanges(before: Tables, changes: readonly FeedChange[]): Tables {
+  const sweeps = new Map<number, SweepRow>();
+  const workers = new Map<string, WorkerRow>();
+  const trials = new Map<number, TrialRow[]>();
+  for (const change of changes) {
+    if (change.kind === "sweep") sweeps.set(change.row.id, change.row);
+    else if (change.kind === "worker") workers.set(change.row.id, change.row);
+    else if (change.kind === "trial") {
+      const list = trials.get(change.row.sweep);
+      if (list === undefined) trials.set(change.row.sweep, [change.row]);
+      else list.push(change.row);
+    }
+  }
+  const allSweeps = merged(before.sweeps, sweeps);
+  return {
+    sweeps: allSweeps,
+    trials: withTrials(before.trials, allSweeps, trials, sweeps),
+    workers: merged(before.workers, workers),
+  };
+}
+
+function withTrials(
+  before: ReadonlyMap<number, TrialIndex>,
+  sweeps: ReadonlyMap<number, SweepRow>,
+  changed: ReadonlyMap<number, readonly TrialRow[]>,
+  changedSweeps: ReadonlyMap<number, SweepRow>,
+): ReadonlyMap<number, TrialIndex> {
+  if (changed.size === 0 && changedSweeps.size === 0) return before;
+  const after = new Map(before);
+  for (const id of new Set([...changed.keys(), ...changedSweeps.keys()])) {
+    const goal: Goal = sweeps.get(id)?.goal ?? "maximize";
+    let index = after.get(id) ?? emptyTrials(goal);
+    // A row of a sweep may come before its sweep: the order is made anew once the goal is known.
+    if (index.goal !== goal) index = indexTrials(index.rows, goal);
+    const rows = changed.get(id);
+    if (rows !== undefined) index = updateTrials(index, rows);
+    after.set(id, index);
+  }
+  return after;
+}
+
+function merged<K, V>(before: ReadonlyMap<K, V>, changed: ReadonlyMap<K, V>): ReadonlyMap<K, V> {
+  return changed.size === 0 ? before : new Map([...before, ...changed]);
+}
