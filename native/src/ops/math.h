@@ -128,12 +128,13 @@ CONVSWEEP_HD inline R tanh_of(R x) {
   p = fma(p, z, R::of(-5.37397155531e-2F));
   p = fma(p, z, R::of(1.33314422036e-1F));
   p = fma(p, z, R::of(-3.33332819422e-1F));
-  const R small = fma(p * z, x, x);
+  const R small = fma(p * z, a, a);
   // Beyond 9.1 the result rounds to 1.
   const R clamped = select(less(R::of(10.0F), a), R::of(10.0F), a);
-  R large = R::of(1.0F) - R::of(2.0F) / (exp_of(clamped + clamped) + R::of(1.0F));
-  large = from_bits(bits(large) | (bits(x) & Bits::of(-2147483647 - 1)));
-  return select(less(a, R::of(0.625F)), small, select(is_nan(x), x, large));
+  const R large = R::of(1.0F) - R::of(2.0F) / (exp_of(clamped + clamped) + R::of(1.0F));
+  const R y = select(less(a, R::of(0.625F)), small, large);
+  const Bits sign = bits(x) & Bits::of(-2147483647 - 1);
+  return select(is_nan(x), x, from_bits(bits(y) | sign));
 }
 
 // With e = e^-|x|: 1 / (1 + e) for x >= 0, e / (1 + e) below, so that small results keep their digits.

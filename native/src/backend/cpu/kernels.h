@@ -198,7 +198,7 @@ struct KernelTable {
   void (*batch_norm_eval)(Parallel& parallel, const BatchNormShape& shape, float epsilon, const float* x,
                           const float* gamma, const float* beta, const float* running_mean, const float* running_var,
                           float* y);
-  // dx may be dy.
+  // dx may be dy, or null when only dgamma and dbeta are wanted.
   void (*batch_norm_backward)(Parallel& parallel, const BatchNormShape& shape, const float* x, const float* dy,
                               const float* gamma, const float* mean, const float* inv_std, float* dx, float* dgamma,
                               float* dbeta);

@@ -17,6 +17,10 @@ using Index = std::int64_t;
 
 inline constexpr int kLanes = 16;
 
+// Work below which a task would cost more to hand over than to do: elements of a cheap kernel, multiply-adds.
+inline constexpr Index kSerialElements = 65536;
+inline constexpr double kSerialMultiplyAdds = 1e6;
+
 template <class T>
 CONVSWEEP_INLINE constexpr T smaller(T a, T b) {
   return b < a ? b : a;
@@ -67,7 +71,7 @@ CONVSWEEP_INLINE int task_count(Parallel& parallel, Index units, Index least_uni
 template <class F>
 void for_each_part(Parallel& parallel, Index count, F&& f) {
   const Index vectors = ceil_div<Index>(count, kLanes);
-  const int tasks = task_count(parallel, vectors, 1024);
+  const int tasks = task_count(parallel, vectors, kSerialElements / kLanes);
   auto body = [&](int task, int) {
     f(part_begin(vectors, tasks, task) * kLanes, smaller(part_begin(vectors, tasks, task + 1) * kLanes, count));
   };

@@ -228,8 +228,10 @@ inline void conv2d_backward_weights(Parallel& parallel, const ConvShape& s, cons
   const Index out_plane = Index{s.out_height} * s.out_width * s.batch;
   const int width = parallel.width();
   const int units = s.groups * plan.tap_tiles;
+  const double multiply_adds = static_cast<double>(plan.m) * plan.k * static_cast<double>(out_plane) * s.groups;
+  const bool serial = width <= 1 || multiply_adds <= kSerialMultiplyAdds;
   int row_parts = 1;
-  if (width > 1 && units < 4 * width) row_parts = smaller(plan.row_tiles, ceil_div(4 * width, units));
+  if (!serial && units < 4 * width) row_parts = smaller(plan.row_tiles, ceil_div(4 * width, units));
   auto body = [&](int task, int slot) {
     const int row_part = task % row_parts, unit = task / row_parts;
     const int group = unit / plan.tap_tiles, tap_tile = unit % plan.tap_tiles;
@@ -251,7 +253,11 @@ inline void conv2d_backward_weights(Parallel& parallel, const ConvShape& s, cons
     fill_floats(acc, 0.0F, Index{m} * work.count() * kLanes);
     work.run();
   };
-  for_each_task(parallel, units * row_parts, body);
+  if (serial) {
+    for (int unit = 0; unit < units; ++unit) body(unit, 0);
+  } else {
+    for_each_task(parallel, units * row_parts, body);
+  }
 }
 
 inline std::size_t conv2d_weights_scratch_bytes(const ConvShape& s, int width) {

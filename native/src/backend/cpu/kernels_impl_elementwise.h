@@ -83,7 +83,7 @@ inline void dropout(Parallel& parallel, std::int64_t count, const DropoutArgs& a
   // Sixteen blocks of four draws at a time.
   constexpr Index kGroup = 64;
   const Index groups = ceil_div(Index{count}, kGroup);
-  const int tasks = task_count(parallel, groups, 64);
+  const int tasks = task_count(parallel, groups, 256);
   auto body = [&](int task, int) {
     for (Index g = part_begin(groups, tasks, task); g < part_begin(groups, tasks, task + 1); ++g) {
       Int words[4];

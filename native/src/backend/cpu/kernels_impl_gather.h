@@ -8,7 +8,7 @@ namespace convsweep::cpu::CONVSWEEP_ISA {
 inline void gather_images(Parallel& parallel, const GatherArgs& args, float* out) {
   const Index batch = args.batch, plane = Index{args.height} * args.width, image = args.channels * plane;
   const Index units = Index{args.channels} * args.height;
-  const int tasks = task_count(parallel, units, Index{4096} / larger<Index>(args.width * batch, 1) + 1);
+  const int tasks = task_count(parallel, units, Index{32768} / larger<Index>(args.width * batch, 1) + 1);
   auto body = [&](int task, int) {
     float value[256];
     int value_of = -1;

@@ -46,7 +46,7 @@ inline double sum_floats(const float* x, Index count) {
 // f(channel) over tasks.
 template <class F>
 void for_each_channel(Parallel& parallel, int channels, Index run, F&& f) {
-  const int tasks = task_count(parallel, channels, Index{16384} / larger<Index>(run, 1) + 1);
+  const int tasks = task_count(parallel, channels, kSerialElements / larger<Index>(run, 1) + 1);
   auto body = [&](int task, int) {
     for (Index c = part_begin(channels, tasks, task); c < part_begin(channels, tasks, task + 1); ++c) f(c);
   };
@@ -105,7 +105,6 @@ inline void batch_norm_backward(Parallel& parallel, const BatchNormShape& s, con
   for_each_channel(parallel, s.channels, s.run, [&](Index c) {
     const float* in = x + c * s.run;
     const float* grad = dy + c * s.run;
-    float* out = dx + c * s.run;
     const double count = static_cast<double>(s.run), inverse = static_cast<double>(inv_std[c]);
     const double sum = sum_floats(grad, s.run);
     const Vec mid = Vec::of(mean[c]);
@@ -114,6 +113,8 @@ inline void batch_norm_backward(Parallel& parallel, const BatchNormShape& s, con
     });
     dbeta[c] = static_cast<float>(sum);
     dgamma[c] = static_cast<float>(product * inverse);
+    if (dx == nullptr) return;
+    float* out = dx + c * s.run;
     const Vec scale = Vec::of(gamma[c] * inv_std[c]);
     const Vec average = Vec::of(static_cast<float>(sum / count));
     const Vec slope = Vec::of(static_cast<float>(product * inverse * inverse / count));

@@ -31,7 +31,7 @@ inline Holders holders_of(int in, int stride, int pad, int size, int out_extent)
 template <class F>
 void for_each_row(Parallel& parallel, int channels, int rows, Index row_size, F&& f) {
   const Index units = Index{channels} * rows;
-  const int tasks = task_count(parallel, units, Index{16384} / larger<Index>(row_size, 1) + 1);
+  const int tasks = task_count(parallel, units, kSerialElements / larger<Index>(row_size, 1) + 1);
   auto body = [&](int task, int) {
     for (Index u = part_begin(units, tasks, task); u < part_begin(units, tasks, task + 1); ++u) {
       f(static_cast<int>(u / rows), static_cast<int>(u % rows));

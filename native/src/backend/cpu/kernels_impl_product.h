@@ -171,8 +171,8 @@ void product(Parallel& parallel, const Product& p, const ProductPlan& plan, cons
   const Index panels = p.runs * plan.panels_per_run;
   const int width = parallel.width();
   int column_tasks = 1, row_tasks = 1;
-  const double work = static_cast<double>(p.m) * static_cast<double>(p.runs * p.run) * p.k;
-  if (width > 1 && work > 100000.0) {
+  const double multiply_adds = static_cast<double>(p.m) * static_cast<double>(p.runs * p.run) * p.k;
+  if (width > 1 && multiply_adds > kSerialMultiplyAdds) {
     column_tasks = static_cast<int>(smaller<Index>(panels, Index{4} * width));
     if (column_tasks < 2 * width) row_tasks = smaller(plan.tiles, ceil_div(4 * width, column_tasks));
   }

@@ -2,7 +2,7 @@
 //
 // Guarantees: a kernel's result never depends on width(), on which thread runs a task, or on the order of tasks. Tasks
 // of one call write disjoint outputs. for_each() returns when every task is done, and what the tasks wrote is visible.
-// Not here: a pool of threads. `Serial` runs everything on the caller.
+// Not here: a pool of threads, or Serial (serial.h), which runs everything on the caller.
 #pragma once
 
 namespace convsweep::cpu {
@@ -19,14 +19,6 @@ class Parallel {
 
  protected:
   ~Parallel() = default;
-};
-
-class Serial final : public Parallel {
- public:
-  int width() const noexcept override { return 1; }
-  void for_each(int tasks, Task task, void* context) override {
-    for (int i = 0; i < tasks; ++i) task(context, i, 0);
-  }
 };
 
 }  // namespace convsweep::cpu
