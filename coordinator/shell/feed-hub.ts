@@ -209,7 +209,7 @@ export class FeedHub {
   /** Viewers that ask while one is being written share it. */
   #snapshot(sweep: SweepId | null): Promise<{ seq: number; text: string }> {
     const running = this.#snapshots.get(sweep);
-    if (running) return running;
+    if (running !== undefined) return running;
     const { state, clock, version } = this.#options;
     const seq = this.#ring.last;
     const started = snapshotText(state, clock, { feed: this.feed, seq, version }, sweep)
@@ -222,18 +222,18 @@ export class FeedHub {
 
 /** A delta for a viewer of one sweep: the same number, workers and that sweep's rows only. */
 function filtered(seq: number, changes: readonly FeedChange[], sweep: SweepId): string {
-  const prefix = `${sweep}/`;
-  const kept = changes.filter((change) => {
-    switch (change.kind) {
-      case "sweep":
-        return change.row.id === sweep;
-      case "trial":
-        return change.row.sweep === sweep;
-      case "report":
-        return change.row.trial.startsWith(prefix);
-      case "worker":
-        return true;
-    }
-  });
-  return JSON.stringify({ kind: "delta", seq, changes: kept });
+  return JSON.stringify({ kind: "delta", seq, changes: changes.filter((change) => concerns(change, sweep)) });
+}
+
+function concerns(change: FeedChange, sweep: SweepId): boolean {
+  switch (change.kind) {
+    case "sweep":
+      return change.row.id === sweep;
+    case "trial":
+      return change.row.sweep === sweep;
+    case "report":
+      return change.row.trial.startsWith(`${sweep}/`);
+    case "worker":
+      return true;
+  }
 }

@@ -72,21 +72,46 @@ export async function listenHttp(at: Address, fallbackPort: boolean, parts: Http
 }
 
 function route(request: IncomingMessage, response: ServerResponse, guard: Guard, parts: HttpParts): void {
-  if (!guard.knowsHost(request)) return sendText(response, 421, "This server is not known under that name.\n");
+  if (!guard.knowsHost(request)) {
+    sendText(response, 421, "This server is not known under that name.\n");
+    return;
+  }
   if (request.method !== "GET" && request.method !== "HEAD") {
     response.setHeader("Allow", "GET, HEAD");
-    return sendText(response, 405, "Only GET.\n");
+    sendText(response, 405, "Only GET.\n");
+    return;
   }
   const { path, query } = targetOf(request);
-  if (path === "/healthz") return sendText(response, 200, "ok\n");
-  if (path === "/login") return login(request, response, guard, query.get("otp") ?? "");
-  if (guard.session(request) === null) return sendText(response, 401, LOGIN_NEEDED);
-  if (path === "/api/curves") return sendJson(response, 200, curves(parts, query));
+  if (path === "/healthz") {
+    sendText(response, 200, "ok\n");
+    return;
+  }
+  if (path === "/login") {
+    login(request, response, guard, query.get("otp") ?? "");
+    return;
+  }
+  if (guard.session(request) === null) {
+    sendText(response, 401, LOGIN_NEEDED);
+    return;
+  }
+  if (path === "/api/curves") {
+    sendJson(response, 200, curves(parts, query));
+    return;
+  }
   const trial = /^\/api\/trials\/([0-9]+\/[0-9]+)$/.exec(path)?.[1];
-  if (trial !== undefined) return sendJson(response, 200, trialDetails(parts, trial));
+  if (trial !== undefined) {
+    sendJson(response, 200, trialDetails(parts, trial));
+    return;
+  }
   const file = parts.files.get(path);
-  if (file) return sendFile(request, response, file);
-  if (path === "/") return sendText(response, 503, "The page is not built: run `npm run build`.\n");
+  if (file) {
+    sendFile(request, response, file);
+    return;
+  }
+  if (path === "/") {
+    sendText(response, 503, "The page is not built: run `npm run build`.\n");
+    return;
+  }
   sendText(response, 404, "There is nothing here.\n");
 }
 
@@ -102,7 +127,8 @@ function login(request: IncomingMessage, response: ServerResponse, guard: Guard,
   // A HEAD is a program looking, not a person opening: it must not use the code up.
   const cookie = request.method === "GET" ? guard.redeem(code) : null;
   if (cookie === null && guard.session(request) === null) {
-    return sendText(response, 401, `That login link was used already or is older than five minutes.\n${LOGIN_NEEDED}`);
+    sendText(response, 401, `That login link was used already or is older than five minutes.\n${LOGIN_NEEDED}`);
+    return;
   }
   if (cookie !== null) response.setHeader("Set-Cookie", cookie);
   response.setHeader("Location", "/");
@@ -112,11 +138,26 @@ function login(request: IncomingMessage, response: ServerResponse, guard: Guard,
 function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, guard: Guard, sockets: FeedSockets): void {
   socket.on("error", () => socket.destroy());
   const session = guard.session(request);
-  if (!guard.knowsHost(request)) return refuse(socket, "421 Misdirected Request");
-  if (!guard.hasOwnOrigin(request)) return refuse(socket, "403 Forbidden");
-  if (session === null) return refuse(socket, "401 Unauthorized");
-  if (targetOf(request).path !== "/feed") return refuse(socket, "404 Not Found");
-  if (!sockets.accept(session)) return refuse(socket, "429 Too Many Requests");
+  if (!guard.knowsHost(request)) {
+    refuse(socket, "421 Misdirected Request");
+    return;
+  }
+  if (!guard.hasOwnOrigin(request)) {
+    refuse(socket, "403 Forbidden");
+    return;
+  }
+  if (session === null) {
+    refuse(socket, "401 Unauthorized");
+    return;
+  }
+  if (targetOf(request).path !== "/feed") {
+    refuse(socket, "404 Not Found");
+    return;
+  }
+  if (!sockets.accept(session)) {
+    refuse(socket, "429 Too Many Requests");
+    return;
+  }
   sockets.upgrade(request, socket, head, session);
 }
 

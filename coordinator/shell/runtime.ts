@@ -9,6 +9,7 @@
  *
  * Not here: sockets, decisions, SQL.
  */
+import { performance } from "node:perf_hooks";
 import { type AttemptId, ConvsweepError, type Millis, toConvsweepError } from "../../proto/contract.js";
 import { apply } from "../core/apply.js";
 import { decide } from "../core/decide.js";
@@ -55,6 +56,11 @@ export interface RuntimeOptions {
 /** A turn ends after this many events, or this long, so that sockets get their share. */
 const TURN_EVENTS = 1_024;
 const TURN_MILLIS = 2;
+/**
+ * A commit costs a flush of the disk, whatever its size: after one, the next waits this long for company. Nobody waits
+ * when little happens, and many events share a commit when much does.
+ */
+const COMMIT_GAP_MILLIS = 1;
 
 interface Entry {
   readonly event: Event;
@@ -77,6 +83,8 @@ export class Runtime implements History {
   #scheduled = false;
   #turning = false;
   #closed: ConvsweepError | null = null;
+  /** On the process's own clock. */
+  #committedAt = Number.NEGATIVE_INFINITY;
   #wakeAt: Millis | null = null;
   /** What the one timer is set to. */
   #armed: Millis | null = null;
@@ -130,10 +138,12 @@ export class Runtime implements History {
   #schedule(): void {
     if (this.#scheduled || this.#turning) return;
     this.#scheduled = true;
-    setImmediate(() => {
+    const turn = (): void => {
       this.#scheduled = false;
       if (!this.#closed) this.#turn();
-    });
+    };
+    if (performance.now() - this.#committedAt < COMMIT_GAP_MILLIS) setTimeout(turn, COMMIT_GAP_MILLIS);
+    else setImmediate(turn);
   }
 
   #turn(): void {
@@ -170,7 +180,10 @@ export class Runtime implements History {
       for (const effect of decision.effects) effects.push(effect);
       if (entry.origin) decided.push(entry.origin);
     }
-    if (mutations.length > 0) store.commit(mutations);
+    if (mutations.length > 0) {
+      store.commit(mutations);
+      this.#committedAt = performance.now();
+    }
     this.#uncommitted.clear();
     for (const origin of decided) origin.committed();
     for (const effect of effects) this.#release(effect);

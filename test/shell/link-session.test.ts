@@ -1,0 +1,160 @@
+import { describe, expect, it } from "vitest";
+import { emptyState } from "../../coordinator/core/state.js";
+import { LinkSession } from "../../coordinator/shell/link-session.js";
+import { Links } from "../../coordinator/shell/links.js";
+import { silentLog } from "../../coordinator/shell/log.js";
+import { Runtime } from "../../coordinator/shell/runtime.js";
+import type { RequestBody } from "../../coordinator/shell/wire.js";
+import { openMemoryStore } from "../../coordinator/store/memory.js";
+import { type ConvsweepError, LIMITS, PROTOCOL } from "../../proto/contract.js";
+import type { LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
+import { manualClock } from "./fixture.js";
+
+const HELLO: RequestBody = {
+  $case: "hello",
+  value: {
+    protocolMajor: PROTOCOL.major,
+    protocolMinor: 0,
+    worker: "w",
+    incarnation: "incarnation-1",
+    host: "h",
+    pid: 1,
+    version: "1",
+    devices: [{ id: "cpu", name: "", backend: "cpu", fingerprint: "f", memoryBytes: 0, lanes: 1 }],
+    running: [],
+  },
+};
+const DRAINING: RequestBody = { $case: "draining", value: {} };
+
+/** Links without sockets: the runtime turns only when the test lets it. */
+function world() {
+  const clock = manualClock();
+  const links = new Links();
+  const faults: ConvsweepError[] = [];
+  const runtime = new Runtime({
+    state: emptyState(),
+    store: openMemoryStore(),
+    clock,
+    log: silentLog,
+    listener: {
+      effect: (effect) => {
+        if (effect.kind === "send") links.send(effect);
+      },
+      turnEnded: () => links.turnEnded(),
+      fatal: (error) => void faults.push(error),
+    },
+  });
+  const turn = (): Promise<void> => new Promise((resolve) => runtime.whenQuiet(resolve));
+  const open = () => {
+    const written: LinkResponse[] = [];
+    const seen = { written, end: undefined as ConvsweepError | null | undefined, backlog: 0, paused: false };
+    const session = new LinkSession(
+      {
+        write: (message) => void written.push(message),
+        backlog: () => seen.backlog,
+        end: (error) => {
+          seen.end = error;
+        },
+        pause: () => {
+          seen.paused = true;
+        },
+        resume: () => {
+          seen.paused = false;
+        },
+      },
+      { runtime, links, clock, log: silentLog, store: "store", peer: "test" },
+    );
+    const hello = async (): Promise<void> => {
+      session.receive({ seq: 0, ack: 0, body: HELLO });
+      await turn();
+    };
+    return { session, seen, hello };
+  };
+  return { clock, links, runtime, turn, open, faults };
+}
+
+describe("LinkSession", () => {
+  it("acknowledges nothing before the commit, then all of a turn at once", async () => {
+    const { open, turn } = world();
+    const { session, seen, hello } = open();
+    await hello();
+    expect(seen.written.map((message) => message.body?.$case)).toEqual(["welcome"]);
+    for (let seq = 1; seq <= 100; seq += 1) session.receive({ seq, ack: 0, body: DRAINING });
+    expect(seen.written).toHaveLength(1);
+    await turn();
+    expect(seen.written.slice(1)).toEqual([{ seq: 0, ack: 100, body: undefined }]);
+  });
+
+  it("ends when more than the window waits for its ack", async () => {
+    const { open } = world();
+    const { session, seen, hello } = open();
+    await hello();
+    for (let seq = 1; seq <= LIMITS.linkWindow; seq += 1) session.receive({ seq, ack: 0, body: DRAINING });
+    expect(seen.end).toBeUndefined();
+    session.receive({ seq: LIMITS.linkWindow + 1, ack: 0, body: DRAINING });
+    expect(seen.end).toMatchObject({ code: "TOO_LARGE" });
+  });
+
+  it("takes the numbers of a life it does not know from where they stand", async () => {
+    const { open, turn } = world();
+    const { session, seen, hello } = open();
+    await hello();
+    session.receive({ seq: 1_001, ack: 0, body: DRAINING });
+    session.receive({ seq: 1_002, ack: 0, body: DRAINING });
+    await turn();
+    expect(seen.written.at(-1)).toEqual({ seq: 0, ack: 1_002, body: undefined });
+    session.receive({ seq: 1_004, ack: 0, body: DRAINING });
+    expect(seen.end).toMatchObject({ code: "BAD_INPUT", path: "seq", expected: "1003", found: "1004" });
+  });
+
+  it("ends when no hello comes, and not after one", async () => {
+    const { clock, open } = world();
+    const silent = open();
+    const polite = open();
+    await polite.hello();
+    clock.advance(10_000);
+    expect(silent.seen.end).toMatchObject({ code: "TIMEOUT" });
+    expect(polite.seen.end).toBeUndefined();
+  });
+
+  it("lets a worker go that does not read", async () => {
+    const { open } = world();
+    const { session, seen, hello } = open();
+    await hello();
+    seen.backlog = 10_000;
+    session.send({ kind: "Drain" });
+    expect(seen.end).toMatchObject({ code: "TOO_LARGE" });
+  });
+
+  it("keeps the core's messages until its welcome", async () => {
+    const { open, turn } = world();
+    const { session, seen } = open();
+    session.receive({ seq: 0, ack: 0, body: HELLO });
+    session.send({ kind: "Drain" });
+    expect(seen.written).toEqual([]);
+    await turn();
+    expect(seen.written.map((message) => [message.seq, message.body?.$case])).toEqual([
+      [0, "welcome"],
+      [1, "drain"],
+    ]);
+  });
+
+  it("refuses an incarnation that belongs to another worker", async () => {
+    const { open } = world();
+    await open().hello();
+    const thief = open();
+    thief.session.receive({ seq: 0, ack: 0, body: { ...HELLO, value: { ...HELLO.value, worker: "other" } } });
+    expect(thief.seen.end).toMatchObject({ code: "BAD_INPUT", path: "hello.incarnation" });
+  });
+
+  it("reads no further while the runtime is far behind", async () => {
+    const { open, turn } = world();
+    const { session, seen, hello } = open();
+    await hello();
+    for (let i = 0; i < 20_000; i += 1) {
+      session.receive({ seq: 0, ack: 0, body: { $case: "heartbeat", value: { running: [] } } });
+    }
+    expect(seen.paused).toBe(true);
+    while (seen.paused) await turn();
+  });
+});
