@@ -1,0 +1,85 @@
+// The one way kernels are launched, and the few names that differ between nvcc and a host compiler.
+//
+// Guarantees: the same .cu source is a CUDA kernel under nvcc and, under an ordinary C++ compiler, a kernel that the host
+// emulator of the tests runs (test/emulator). Under nvcc a launch that the runtime refuses throws Error ENGINE_INTERNAL
+// with the kernel's name; what goes wrong while it runs shows at the next synchronisation.
+//
+// Everything in these sources stands in namespace convsweep::CONVSWEEP_CUDA_NAMESPACE: `cuda` under nvcc, `emulated` in
+// the tests, and one of its own for each copy with a planted fault.
+#pragma once
+
+#include "convsweep/backend.h"
+#include "convsweep/error.h"
+
+#if defined(__CUDACC__)
+
+#include <cuda_runtime.h>
+
+#ifndef CONVSWEEP_CUDA_NAMESPACE
+#define CONVSWEEP_CUDA_NAMESPACE cuda
+#endif
+#define CONVSWEEP_CUDA_HOST cuda
+
+#define CONVSWEEP_LAUNCH(kernel, grid, block, shared, stream, ...)        \
+  do {                                                                    \
+    kernel<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__);         \
+    ::convsweep::CONVSWEEP_CUDA_NAMESPACE::check_launch(#kernel);         \
+  } while (false)
+
+// Declares `name` as the block's dynamic shared memory, as an array of `type`.
+#define CONVSWEEP_DYNAMIC_SHARED(type, name)                                        \
+  extern __shared__ __align__(16) unsigned char convsweep_dynamic_shared[];         \
+  type* const name = reinterpret_cast<type*>(convsweep_dynamic_shared)
+
+#else
+
+#include "emulator/cuda_emu.h"
+
+#ifndef CONVSWEEP_CUDA_NAMESPACE
+#define CONVSWEEP_CUDA_NAMESPACE emulated
+#endif
+#define CONVSWEEP_CUDA_HOST emulator
+
+#define CONVSWEEP_LAUNCH(kernel, grid, block, shared, stream, ...) \
+  ::convsweep::emulator::launch(#kernel, (grid), (block), (shared), (stream), kernel, __VA_ARGS__)
+
+#define CONVSWEEP_DYNAMIC_SHARED(type, name) type* const name = static_cast<type*>(::convsweep::emulator::dynamic_shared())
+
+#endif
+
+namespace convsweep::CONVSWEEP_CUDA_HOST {
+
+// A stream of a device: every kernel of a call runs in it. One type for all copies of the kernels.
+class CudaContext final : public ExecutionContext {
+ public:
+  explicit CudaContext(cudaStream_t of) : stream(of) {}
+  cudaStream_t stream;
+};
+
+}  // namespace convsweep::CONVSWEEP_CUDA_HOST
+
+namespace convsweep::CONVSWEEP_CUDA_NAMESPACE {
+
+inline CONVSWEEP_CUDA_HOST::CudaContext& cast(ExecutionContext& context) {
+  return static_cast<CONVSWEEP_CUDA_HOST::CudaContext&>(context);
+}
+
+#if defined(__CUDACC__)
+inline void check_launch(const char* kernel) {
+  const cudaError_t status = cudaGetLastError();
+  if (status != cudaSuccess) {
+    throw Error(ErrorCode::ENGINE_INTERNAL, "",
+                std::string("kernel ") + kernel + " could not be launched: " + cudaGetErrorString(status));
+  }
+}
+#endif
+
+// Mistakes that tests plant into copies of the kernels, to see that the emulator and the guard zones catch them. The
+// product has none: there every test of `planted` is a constant false.
+enum class Fault { none, missing_barrier, early_return, unguarded_tail };
+#ifndef CONVSWEEP_PLANTED_FAULT
+#define CONVSWEEP_PLANTED_FAULT none
+#endif
+inline constexpr Fault planted = Fault::CONVSWEEP_PLANTED_FAULT;
+
+}  // namespace convsweep::CONVSWEEP_CUDA_NAMESPACE
