@@ -25,6 +25,11 @@ interface Golden {
 
 /** Single precision against double over ten steps: relative, for losses and for the norm of every tensor. */
 const RELATIVE = 1e-4;
+/**
+ * Absolute, for what is nearly zero: one hundredth of the way ten of Adam's steps of 1e-4 can go. A bias beside batch norm
+ * has a gradient of rounding noise; PyTorch's own single precision is off its double by as much there.
+ */
+const NEARLY_ZERO = 1e-5;
 
 describe("ten training steps agree with PyTorch", () => {
   const engine = loadEngine();
@@ -64,12 +69,12 @@ describe("ten training steps agree with PyTorch", () => {
         const expected = golden.tensors[index];
         const norm = Math.sqrt(own.reduce((sum, x) => sum + x * x, 0));
         expect(Math.abs(norm - (expected?.norm ?? Number.NaN)), `norm of ${name}`).toBeLessThanOrEqual(
-          RELATIVE * (expected?.norm ?? 0) + 1e-7,
+          RELATIVE * (expected?.norm ?? 0) + NEARLY_ZERO,
         );
         const typical = (expected?.norm ?? 0) / Math.sqrt(size);
         for (const [place, value] of expected?.elements ?? []) {
           expect(Math.abs((own[place] ?? Number.NaN) - value), `${name}[${place}]`).toBeLessThanOrEqual(
-            20 * RELATIVE * typical + 1e-6,
+            20 * RELATIVE * typical + NEARLY_ZERO,
           );
         }
       }

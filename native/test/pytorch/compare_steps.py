@@ -24,6 +24,11 @@ def digest(tensor):
     return {"sum": flat.sum().item(), "norm": flat.norm().item(), "elements": [[p, flat[p].item()] for p in picks]}
 
 
+def tensors_of(network):
+    """Parameters and running statistics layer by layer, as the engine lists them."""
+    return [t for name, t in network.state_dict(keep_vars=True).items() if not name.endswith("num_batches_tracked")]
+
+
 def run(folder):
     recipe = json.loads((folder / "recipe.json").read_text())
     start = json.loads((folder / "start.json").read_text())
@@ -40,9 +45,9 @@ def run(folder):
     flat = torch.from_numpy(np.fromfile(folder / "weights.f32", np.float32).copy()).double()
     at = 0
     with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(flat[at : at + parameter.numel()].reshape(parameter.shape))
-            at += parameter.numel()
+        for tensor in tensors_of(network):
+            tensor.copy_(flat[at : at + tensor.numel()].reshape(tensor.shape))
+            at += tensor.numel()
     assert at == flat.numel(), f"{folder.name}: {at} parameters here, {flat.numel()} there"
 
     optimizer = build_optimizer(recipe, network, start["hyperparameters"])
@@ -59,7 +64,7 @@ def run(folder):
         "torch": torch.__version__,
         "start": start["weights_sha256"],
         "losses": losses,
-        "tensors": [digest(p) for p in network.parameters()],
+        "tensors": [digest(t) for t in tensors_of(network)],
     }
 
 
