@@ -1,0 +1,4 @@
+import { SAMPLERS } from "../../coordinator/core/samplers/index.js";
+import { samplerConformance } from "./sampler.js";
+
+for (const [name, sampler] of SAMPLERS) samplerConformance(name, sampler, null);
