@@ -1,0 +1,191 @@
+import { describe, expect, it } from "vitest";
+import type { Mutation } from "../../coordinator/core/events.js";
+import { emptyState } from "../../coordinator/core/state.js";
+import { systemClock } from "../../coordinator/shell/clock.js";
+import { silentLog } from "../../coordinator/shell/log.js";
+import { type Origin, Runtime } from "../../coordinator/shell/runtime.js";
+import { openMemoryStore } from "../../coordinator/store/memory.js";
+import type { Store } from "../../coordinator/store/store.js";
+import { type ConvsweepError, incarnation, millis, sweepId, TIMES, workerId } from "../../proto/contract.js";
+import { manualClock, SPEC } from "./fixture.js";
+
+const HELLO = {
+  kind: "WorkerHello",
+  worker: workerId("w"),
+  incarnation: incarnation("incarnation-1"),
+  host: "h",
+  pid: 1,
+  version: "1",
+  devices: [],
+  running: [],
+} as const;
+
+function make(store: Store = openMemoryStore(), clock = manualClock()) {
+  const turns: (readonly Mutation[])[] = [];
+  const order: string[] = [];
+  const faults: ConvsweepError[] = [];
+  const watched: Store = {
+    ...store,
+    commit(batch) {
+      order.push(`commit ${batch.length}`);
+      store.commit(batch);
+    },
+  };
+  const runtime = new Runtime({
+    state: emptyState(),
+    store: watched,
+    clock,
+    log: silentLog,
+    listener: {
+      effect: (effect) => void order.push(effect.kind === "send" ? effect.message.kind : effect.kind),
+      turnEnded: (mutations) => void turns.push(mutations),
+      fatal: (error) => void faults.push(error),
+    },
+  });
+  const turn = (): Promise<void> => new Promise((resolve) => runtime.whenQuiet(resolve));
+  return { runtime, clock, store, turns, order, faults, turn };
+}
+
+const origin = (order: string[], skip = false): Origin => ({
+  skip: () => skip,
+  committed: () => void order.push("committed"),
+  failed: (error) => void order.push(`failed ${error.message}`),
+});
+
+describe("Runtime", () => {
+  it("commits once for all that waits, tells senders, then lets effects out", async () => {
+    const { runtime, order, turns, turn } = make();
+    runtime.push(HELLO, origin(order));
+    runtime.push({ ...HELLO, worker: workerId("v"), incarnation: incarnation("incarnation-2") }, origin(order));
+    await turn();
+    expect(order[0]).toMatch(/^commit /);
+    expect(order.slice(1, 3)).toEqual(["committed", "committed"]);
+    expect(order.filter((one) => one === "Welcome")).toHaveLength(2);
+    expect(turns).toHaveLength(1);
+  });
+
+  it("does not decide what its sender took back", async () => {
+    const { runtime, order, store, turn } = make();
+    runtime.push(HELLO, origin(order, true));
+    await turn();
+    expect(order).toEqual([]);
+    expect(store.load().workers).toEqual([]);
+  });
+
+  it("refuses an event that makes the core throw to its sender alone", async () => {
+    const { runtime, order, faults, turn } = make();
+    const poison = { ...HELLO, devices: null } as unknown as typeof HELLO;
+    runtime.push(poison, origin(order));
+    const answer = runtime.submit({ kind: "SweepSubmitted", spec: null as unknown as typeof SPEC });
+    const good = runtime.submit({ kind: "SweepSubmitted", spec: SPEC });
+    await turn();
+    expect(order[0]).toMatch(/^(failed|commit)/);
+    expect(order.some((one) => one.startsWith("failed"))).toBe(true);
+    expect((await answer).ok).toBe(false);
+    expect(await good).toMatchObject({ ok: true, value: { sweep: 1 } });
+    expect(faults).toEqual([]);
+  });
+
+  it("stops for good when a commit fails, and says so to everybody once", async () => {
+    const store = openMemoryStore();
+    const { runtime, faults, order } = make({
+      ...store,
+      commit: () => {
+        throw new Error("disk full");
+      },
+    });
+    const calls = [1, 2].map(() => runtime.submit({ kind: "SweepSubmitted", spec: SPEC }));
+    for (const reply of await Promise.all(calls)) {
+      expect(reply).toMatchObject({ ok: false, error: { code: "UNAVAILABLE" } });
+    }
+    expect(faults.map((error) => error.message)).toEqual(["disk full"]);
+    expect(await runtime.submit({ kind: "SweepSubmitted", spec: SPEC })).toMatchObject({ ok: false });
+    runtime.push(HELLO, origin(order));
+    expect(runtime.waiting).toBe(0);
+    expect(order.filter((one) => !one.startsWith("commit"))).toEqual([]);
+  });
+
+  it("measures a lease from when the message came, not from when it was decided", async () => {
+    const { runtime, store, clock, turn } = make();
+    runtime.push({
+      ...HELLO,
+      devices: [{ id: "cpu", name: "", backend: "cpu", fingerprint: "", memoryBytes: 0, lanes: 1 }],
+    });
+    void runtime.submit({ kind: "SweepSubmitted", spec: SPEC });
+    const received = clock.now();
+    clock.advance(5_000);
+    await turn();
+    expect(store.load().attempts[0]?.leaseUntil).toBe(received + TIMES.offer);
+  });
+
+  it("wakes the core when its earliest deadline comes, once", async () => {
+    const { runtime, store, clock, turn } = make();
+    runtime.push({
+      ...HELLO,
+      devices: [{ id: "cpu", name: "", backend: "cpu", fingerprint: "", memoryBytes: 0, lanes: 1 }],
+    });
+    void runtime.submit({ kind: "SweepSubmitted", spec: SPEC });
+    await turn();
+    clock.advance(TIMES.lease);
+    await turn();
+    clock.advance(TIMES.lease);
+    await turn();
+    expect(store.load().attempts[0]?.state).toBe("lost");
+    expect(store.load().workers[0]?.state).not.toBe("connected");
+  });
+
+  it("decides what waits before it closes", () => {
+    const { runtime, store } = make();
+    runtime.push(HELLO);
+    runtime.close();
+    runtime.close();
+    expect(store.load().workers).toHaveLength(1);
+    runtime.push({ ...HELLO, worker: workerId("late") });
+    expect(runtime.waiting).toBe(0);
+  });
+
+  it("answers a call about what is not there", async () => {
+    const { runtime } = make();
+    expect(await runtime.submit({ kind: "SweepPaused", sweep: sweepId(3) })).toMatchObject({
+      ok: false,
+      error: { code: "NOT_FOUND" },
+    });
+  });
+});
+
+describe("systemClock", () => {
+  it("starts at the wall clock and never steps back", () => {
+    const clock = systemClock(5_000);
+    let last = clock.now();
+    expect(last).toBeGreaterThanOrEqual(5_000);
+    for (let i = 0; i < 1_000; i += 1) {
+      const now = clock.now();
+      expect(now).toBeGreaterThanOrEqual(last);
+      last = now;
+    }
+  });
+
+  it("fires at its time, not before, and not when cancelled", async () => {
+    const clock = systemClock();
+    const at = millis(clock.now() + 15);
+    let cancelledFired = false;
+    const cancel = clock.schedule(at, () => {
+      cancelledFired = true;
+    });
+    cancel();
+    const fired = await new Promise<number>((resolve) => void clock.schedule(at, () => resolve(clock.now())));
+    expect(fired).toBeGreaterThanOrEqual(at);
+    expect(cancelledFired).toBe(false);
+  });
+
+  it("waits longer than setTimeout can", async () => {
+    const clock = systemClock();
+    let fired = false;
+    const cancel = clock.schedule(millis(clock.now() + 2 ** 33), () => {
+      fired = true;
+    });
+    await new Promise<void>((resolve) => void clock.schedule(millis(clock.now() + 5), () => resolve()));
+    cancel();
+    expect(fired).toBe(false);
+  });
+});
