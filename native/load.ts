@@ -130,8 +130,7 @@ export function loadEngine(): Engine {
     devices: () => engineCall(() => addon.devices()),
     registerDataset: (digest, arrays) => engineCall(() => addon.registerDataset(digest, arrays)),
     hasDataset: (digest) => engineCall(() => addon.hasDataset(digest)),
-    createSession: (options) =>
-      engineCall(() => new NativeSession(addon, addon.openSession(options), options.lanes)),
+    createSession: (options) => engineCall(() => new NativeSession(addon, addon.openSession(options), options.lanes)),
     planSession: (recipe, device) => engineCall(() => addon.planSession(recipe, device)),
     syntheticDigits: (seed, train, test) => engineCall(() => addon.syntheticDigits(seed, train, test)),
   };
