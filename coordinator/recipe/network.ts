@@ -1,0 +1,245 @@
+/**
+ * The network of a sweep file: a name from the catalogue, or a list of layers in short or long form, as full layers.
+ *
+ *   relu                                  no attributes
+ *   linear: 10                            the main attribute alone
+ *   conv2d: {filters: 20, kernel: 5}      attributes; the rest has defaults
+ *   {op: conv2d, filters: 20, kernel: 5}  the long form
+ *
+ * Guarantees: every attribute is in its range and the shapes fit the data set. A network of the catalogue ends in as many
+ * outputs as the data set has classes. Not here: what the layers compute.
+ */
+import { findNetwork, type NetworkEntry, networks } from "../../native/networks/index.js";
+import { LAYER_DEFAULTS } from "../../native/networks/layers.js";
+import { checkNetwork, inferShapes, ShapeError } from "../../native/networks/shapes.js";
+import type { DatasetSpec, Init, LayerSpec, NetworkSpec, Padding, Pair } from "../../native/recipe.js";
+import { nearest } from "./nearest.js";
+import { describe } from "./node.js";
+import type { FileNode, MapEntry, Position, Reader } from "./reader.js";
+
+type Op = LayerSpec["op"];
+
+const INITS: readonly Init[] = ["he_normal", "he_uniform", "glorot_uniform", "torch_uniform"];
+
+/** Attributes of each operation; the first is the one that a bare value gives. */
+const ATTRIBUTES: Readonly<Record<Op, readonly string[]>> = {
+  linear: ["units", "bias", "init"],
+  conv2d: ["filters", "kernel", "stride", "padding", "groups", "bias", "init"],
+  batch_norm: ["momentum", "epsilon"],
+  relu: [],
+  leaky_relu: ["slope"],
+  tanh: [],
+  sigmoid: [],
+  dropout: ["rate"],
+  max_pool2d: ["size", "stride", "padding"],
+  avg_pool2d: ["size", "stride", "padding"],
+  global_avg_pool2d: [],
+  global_max_pool2d: [],
+  flatten: [],
+};
+const OPS = Object.keys(ATTRIBUTES) as Op[];
+/** Operations that a bare value can complete. */
+const SINGLE: readonly Op[] = ["linear", "leaky_relu", "dropout", "max_pool2d", "avg_pool2d"];
+const MAX_LAYERS = 1_000;
+const MAX_SIZE = 65_536;
+
+export interface CompiledNetwork {
+  readonly spec: NetworkSpec;
+  /** The catalogue's entry, for its defaults. */
+  readonly entry: NetworkEntry | null;
+}
+
+export function compileNetwork(reader: Reader, node: FileNode, dataset: DatasetSpec): CompiledNetwork {
+  const path = "network";
+  if (node.kind === "list") {
+    const items = reader.list(node, path, "a list of layers");
+    if (items.length > MAX_LAYERS) throw reader.unexpected(node, path, `at most ${MAX_LAYERS} layers`);
+    const layers = items.map((item, i) => compileLayer(reader, item, `${path}[${i}]`));
+    checkShapes(reader, node.at, items, layers, dataset);
+    return { spec: { name: null, layers }, entry: null };
+  }
+  const names = networks.map((entry) => entry.name);
+  const what = `a name (${names.join(", ")}) or a list of layers`;
+  const name = reader.text(node, path, what);
+  const entry = findNetwork(name);
+  if (entry === null) {
+    const near = nearest(name, names);
+    throw reader.unexpected(node, path, what, near === null ? "" : `; did you mean ${near}?`);
+  }
+  const layers = withClasses(entry.layers, dataset.classes);
+  checkShapes(reader, node.at, [], layers, dataset, `${name} on ${dataset.name}: `);
+  return { spec: { name, layers }, entry };
+}
+
+/** The catalogue's networks end in ten outputs. */
+function withClasses(layers: readonly LayerSpec[], classes: number): readonly LayerSpec[] {
+  const last = layers.at(-1);
+  if (last?.op !== "linear" || last.units === classes) return layers;
+  return [...layers.slice(0, -1), { ...last, units: classes }];
+}
+
+function checkShapes(
+  reader: Reader,
+  at: Position,
+  items: readonly FileNode[],
+  layers: readonly LayerSpec[],
+  dataset: DatasetSpec,
+  prefix = "",
+): void {
+  try {
+    checkNetwork(inferShapes(layers, dataset.shape), dataset.classes);
+  } catch (thrown) {
+    if (!(thrown instanceof ShapeError)) throw thrown;
+    const index = /^network\.layers\[([0-9]+)\]/.exec(thrown.path)?.[1];
+    const item = index === undefined ? undefined : items[Number(index)];
+    const path = items.length > 0 ? thrown.path.replace("network.layers", "network") : thrown.path;
+    const message = thrown.message.slice(thrown.path.length + 2);
+    throw reader.error(
+      item?.at ?? at,
+      path,
+      `${prefix}${message}`,
+      /expected (.*), found/.exec(message)?.[1] ?? "",
+      "",
+    );
+  }
+}
+
+function compileLayer(reader: Reader, node: FileNode, path: string): LayerSpec {
+  const what = "a layer such as relu, {linear: 10} or {conv2d: {filters: 20, kernel: 5}}";
+  if (node.kind === "scalar") return build(reader, opOf(reader, node, path, what), new Map(), path, node.at);
+  const { entries } = reader.map(node, path, what);
+  const long = entries.find((entry) => entry.key === "op");
+  if (long !== undefined) {
+    const op = opOf(reader, long.value, `${path}.op`, "the name of an operation");
+    const fields = reader.fields(node, path, ["op", ...ATTRIBUTES[op]]);
+    return build(reader, op, fields, path, node.at);
+  }
+  const only = entries[0];
+  if (only === undefined || entries.length > 1) {
+    const found = entries.map((entry) => entry.key).join(", ") || "no keys";
+    throw reader.error(node.at, path, `expected one operation a layer, found ${found}`, "one operation", found);
+  }
+  const op = OPS.find((candidate) => candidate === only.key);
+  if (op === undefined) throw reader.unknownKey(only, path, OPS, "operation");
+  return build(reader, op, attributesOf(reader, op, only, `${path}.${op}`), `${path}.${op}`, only.keyAt);
+}
+
+function opOf(reader: Reader, node: FileNode, path: string, what: string): Op {
+  const value = reader.text(node, path, what);
+  const op = OPS.find((candidate) => candidate === value);
+  if (op !== undefined) return op;
+  const near = nearest(value, OPS);
+  throw reader.error(
+    node.at,
+    path,
+    `unknown operation ${describe(node)}; ${near === null ? `there are ${OPS.join(", ")}` : `did you mean ${near}?`}`,
+    near ?? OPS.join(", "),
+    value,
+  );
+}
+
+function attributesOf(reader: Reader, op: Op, entry: MapEntry, path: string): ReadonlyMap<string, MapEntry> {
+  const known = ATTRIBUTES[op];
+  if (entry.value.kind === "map") return reader.fields(entry.value, path, known);
+  if (entry.value.kind === "scalar" && entry.value.value === null) return new Map();
+  const main = known[0];
+  if (main === undefined || !SINGLE.includes(op)) {
+    throw reader.unexpected(
+      entry.value,
+      path,
+      known.length === 0 ? "nothing: it has no attributes" : `a mapping of ${known.join(", ")}`,
+    );
+  }
+  return new Map([[main, { ...entry, key: main }]]);
+}
+
+function build(reader: Reader, op: Op, fields: ReadonlyMap<string, MapEntry>, path: string, at: Position): LayerSpec {
+  const node = (key: string): FileNode | undefined => fields.get(key)?.value;
+  const size = (key: string): number => {
+    const value = node(key);
+    if (value === undefined) throw reader.error(at, path, `${op} needs ${key}`, key, "no such key");
+    return reader.whole(value, `${path}.${key}`, { min: 1, max: MAX_SIZE });
+  };
+  const pair = (key: string, fallback: Pair | null): Pair => {
+    const value = node(key);
+    if (value !== undefined) return compilePair(reader, value, `${path}.${key}`, 1);
+    if (fallback !== null) return fallback;
+    throw reader.error(at, path, `${op} needs ${key}`, key, "no such key");
+  };
+  const flag = (key: string, fallback: boolean): boolean => {
+    const value = node(key);
+    return value === undefined ? fallback : reader.flag(value, `${path}.${key}`);
+  };
+  const number = (key: string, fallback: number, bounds: Parameters<Reader["number"]>[2]): number => {
+    const value = node(key);
+    return value === undefined ? fallback : reader.number(value, `${path}.${key}`, bounds).value;
+  };
+  const init = (): Init => {
+    const value = node("init");
+    return value === undefined ? LAYER_DEFAULTS.init : reader.choice(value, `${path}.init`, INITS);
+  };
+  const padding = (): Padding => {
+    const value = node("padding");
+    return value === undefined ? LAYER_DEFAULTS.padding : compilePadding(reader, value, `${path}.padding`);
+  };
+  switch (op) {
+    case "linear":
+      return { op, units: size("units"), bias: flag("bias", LAYER_DEFAULTS.bias), init: init() };
+    case "conv2d":
+      return {
+        op,
+        filters: size("filters"),
+        kernel: pair("kernel", null),
+        stride: pair("stride", LAYER_DEFAULTS.stride),
+        padding: padding(),
+        groups: node("groups") === undefined ? LAYER_DEFAULTS.groups : size("groups"),
+        bias: flag("bias", LAYER_DEFAULTS.bias),
+        init: init(),
+      };
+    case "batch_norm":
+      return {
+        op,
+        momentum: number("momentum", LAYER_DEFAULTS.batchNorm.momentum, { min: 0, max: 1, above: true }),
+        epsilon: number("epsilon", LAYER_DEFAULTS.batchNorm.epsilon, { min: 0, above: true, max: 1 }),
+      };
+    case "leaky_relu":
+      return { op, slope: number("slope", LAYER_DEFAULTS.leakySlope, { min: 0, max: 1 }) };
+    case "dropout":
+      return { op, rate: number("rate", LAYER_DEFAULTS.dropoutRate, { min: 0, max: 1, below: true }) };
+    case "max_pool2d":
+    case "avg_pool2d": {
+      const window = pair("size", null);
+      return { op, size: window, stride: pair("stride", window), padding: padding() };
+    }
+    case "relu":
+    case "tanh":
+    case "sigmoid":
+    case "global_avg_pool2d":
+    case "global_max_pool2d":
+    case "flatten":
+      return { op };
+  }
+}
+
+/** `5` or `[5, 3]`: rows, columns. */
+function compilePair(reader: Reader, node: FileNode, path: string, min: number): Pair {
+  const bounds = { min, max: MAX_SIZE };
+  if (node.kind !== "list") {
+    const side = reader.whole(node, path, bounds);
+    return [side, side];
+  }
+  const [rows, columns] = node.items;
+  if (rows === undefined || columns === undefined || node.items.length !== 2) {
+    throw reader.unexpected(node, path, "a whole number or two (rows, columns)");
+  }
+  return [reader.whole(rows, `${path}[0]`, bounds), reader.whole(columns, `${path}[1]`, bounds)];
+}
+
+function compilePadding(reader: Reader, node: FileNode, path: string): Padding {
+  if (node.kind === "scalar" && typeof node.value === "string")
+    return reader.choice<"valid" | "same">(node, path, ["valid", "same"]);
+  if (node.kind === "scalar" && typeof node.value !== "number") {
+    throw reader.unexpected(node, path, "valid, same, a whole number or two");
+  }
+  return compilePair(reader, node, path, 0);
+}

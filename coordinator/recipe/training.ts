@@ -1,0 +1,158 @@
+/**
+ * How a trial trains, beside its network: data set and validation part, schedule, augmentation. Names become full data.
+ */
+import { datasets, findDataset } from "../../native/datasets.js";
+import type { Augmentation, DatasetSpec, Schedule } from "../../native/recipe.js";
+import { nearest } from "./nearest.js";
+import { type FileNode, isNothing, type MapEntry, type Reader } from "./reader.js";
+
+/** `cifar10`, or `{name: synthetic-digits, seed: 3, train_images: 2000, test_images: 500}`. */
+export function compileDataset(reader: Reader, node: FileNode, validation: FileNode | undefined): DatasetSpec {
+  const names = datasets.map((info) => info.name);
+  const map =
+    node.kind === "map" ? reader.fields(node, "dataset", ["name", "seed", "train_images", "test_images"]) : null;
+  const nameNode = map ? map.get("name")?.value : node;
+  if (nameNode === undefined) throw reader.error(node.at, "dataset", "a data set needs name", "name", "no such key");
+  const namePath = map ? "dataset.name" : "dataset";
+  const name = reader.text(nameNode, namePath, `one of ${names.join(", ")}`);
+  const found = findDataset(name);
+  if (found === null) {
+    const near = nearest(name, names);
+    throw reader.unexpected(
+      nameNode,
+      namePath,
+      `one of ${names.join(", ")}`,
+      near === null ? "" : `; did you mean ${near}?`,
+    );
+  }
+  const spec = map ? generated(reader, map, found) : found;
+  if (validation === undefined)
+    return { ...spec, validation: Math.min(spec.validation, Math.floor(spec.train_images / 2)) };
+  const held = reader.whole(validation, "validation", { min: 0, max: spec.train_images - 1 });
+  return { ...spec, validation: held };
+}
+
+/** Only a generated set has a seed and a size to choose. */
+function generated(reader: Reader, map: ReadonlyMap<string, MapEntry>, spec: DatasetSpec): DatasetSpec {
+  const choices: Partial<Record<"seed" | "train_images" | "test_images", number>> = {};
+  const bounds = {
+    seed: { min: 0, max: 2 ** 32 - 1 },
+    train_images: { min: 2, max: 1_000_000 },
+    test_images: { min: 1, max: 1_000_000 },
+  };
+  for (const key of ["seed", "train_images", "test_images"] as const) {
+    const entry = map.get(key);
+    if (entry === undefined) continue;
+    if (spec.seed === null) {
+      throw reader.error(
+        entry.keyAt,
+        `dataset.${key}`,
+        `${spec.name} is read from files; only generated sets have ${key}`,
+        "",
+        key,
+      );
+    }
+    choices[key] = reader.whole(entry.value, `dataset.${key}`, bounds[key]);
+  }
+  return { ...spec, ...choices };
+}
+
+const KINDS = ["constant", "step", "exponential", "cosine", "list", "one_cycle"] as const;
+const SCHEDULE_KEYS: Readonly<Record<Schedule["kind"], readonly string[]>> = {
+  constant: [],
+  step: ["every", "factor"],
+  exponential: ["factor"],
+  cosine: ["floor"],
+  list: ["factors"],
+  one_cycle: ["warmup", "div", "final_div"],
+};
+
+/** `cosine`, `{step: {every: 5, factor: 0.5}}`, `{kind: step, every: 5, factor: 0.5}`, or a list of factors. */
+export function compileSchedule(reader: Reader, node: FileNode | undefined): Schedule {
+  const path = "schedule";
+  if (node === undefined || isNothing(node)) return { kind: "constant" };
+  if (node.kind === "list") return { kind: "list", factors: factorsOf(reader, node, path) };
+  if (node.kind === "scalar") return scheduleOf(reader, reader.choice(node, path, KINDS), new Map(), path, node);
+  const kindEntry = node.entries.find((entry) => entry.key === "kind");
+  if (kindEntry !== undefined) {
+    const kind = reader.choice(kindEntry.value, `${path}.kind`, KINDS);
+    return scheduleOf(reader, kind, reader.fields(node, path, ["kind", ...SCHEDULE_KEYS[kind]]), path, node);
+  }
+  const only = node.entries[0];
+  if (only === undefined || node.entries.length > 1) {
+    throw reader.unexpected(node, path, "one kind of schedule, such as {step: {every: 5, factor: 0.5}}");
+  }
+  const kind = KINDS.find((candidate) => candidate === only.key);
+  if (kind === undefined) throw reader.unknownKey(only, path, KINDS, "schedule");
+  const inner = `${path}.${kind}`;
+  if (kind === "list" && only.value.kind === "list") return { kind, factors: factorsOf(reader, only.value, inner) };
+  const fields = isNothing(only.value)
+    ? new Map<string, MapEntry>()
+    : reader.fields(only.value, inner, SCHEDULE_KEYS[kind]);
+  return scheduleOf(reader, kind, fields, inner, only.value);
+}
+
+function factorsOf(reader: Reader, node: FileNode, path: string): readonly number[] {
+  const items = reader.list(node, path, "a list of factors");
+  return items.map((item, i) => reader.number(item, `${path}[${i}]`, { min: 0, max: 1e6 }).value);
+}
+
+function scheduleOf(
+  reader: Reader,
+  kind: Schedule["kind"],
+  fields: ReadonlyMap<string, MapEntry>,
+  path: string,
+  whole: FileNode,
+): Schedule {
+  const node = (key: string): FileNode => {
+    const entry = fields.get(key);
+    if (entry === undefined)
+      throw reader.error(whole.at, path, `the schedule ${kind} needs ${key}`, key, "no such key");
+    return entry.value;
+  };
+  const number = (key: string, fallback: number | null, bounds: Parameters<Reader["number"]>[2]): number =>
+    fallback !== null && !fields.has(key) ? fallback : reader.number(node(key), `${path}.${key}`, bounds).value;
+  const factor = { min: 0, max: 1e6, above: true };
+  switch (kind) {
+    case "constant":
+      return { kind };
+    case "step":
+      return {
+        kind,
+        every: reader.whole(node("every"), `${path}.every`, { min: 1 }),
+        factor: number("factor", null, factor),
+      };
+    case "exponential":
+      return { kind, factor: number("factor", null, factor) };
+    case "cosine":
+      return { kind, floor: number("floor", 0, { min: 0, max: 1 }) };
+    case "list":
+      return { kind, factors: factorsOf(reader, node("factors"), `${path}.factors`) };
+    case "one_cycle":
+      return {
+        kind,
+        warmup: number("warmup", 0.3, { min: 0, max: 1, above: true, below: true }),
+        div: number("div", 25, { min: 1, max: 1e9 }),
+        final_div: number("final_div", 1e4, { min: 1, max: 1e12 }),
+      };
+  }
+}
+
+/** `{flip: true, crop_padding: 4}`, or `none`. */
+export function compileAugmentation(reader: Reader, node: FileNode | undefined, dataset: DatasetSpec): Augmentation {
+  const none: Augmentation = { flip: false, crop_padding: 0 };
+  if (node === undefined || isNothing(node) || (node.kind === "scalar" && node.value === "none")) return none;
+  const fields = reader.fields(
+    node,
+    "augmentation",
+    ["flip", "crop_padding"],
+    "none or a mapping of flip, crop_padding",
+  );
+  const flip = fields.get("flip")?.value;
+  const padding = fields.get("crop_padding")?.value;
+  const max = Math.min(dataset.shape[1], dataset.shape[2]);
+  return {
+    flip: flip === undefined ? false : reader.flag(flip, "augmentation.flip"),
+    crop_padding: padding === undefined ? 0 : reader.whole(padding, "augmentation.crop_padding", { min: 0, max }),
+  };
+}
