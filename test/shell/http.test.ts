@@ -1,0 +1,409 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { type IncomingHttpHeaders, request } from "node:http";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { WebSocket } from "ws";
+import { openMemoryStore } from "../../coordinator/store/memory.js";
+import type { CurvesAnswer, FeedMessage } from "../../proto/feed.js";
+import { manualClock, SPEC, type Started, scratch, start } from "./fixture.js";
+import { ScriptedWorker } from "./scripted-worker.js";
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+function ask(
+  address: string | null,
+  path: string,
+  headers: Record<string, string> = {},
+  method = "GET",
+): Promise<Answer> {
+  const [host, port] = (address ?? "").split(":");
+  return new Promise((resolve, reject) => {
+    const call = request({ host, port, path, method, headers, agent: false }, (response) => {
+      const parts: Buffer[] = [];
+      response.on("data", (part: Buffer) => void parts.push(part));
+      response.on("end", () =>
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(parts).toString() }),
+      );
+    });
+    call.on("error", reject);
+    call.end();
+  });
+}
+
+const pathOf = (url: string): string => new URL(url).pathname + new URL(url).search;
+
+async function login({ coordinator }: Started): Promise<{ cookie: string }> {
+  const answer = await ask(coordinator.httpAddress, pathOf(coordinator.dashboardUrl));
+  return { cookie: (answer.headers["set-cookie"]?.[0] ?? "").split(";")[0] ?? "" };
+}
+
+function page(): string {
+  const dashboardDir = join(scratch(), "page");
+  mkdirSync(join(dashboardDir, "assets"), { recursive: true });
+  writeFileSync(join(dashboardDir, "index.html"), "<!doctype html><title>page</title>");
+  writeFileSync(join(dashboardDir, "assets", "index-BxY3k2Qa.js"), `/*${"x".repeat(4_000)}*/`);
+  writeFileSync(join(dashboardDir, "secret.env"), "no");
+  return dashboardDir;
+}
+
+describe("the page's server", () => {
+  it("trades a login link for a session once, within five minutes", async () => {
+    const clock = manualClock();
+    const { coordinator } = await start({ clock, dashboardDir: page() });
+    const link = pathOf(coordinator.dashboardUrl);
+    expect((await ask(coordinator.httpAddress, link, {}, "HEAD")).status).toBe(401);
+    const first = await ask(coordinator.httpAddress, link);
+    expect([first.status, first.headers.location]).toEqual([303, "/"]);
+    const port = (coordinator.httpAddress ?? "").split(":")[1];
+    expect(first.headers["set-cookie"]).toEqual([
+      expect.stringMatching(
+        new RegExp(`^convsweep-${port}=[\\w-]{43}; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200$`),
+      ),
+    ]);
+    expect((await ask(coordinator.httpAddress, link)).status).toBe(401);
+    const cookie = (first.headers["set-cookie"]?.[0] ?? "").split(";")[0] ?? "";
+    // Who is in already may open an old link.
+    expect((await ask(coordinator.httpAddress, link, { cookie })).status).toBe(303);
+
+    const old = pathOf(coordinator.dashboardUrl);
+    clock.advance(5 * 60_000);
+    expect((await ask(coordinator.httpAddress, old)).status).toBe(401);
+    expect((await ask(coordinator.httpAddress, "/", { cookie })).status).toBe(200);
+    clock.advance(12 * 3_600_000);
+    expect((await ask(coordinator.httpAddress, "/", { cookie })).status).toBe(401);
+  });
+
+  it("shows nothing of anything without a session", async () => {
+    const { coordinator } = await start({ dashboardDir: page() });
+    for (const path of [
+      "/",
+      "/index.html",
+      "/assets/index-BxY3k2Qa.js",
+      "/api/curves?sweep=1",
+      "/api/trials/1/0",
+      "/feed",
+      "/nothing",
+      "/login",
+      "/login?otp=",
+      `/login?otp=${"A".repeat(43)}`,
+    ]) {
+      expect([path, (await ask(coordinator.httpAddress, path)).status]).toEqual([path, 401]);
+      const forged = await ask(coordinator.httpAddress, path, { cookie: `convsweep-1=x; convsweep-${"A".repeat(43)}` });
+      expect([path, forged.status]).toEqual([path, 401]);
+    }
+    expect((await ask(coordinator.httpAddress, "/healthz")).body).toBe("ok\n");
+  });
+
+  it("answers only under its own names, only to GET, with the security headers", async () => {
+    const started = await start({ dashboardDir: page(), options: { hostNames: ["gpu.example"] } });
+    const { httpAddress } = started.coordinator;
+    const port = (httpAddress ?? "").split(":")[1] ?? "";
+    const session = await login(started);
+    for (const host of ["evil.example", `evil.example:${port}`, "127.0.0.1", `192.168.1.7:${port}`]) {
+      for (const path of ["/", "/healthz", pathOf(started.coordinator.dashboardUrl)]) {
+        expect((await ask(httpAddress, path, { ...session, host })).status).toBe(421);
+      }
+    }
+    for (const host of [`localhost:${port}`, `[::1]:${port}`, `gpu.example:${port}`, `LOCALHOST:${port}`]) {
+      expect((await ask(httpAddress, "/", { ...session, host })).status).toBe(200);
+    }
+    for (const method of ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"]) {
+      const answer = await ask(httpAddress, "/", session, method);
+      expect(answer.status).toBe(405);
+      expect(Object.keys(answer.headers).filter((name) => name.startsWith("access-control"))).toEqual([]);
+    }
+    const { headers } = await ask(httpAddress, "/", session);
+    expect(headers["content-security-policy"]).toContain("default-src 'none'; script-src 'self'; style-src 'self'");
+    expect(headers).toMatchObject({
+      "x-content-type-options": "nosniff",
+      "x-frame-options": "DENY",
+      "referrer-policy": "no-referrer",
+      "cross-origin-opener-policy": "same-origin",
+      "cross-origin-resource-policy": "same-origin",
+    });
+  });
+
+  it("serves the page from memory, hashed files for ever, and nothing beside them", async () => {
+    const started = await start({ dashboardDir: page() });
+    const { httpAddress } = started.coordinator;
+    const session = await login(started);
+    const index = await ask(httpAddress, "/", session);
+    expect([index.status, index.headers["cache-control"], index.body]).toEqual([
+      200,
+      "no-cache",
+      "<!doctype html><title>page</title>",
+    ]);
+    const etag = index.headers.etag ?? "";
+    expect((await ask(httpAddress, "/", { ...session, "if-none-match": etag })).status).toBe(304);
+    const script = await ask(httpAddress, "/assets/index-BxY3k2Qa.js", { ...session, "accept-encoding": "gzip, br" });
+    expect(script.headers).toMatchObject({
+      "content-encoding": "gzip",
+      "content-type": "text/javascript; charset=utf-8",
+      "cache-control": "private, max-age=31536000, immutable",
+    });
+    for (const path of [
+      "/secret.env",
+      "/../coordinator.json",
+      "/%2e%2e/admin.token",
+      "//etc/passwd",
+      "/assets/",
+      "/assets/../index.html",
+    ]) {
+      expect([path, (await ask(httpAddress, path, session)).status]).toEqual([path, 404]);
+    }
+  });
+
+  it("says that the page is not built", async () => {
+    const started = await start();
+    const answer = await ask(started.coordinator.httpAddress, "/", await login(started));
+    expect([answer.status, answer.body]).toEqual([503, "The page is not built: run `npm run build`.\n"]);
+  });
+
+  it("answers curves of the best trials and details of one", async () => {
+    const store = openMemoryStore();
+    const started = await start({ openStore: () => store });
+    const { coordinator, storeDir } = started;
+    const session = await login(started);
+    const worker = ScriptedWorker.of(storeDir, coordinator.grpcAddress);
+    await worker.link();
+    await coordinator.submitSweep({ ...SPEC, runCap: 4 });
+    const accuracies = [0.2, 0.9, 0.6];
+    let next = [await worker.next("assign"), await worker.next("assign")];
+    for (const accuracy of accuracies) {
+      const [held, ...rest] = next;
+      if (!held) throw new Error("nothing to train");
+      worker.started(held);
+      worker.report(held, 1, accuracy / 2);
+      worker.report(held, 2, accuracy);
+      await worker.durable(worker.completed(held));
+      next = rest;
+      if (next.length < 2 && held.attempt !== "1/2#1") next.push(await worker.next("assign"));
+    }
+    const best = await ask(coordinator.httpAddress, "/api/curves?sweep=1&limit=2", session);
+    const curves = JSON.parse(best.body) as CurvesAnswer;
+    expect(curves.curves.map((curve) => curve.trial)).toEqual(["1/1", "1/2"]);
+    expect(curves.curves[0]?.reports).toEqual([
+      { trial: "1/1", epoch: 1, metrics: { val_accuracy: 0.45 } },
+      { trial: "1/1", epoch: 2, metrics: { val_accuracy: 0.9 } },
+    ]);
+    expect(best.headers["cache-control"]).toBe("no-store");
+
+    const details = JSON.parse((await ask(coordinator.httpAddress, "/api/trials/1/1", session)).body) as Record<
+      string,
+      never[]
+    >;
+    expect(details["trial"]).toMatchObject({ id: "1/1", state: "completed", best: 0.9 });
+    expect(details["reports"]).toHaveLength(2);
+    expect(details["attempts"]).toMatchObject([{ n: 1, state: "finished" }]);
+    expect(details["events"]?.length).toBeGreaterThan(0);
+
+    for (const [path, code] of [
+      ["/api/curves", 400],
+      ["/api/curves?sweep=x", 400],
+      ["/api/curves?sweep=1&limit=0", 400],
+      ["/api/curves?sweep=1&limit=501", 400],
+      ["/api/curves?sweep=9", 404],
+      ["/api/trials/1/99", 404],
+      ["/api/trials/01/1", 404],
+      ["/api/trials/1", 404],
+    ] as const) {
+      expect([path, (await ask(coordinator.httpAddress, path, session)).status]).toEqual([path, code]);
+    }
+  });
+});
+
+class Page {
+  readonly messages: FeedMessage[] = [];
+  readonly socket: WebSocket;
+  code: number | null = null;
+  #wake: () => void = () => {};
+
+  constructor(
+    address: string | null,
+    headers: Record<string, string>,
+    hello: object | null = { kind: "hello", resume: null },
+  ) {
+    this.socket = new WebSocket(`ws://${address}/feed`, { headers, perMessageDeflate: false });
+    onTestFinished(() => this.socket.terminate());
+    this.socket.on("message", (data) => {
+      this.messages.push(JSON.parse(String(data)) as FeedMessage);
+      this.#wake();
+    });
+    this.socket.on("close", (code) => {
+      this.code = code;
+      this.#wake();
+    });
+    this.socket.on("error", () => {});
+    this.socket.on("open", () => hello && this.socket.send(JSON.stringify(hello)));
+  }
+
+  async until(met: () => boolean): Promise<void> {
+    while (!met()) await new Promise<void>((resolve) => (this.#wake = resolve));
+  }
+}
+
+describe("the page's feed", () => {
+  const origin = ({ coordinator }: Started) => ({ origin: `http://${coordinator.httpAddress}` });
+
+  it("gives a snapshot and deltas, and resumes with what was missed", async () => {
+    const started = await start();
+    const { coordinator } = started;
+    const headers = { ...(await login(started)), ...origin(started) };
+    const first = new Page(coordinator.httpAddress, headers);
+    await first.until(() => first.messages.length > 0);
+    await coordinator.submitSweep({ ...SPEC, name: "one" });
+    await first.until(() => first.messages.length > 1);
+    first.socket.close();
+    await first.until(() => first.code !== null);
+    const [snapshot, delta] = first.messages;
+    if (snapshot?.kind !== "snapshot" || delta?.kind !== "delta") throw new Error("expected a snapshot, then a delta");
+    expect(delta.seq).toBe(snapshot.seq + 1);
+
+    await coordinator.submitSweep({ ...SPEC, name: "two" });
+    const again = new Page(coordinator.httpAddress, headers, {
+      kind: "hello",
+      resume: { feed: snapshot.feed, seq: delta.seq },
+    });
+    await again.until(() => again.messages.length > 0);
+    expect(again.messages[0]).toMatchObject({ kind: "delta", seq: delta.seq + 1 });
+
+    const other = new Page(coordinator.httpAddress, headers, { kind: "hello", resume: { feed: "before", seq: 1 } });
+    await other.until(() => other.messages.length > 0);
+    expect(other.messages[0]).toMatchObject({ kind: "snapshot", sweeps: [{ name: "one" }, { name: "two" }] });
+  });
+
+  it("is refused without a session, from another origin, under another name, at another path", async () => {
+    const started = await start();
+    const address = started.coordinator.httpAddress;
+    const session = await login(started);
+    const refused = (path: string, headers: Record<string, string>): Promise<number> =>
+      new Promise((resolve) => {
+        const socket = new WebSocket(`ws://${address}${path}`, { headers });
+        socket.on("unexpected-response", (_request, response) => resolve(response.statusCode ?? 0));
+        socket.on("open", () => resolve(101));
+        socket.on("error", () => {});
+        onTestFinished(() => socket.terminate());
+      });
+    expect(await refused("/feed", origin(started))).toBe(401);
+    expect(await refused("/feed", session)).toBe(403);
+    expect(await refused("/feed", { ...session, origin: "http://evil.example" })).toBe(403);
+    expect(await refused("/feed", { ...session, origin: "null" })).toBe(403);
+    expect(await refused("/feed", { ...session, host: "evil.example", origin: "http://evil.example" })).toBe(421);
+    expect(await refused("/api", { ...session, ...origin(started) })).toBe(404);
+    expect(await refused("/feed", { ...session, ...origin(started) })).toBe(101);
+  });
+
+  it("closes on anything but one hello", async () => {
+    const started = await start();
+    const headers = { ...(await login(started)), ...origin(started) };
+    for (const hello of [
+      { kind: "cancel" },
+      { kind: "hello" },
+      { kind: "hello", resume: { feed: "x", seq: -1 } },
+      [],
+    ]) {
+      const page = new Page(started.coordinator.httpAddress, headers, hello);
+      await page.until(() => page.code !== null);
+      expect(page.code).toBe(1008);
+      expect(page.messages).toEqual([]);
+    }
+    const twice = new Page(started.coordinator.httpAddress, headers);
+    await twice.until(() => twice.messages.length > 0);
+    twice.socket.send(JSON.stringify({ kind: "hello", resume: null }));
+    await twice.until(() => twice.code !== null);
+    expect(twice.code).toBe(1008);
+  });
+
+  it("lets a session have eight sockets", async () => {
+    const started = await start();
+    const headers = { ...(await login(started)), ...origin(started) };
+    const pages = Array.from({ length: 8 }, () => new Page(started.coordinator.httpAddress, headers));
+    for (const one of pages) await one.until(() => one.messages.length > 0);
+    const ninth = new Page(started.coordinator.httpAddress, headers);
+    await ninth.until(() => ninth.code !== null);
+    expect(ninth.code).toBe(1006);
+  });
+
+  it("pings every 20 s and ends a socket that answers no more", async () => {
+    const clock = manualClock();
+    const started = await start({ clock });
+    const headers = { ...(await login(started)), ...origin(started) };
+    const page = new Page(started.coordinator.httpAddress, headers);
+    await page.until(() => page.messages.length > 0);
+    clock.advance(20_000);
+    await new Promise((resolve) => page.socket.once("ping", resolve));
+    expect(page.code).toBeNull();
+    // Stops reading: pings are taken by nobody.
+    page.socket.pause();
+    clock.advance(20_000);
+    clock.advance(20_000);
+    clock.advance(20_000);
+    page.socket.resume();
+    await page.until(() => page.code !== null);
+    expect(page.code).toBe(1006);
+  });
+
+  it("does not let a stuck reader hold anything up", async () => {
+    const started = await start();
+    const { coordinator } = started;
+    const headers = { ...(await login(started)), ...origin(started) };
+    const stuck = new Page(coordinator.httpAddress, headers);
+    await stuck.until(() => stuck.messages.length > 0);
+    stuck.socket.pause();
+    const lively = new Page(coordinator.httpAddress, headers);
+    await lively.until(() => lively.messages.length > 0);
+    const source = "x".repeat(200_000);
+    for (let n = 1; n <= 40; n += 1) {
+      await coordinator.submitSweep({ ...SPEC, name: `${n}`.padEnd(100_000, "-"), source });
+      const newest = n;
+      await lively.until(() => sweepsOf(lively.messages).has(newest));
+    }
+    stuck.socket.resume();
+    await stuck.until(() => sweepsOf(stuck.messages).size === 40);
+    let before = -1;
+    for (const message of stuck.messages) {
+      if (message.kind === "delta") expect(message.seq).toBe(before + 1);
+      before = message.seq;
+    }
+  });
+
+  it("ends when the coordinator closes", async () => {
+    const started = await start();
+    const page = new Page(started.coordinator.httpAddress, { ...(await login(started)), ...origin(started) });
+    await page.until(() => page.messages.length > 0);
+    await started.coordinator.close();
+    await page.until(() => page.code !== null);
+  });
+});
+
+function sweepsOf(messages: readonly FeedMessage[]): Set<number> {
+  const ids = new Set<number>();
+  for (const message of messages) {
+    const rows =
+      message.kind === "snapshot"
+        ? message.sweeps
+        : message.changes.flatMap((change) => (change.kind === "sweep" ? [change.row] : []));
+    for (const row of rows) ids.add(row.id);
+  }
+  return ids;
+}
+
+describe("the ports", () => {
+  it("live through bytes that are no request", async () => {
+    const started = await start();
+    for (const address of [started.coordinator.httpAddress, started.coordinator.grpcAddress]) {
+      const [host, port] = (address ?? "").split(":");
+      const socket = connect(Number(port), host).resume();
+      socket.on("error", () => {});
+      socket.write(Buffer.from(Array.from({ length: 4_000 }, (_, i) => (i * 7_919) % 256)));
+      await new Promise((resolve) => socket.once("close", resolve));
+    }
+    expect((await started.admin.getStatus()).version).toBe("1.2.3");
+    expect((await ask(started.coordinator.httpAddress, "/healthz")).status).toBe(200);
+  });
+});
