@@ -28,6 +28,9 @@ export interface Sort {
   readonly descending: boolean;
 }
 
+/** Width of a digit, a little more than most fonts need. */
+const DIGIT = 8;
+
 export const BY_RANK: Sort = { key: "rank", descending: false };
 
 export function columnsOf(sweep: SweepRow): readonly Column[] {
@@ -42,20 +45,20 @@ export function columnsOf(sweep: SweepRow): readonly Column[] {
   });
   const best = sweep.goal === "maximize" ? "highest" : "lowest";
   return [
-    numeric("rank", "#", "Rank by the objective", 44, (row) => row.number),
-    numeric("trial", "trial", "Trial", 70, (row) => row.number),
-    { ...numeric("state", "state", "State", 96, (row) => row.state), numeric: false },
+    numeric("rank", "#", "Rank by the objective", rankWidth(sweep), (row) => row.number),
+    numeric("trial", "trial", "Trial", 24 + DIGIT * `${sweep.id}/${sweep.runCap}`.length, (row) => row.number),
+    { ...numeric("state", "state", "State", 92, (row) => row.state), numeric: false },
     {
       ...numeric(
         "best",
         words(sweep.metric),
         `${best} ${words(sweep.metric)}, and the epoch it was reached in`,
-        122,
+        116,
         (row) => (groupOf(row) === 0 ? row.best : null),
       ),
       firstDescending: sweep.goal === "maximize",
     },
-    numeric("last", "last", `${words(sweep.metric)} of the newest epoch`, 68, (row) => finite(row.last)),
+    numeric("last", "last", `${words(sweep.metric)} of the newest epoch`, 64, (row) => finite(row.last)),
     ...sweep.parameters.map((parameter) => ({
       ...numeric(
         `parameter:${parameter.name}`,
@@ -69,11 +72,11 @@ export function columnsOf(sweep: SweepRow): readonly Column[] {
       ),
       numeric: parameter.scale !== "category",
     })),
-    numeric("epochs", "epochs", "Epochs done", 76, (row) => row.epoch),
-    numeric("time", "time", "Wall time of the training", 84, (row) =>
+    numeric("epochs", "epochs", "Epochs done", 70, (row) => row.epoch),
+    numeric("time", "time", "Wall time of the training", 76, (row) =>
       row.startedAt === null ? null : (row.endedAt ?? Number.MAX_SAFE_INTEGER) - row.startedAt,
     ),
-    { ...numeric("device", "device", "Device and worker", 124, (row) => where(row)), numeric: false },
+    { ...numeric("device", "device", "Device and worker", 104, (row) => where(row)), numeric: false },
   ];
 }
 
@@ -81,8 +84,12 @@ export function where(row: TrialRow): string | null {
   return row.worker === null ? null : row.device === null ? row.worker : `${row.device} · ${row.worker}`;
 }
 
+function rankWidth(sweep: SweepRow): number {
+  return 26 + DIGIT * Math.max(2, String(sweep.runCap).length);
+}
+
 function widthOf(parameter: SweepRow["parameters"][number]): number {
-  return Math.max(76, Math.min(150, 20 + parameter.name.length * 6.2));
+  return Math.max(76, Math.min(150, 20 + parameter.name.length * 6));
 }
 
 /** Trial numbers in the order they are shown. */

@@ -27,7 +27,7 @@ export type Theme = "light" | "dark";
 
 /** The palest part is left out on white, the darkest on black. */
 export function goodnessColour(goodness: number, theme: Theme): Rgb {
-  return viridis(theme === "light" ? 0.86 - 0.86 * goodness : 0.16 + 0.84 * goodness);
+  return viridis(theme === "light" ? 0.8 - 0.8 * goodness : 0.25 + 0.75 * goodness);
 }
 
 export function css(colour: Rgb, alpha = 1): string {

@@ -34,6 +34,8 @@ export interface ScatterChart {
 
 const EDGE = { left: 54, right: 12, top: 10, bottom: 26 } as const;
 const REACH = 14;
+/** From here on points are drawn in bulk. */
+const MANY = 3_000;
 
 export function createScatterChart(under: HTMLCanvasElement, over: HTMLCanvasElement): ScatterChart {
   let picture: ScatterPicture | null = null;
@@ -163,36 +165,73 @@ function drawBreak(context: CanvasRenderingContext2D, ink: Ink, left: number, to
 
 function drawPoints(context: CanvasRenderingContext2D, picture: ScatterPicture, places: Float32Array): void {
   const many = picture.points.length;
-  const radius = many > 20_000 ? 1.5 : many > 3_000 ? 2 : many > 300 ? 3.5 : 5;
+  const radius = many > 20_000 ? 1.5 : many > MANY ? 2 : many > 300 ? 3.5 : 5;
+  if (many > MANY) {
+    drawSquares(context, picture, places, radius);
+    return;
+  }
   picture.points.forEach((point, i) => {
     const left = places[i * 2] ?? Number.NaN;
     const top = places[i * 2 + 1] ?? Number.NaN;
     if (Number.isNaN(left)) return;
+    context.strokeStyle = point.colour;
     if (point.mark === "cross") {
       const arm = radius * 0.85;
-      context.strokeStyle = point.colour;
       context.lineWidth = many > 300 ? 1 : 1.6;
       line(context, left - arm, top - arm, left + arm, top + arm);
       line(context, left - arm, top + arm, left + arm, top - arm);
     } else if (point.mark === "ring") {
-      context.strokeStyle = point.colour;
       context.lineWidth = 1.25;
       circle(context, left, top, radius - 0.75);
-    } else if (many > 20_000) {
-      context.fillStyle = point.colour;
-      context.fillRect(left - radius, top - radius, radius * 2, radius * 2);
     } else {
       context.fillStyle = point.colour;
       context.beginPath();
       context.arc(left, top, radius, 0, 2 * Math.PI);
       context.fill();
-      if (many <= 3_000) {
-        context.strokeStyle = picture.ink.ground;
-        context.lineWidth = 0.75;
-        context.stroke();
-      }
+      context.strokeStyle = picture.ink.ground;
+      context.lineWidth = 0.75;
+      context.stroke();
     }
   });
+}
+
+/** Many points: squares and small crosses, one path for each run of points that look alike. */
+function drawSquares(
+  context: CanvasRenderingContext2D,
+  picture: ScatterPicture,
+  places: Float32Array,
+  radius: number,
+): void {
+  let colour = "";
+  let mark: ScatterPoint["mark"] = "dot";
+  const finish = () => {
+    if (mark === "dot") {
+      context.fillStyle = colour;
+      context.fill();
+    } else {
+      context.strokeStyle = colour;
+      context.lineWidth = 1;
+      context.stroke();
+    }
+  };
+  context.beginPath();
+  picture.points.forEach((point, i) => {
+    const left = places[i * 2] ?? Number.NaN;
+    const top = places[i * 2 + 1] ?? Number.NaN;
+    if (Number.isNaN(left)) return;
+    if (point.colour !== colour || point.mark !== mark) {
+      finish();
+      context.beginPath();
+      ({ colour, mark } = point);
+    }
+    if (mark === "cross") {
+      context.moveTo(left - radius, top - radius);
+      context.lineTo(left + radius, top + radius);
+      context.moveTo(left - radius, top + radius);
+      context.lineTo(left + radius, top - radius);
+    } else context.rect(left - radius, top - radius, radius * 2, radius * 2);
+  });
+  finish();
 }
 
 function circle(context: CanvasRenderingContext2D, left: number, top: number, radius: number): void {

@@ -106,7 +106,11 @@ export function Leaderboard({ page }: { readonly page: Page }) {
         aria-colcount={columns.length}
         aria-activedescendant={active === null ? undefined : rowElement(active)}
         tabIndex={0}
-        style={{ "--columns": template(columns), "--width": `${widthOf(columns)}px` }}
+        style={{
+          "--columns": template(columns),
+          "--width": `${widthOf(columns)}px`,
+          "--rank": `${columns[0]?.width ?? 0}px`,
+        }}
         onKeyDown={onKeyDown}
         onMouseLeave={() => (page.hovered.value = null)}
       >

@@ -132,7 +132,7 @@ function Legend({ page }: { readonly page: Page }) {
       )}
       {queued + leased > 0 && (
         <span>
-          <i class="ring" /> no result yet
+          <i class="ring" /> no result
         </span>
       )}
     </div>

@@ -112,10 +112,7 @@ function Summary({ page, trial }: { readonly page: Page; readonly trial: TrialRo
   const place = page.trials.value.place[trial.number] ?? -1;
   const end = trial.endedAt ?? (trial.state === "running" ? page.now.value : null);
   const pairs: readonly (readonly [string, string])[] = [
-    [
-      `best ${words(sweep?.metric ?? "")}`,
-      `${formatMetric(trial.best)}${trial.bestEpoch === null ? "" : ` @${trial.bestEpoch}`}`,
-    ],
+    ["best", `${formatMetric(trial.best)}${trial.bestEpoch === null ? "" : ` @${trial.bestEpoch}`}`],
     ["rank", place >= 0 && place < page.trials.value.ranked ? `${place + 1} of ${page.trials.value.ranked}` : "none"],
     ["epochs", `${trial.epoch} of ${sweep?.epochs ?? 0}`],
     ["time", formatDuration(trial.startedAt === null || end === null ? null : Math.max(0, end - trial.startedAt))],
@@ -226,9 +223,9 @@ function Details({
   );
 }
 
-/** Enough digits to type it again. */
+/** Six digits; the title has all of them. */
 function precise(value: number): string {
   if (Number.isInteger(value)) return formatParameter(value);
-  const rounded = Number(value.toPrecision(9));
+  const rounded = Number(value.toPrecision(6));
   return Math.abs(value) < 1e-3 ? rounded.toExponential() : String(rounded);
 }

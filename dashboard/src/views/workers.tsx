@@ -7,6 +7,7 @@ import type { Page } from "../page.js";
 import { State } from "./state.js";
 
 const MOST_BOXES = 24;
+const BOXES_A_LINE = 8;
 
 export function Workers({ page }: { readonly page: Page }) {
   const workers = page.workers.value;
@@ -85,7 +86,7 @@ function Lanes({ busy, lanes }: { readonly busy: number; readonly lanes: number 
   return (
     <span class="lanes" title={`${busy} of ${plural(lanes, "lane")} busy`}>
       {lanes <= MOST_BOXES ? (
-        <span class="boxes" aria-hidden="true">
+        <span class="boxes" aria-hidden="true" style={{ width: `${Math.min(lanes, BOXES_A_LINE) * 11}px` }}>
           {Array.from({ length: lanes }, (_, i) => (
             <i key={i} class={i < busy ? "on" : ""} />
           ))}

@@ -1,0 +1,213 @@
+/** The feed client against a scripted world: hello, resume, gaps, pauses, states. No real clock, no real socket. */
+import { describe, expect, it } from "vitest";
+import {
+  type Connection,
+  FeedClient,
+  type FeedSocket,
+  GONE_AFTER,
+  readMessage,
+} from "../../dashboard/src/feed/client.js";
+import type { Model } from "../../dashboard/src/feed/reducer.js";
+import { TIMES } from "../../proto/contract.js";
+import type { FeedMessage, ReportRow } from "../../proto/feed.js";
+import { sweepRow } from "./rows.js";
+
+class FakeSocket implements FeedSocket {
+  onopen: (() => void) | null = null;
+  onclose: (() => void) | null = null;
+  onmessage: ((event: { readonly data: unknown }) => void) | null = null;
+  readonly sent: unknown[] = [];
+  closed = false;
+  send(text: string): void {
+    this.sent.push(JSON.parse(text));
+  }
+  close(): void {
+    this.closed = true;
+  }
+  say(message: FeedMessage): void {
+    this.onmessage?.({ data: JSON.stringify(message) });
+  }
+}
+
+function world() {
+  const sockets: FakeSocket[] = [];
+  const connections: Connection[] = [];
+  const models: Model[] = [];
+  const reports: (readonly ReportRow[] | null)[] = [];
+  const timers: { run: () => void; millis: number }[] = [];
+  const frames: (() => void)[] = [];
+  let now = 0;
+  let answer: "ok" | "signed-out" | "silent" = "silent";
+  const client = new FeedClient(
+    {
+      open: () => {
+        const socket = new FakeSocket();
+        sockets.push(socket);
+        return socket;
+      },
+      probe: () => Promise.resolve(answer),
+      now: () => now,
+      random: () => 0.5,
+      later: (run, millis) => {
+        const timer = { run, millis };
+        timers.push(timer);
+        return () => timers.splice(timers.indexOf(timer), 1);
+      },
+      frame: (run) => frames.push(run),
+    },
+    {
+      onModel: (model) => models.push(model),
+      onReports: (list) => reports.push(list),
+      onConnection: (connection) => connections.push(connection),
+    },
+  );
+  return {
+    client,
+    connections,
+    models,
+    reports,
+    timers,
+    socket: () => sockets.at(-1) ?? new FakeSocket(),
+    sockets,
+    answer: (value: typeof answer) => {
+      answer = value;
+    },
+    /** Lets the pause end. */
+    wait: () => {
+      const timer = timers.shift();
+      now += timer?.millis ?? 0;
+      timer?.run();
+      return timer?.millis;
+    },
+    frame: () => {
+      for (const run of frames.splice(0)) run();
+    },
+  };
+}
+
+const SNAPSHOT: FeedMessage = {
+  kind: "snapshot",
+  feed: "f",
+  seq: 4,
+  version: "1",
+  sweeps: [sweepRow(1)],
+  trials: [],
+  workers: [],
+};
+
+describe("FeedClient", () => {
+  it("says hello, is live from the snapshot on, and publishes once a frame", () => {
+    const w = world();
+    w.client.start();
+    w.socket().onopen?.();
+    expect(w.socket().sent).toEqual([{ kind: "hello", resume: null }]);
+    expect(w.connections).toEqual([]);
+    w.socket().say(SNAPSHOT);
+    const report: ReportRow = { trial: "1/0", epoch: 1, metrics: { a: 1 } };
+    w.socket().say({ kind: "delta", seq: 5, changes: [{ kind: "report", row: report }] });
+    w.socket().say({ kind: "delta", seq: 6, changes: [] });
+    expect(w.connections).toEqual(["live"]);
+    expect(w.models).toEqual([]);
+    w.frame();
+    expect(w.models.map((model) => model.seq)).toEqual([6]);
+    expect(w.reports).toEqual([null, [report]]);
+  });
+
+  it("resumes after a loss, with pauses that double up to the limit", async () => {
+    const w = world();
+    w.client.start();
+    w.socket().onopen?.();
+    w.socket().say(SNAPSHOT);
+    w.socket().onclose?.();
+    const pauses: (number | undefined)[] = [];
+    for (let i = 0; i < 8; i++) {
+      pauses.push(w.wait());
+      w.socket().onclose?.();
+    }
+    expect(pauses).toEqual([250, 500, 1000, 2000, 4000, 8000, 8000, 8000]);
+    expect(Math.max(...pauses.map(Number))).toBe(TIMES.reconnectMax);
+    expect(w.connections).toEqual(["live", "reconnecting", "gone"]);
+    expect(pauses.slice(0, 7).reduce<number>((sum, pause) => sum + (pause ?? 0), 0)).toBeLessThan(GONE_AFTER);
+    w.wait();
+    w.socket().onopen?.();
+    expect(w.socket().sent).toEqual([{ kind: "hello", resume: { feed: "f", seq: 4 } }]);
+    expect(w.connections.at(-1)).toBe("live");
+    await Promise.resolve();
+    expect(w.connections.at(-1)).toBe("live");
+  });
+
+  it("a gap resumes from the last good number; a second gap there asks for a snapshot", () => {
+    const w = world();
+    w.client.start();
+    w.socket().onopen?.();
+    w.socket().say(SNAPSHOT);
+    w.socket().say({ kind: "delta", seq: 6, changes: [] });
+    expect(w.socket().closed).toBe(true);
+    w.wait();
+    w.socket().onopen?.();
+    expect(w.socket().sent).toEqual([{ kind: "hello", resume: { feed: "f", seq: 4 } }]);
+    w.socket().say({ kind: "delta", seq: 6, changes: [] });
+    w.wait();
+    w.socket().onopen?.();
+    expect(w.socket().sent).toEqual([{ kind: "hello", resume: null }]);
+    w.socket().say({ ...SNAPSHOT, seq: 9 });
+    w.frame();
+    expect(w.models.at(-1)?.seq).toBe(9);
+    expect(w.connections.at(-1)).toBe("live");
+  });
+
+  it("a message that cannot be read asks for a snapshot; an old socket is not heard", () => {
+    const w = world();
+    w.client.start();
+    const first = w.socket();
+    first.onopen?.();
+    first.say(SNAPSHOT);
+    first.onmessage?.({ data: "{" });
+    w.wait();
+    first.say({ ...SNAPSHOT, seq: 99 });
+    w.socket().onopen?.();
+    expect(w.socket().sent).toEqual([{ kind: "hello", resume: null }]);
+    w.frame();
+    expect(w.models.at(-1)?.seq).toBe(4);
+  });
+
+  it("says signed out when the coordinator answers but refuses", async () => {
+    const w = world();
+    w.answer("signed-out");
+    w.client.start();
+    w.socket().onclose?.();
+    await Promise.resolve();
+    expect(w.connections).toEqual(["signed-out"]);
+    w.wait();
+    w.socket().onclose?.();
+    expect(w.connections).toEqual(["signed-out"]);
+  });
+
+  it("does not wait out the pause when somebody looks again", () => {
+    const w = world();
+    w.client.start();
+    w.client.hurry();
+    expect(w.sockets).toHaveLength(1);
+    w.socket().onclose?.();
+    w.client.hurry();
+    expect(w.sockets).toHaveLength(2);
+    expect(w.timers).toHaveLength(0);
+  });
+});
+
+describe("readMessage", () => {
+  it("takes messages of the feed and nothing else", () => {
+    expect(readMessage(JSON.stringify(SNAPSHOT))).toEqual(SNAPSHOT);
+    for (const data of [
+      "",
+      "null",
+      "[]",
+      '{"kind":"delta"}',
+      '{"kind":"delta","seq":1.5,"changes":[]}',
+      new Uint8Array(),
+    ]) {
+      expect(readMessage(data)).toBeNull();
+    }
+    expect(readMessage('{"kind":"snapshot","feed":"f","seq":1,"sweeps":[],"trials":[]}')).toBeNull();
+  });
+});
