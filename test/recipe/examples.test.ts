@@ -1,0 +1,37 @@
+/** The example files that people copy compile without a warning, and say what their comments promise. */
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { compileSweep } from "../../coordinator/recipe/compile.js";
+import type { Recipe } from "../../native/recipe.js";
+
+const folder = new URL("../../examples/", import.meta.url);
+const files = readdirSync(folder).filter((name) => name.endsWith(".yaml"));
+const compile = (name: string) => compileSweep(readFileSync(new URL(name, folder), "utf8"), name);
+
+describe("example sweep files", () => {
+  it("are there", () => {
+    expect(files.length).toBeGreaterThanOrEqual(9);
+  });
+
+  it.each(files)("%s compiles without a warning, under its own name", (name) => {
+    const { spec, warnings } = compile(name);
+    expect(warnings).toEqual([]);
+    expect(spec.name).toBe(name.replace(".yaml", ""));
+  });
+
+  it("the quickstart has 16 random trials over learning rate and L2, both log-uniform", () => {
+    const { spec } = compile("quickstart.yaml");
+    expect(spec.runCap).toBe(16);
+    expect(spec.space.map(({ name, distribution }) => `${name} ${distribution.kind}`)).toEqual([
+      "learning_rate log_uniform",
+      "l2 log_uniform",
+    ]);
+  });
+
+  it("the grid has 24 points and a data set of 5,000 images", () => {
+    const { spec } = compile("grid.yaml");
+    expect(spec.runCap).toBe(24);
+    expect((spec.recipe as unknown as Recipe).dataset.train_images).toBe(5_000);
+    expect(spec.structural).toEqual(["optimizer"]);
+  });
+});
