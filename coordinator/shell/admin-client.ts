@@ -56,7 +56,8 @@ export function openAdminClient(options: AdminClientOptions): AdminClient {
   const metadata = new Metadata();
   metadata.set("authorization", `Bearer ${readToken(options.tokenFile)}`);
   const client = new AdminServiceClient(options.address, credentials.createInsecure(), {
-    "grpc.max_receive_message_length": 64 << 20,
+    // A snapshot of many trials is one large message.
+    "grpc.max_receive_message_length": -1,
     "grpc.max_send_message_length": LIMITS.linkMessageBytes,
     "grpc.keepalive_time_ms": 10_000,
     "grpc.keepalive_timeout_ms": 5_000,
