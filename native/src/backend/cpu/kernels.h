@@ -14,12 +14,12 @@
 // weights [out][in / groups][kernel_h][kernel_w].
 //
 // The order of operations (part of the contract, see also docs/decisions):
-//   * A matrix product or a convolution's forward and backward-data: acc = 0; for k = 0 .. K-1: acc = fma(a, b, acc); then
-//     acc + bias where there is a bias. k runs over (channel, kernel row, kernel column); a tap that falls on padding, or
-//     that no output used, takes part with b = 0.
+//   * A matrix product, and a convolution forward or backward to its data: acc = 0; for k = 0 .. K-1: acc = fma(a, b, acc);
+//     then acc + bias where there is a bias. A convolution's k runs over (kernel row, kernel column, channel); a tap that
+//     falls on padding, or that a stride skips, takes no part.
 //   * A reduction along the vector axis: element i of a contiguous run goes to partial sum i mod 16; at the end
 //     p[i] += p[i+8] for i < 8, then +4, +2, +1. A conv's weight gradient uses one output row (wo, n) as the run and keeps
-//     its partial sums over the rows. Bias gradients and batch-norm sums do this for chunks of 1024 elements and add the
+//     its partial sums over the rows; there a tap on padding takes part with x = 0. Bias gradients and batch-norm sums do this for chunks of 1024 elements and add the
 //     chunks in double.
 //   * Everything else is elementwise, or a loop over pixels or classes in ascending order for each n.
 #pragma once

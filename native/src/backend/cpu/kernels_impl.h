@@ -16,9 +16,8 @@ namespace convsweep::cpu::CONVSWEEP_ISA {
 
 inline std::size_t conv2d_scratch_bytes(const ConvShape& s, int width) {
   const int out = s.out_channels / s.groups, in = s.in_channels / s.groups, taps = s.kernel_h * s.kernel_w;
-  const Taps forward = forward_taps(s, nullptr), backward = backward_taps(s, nullptr);
-  const std::size_t a = ConvScratch(out, in * taps, plan_taps(forward, out, in * taps), width).total;
-  const std::size_t b = ConvScratch(in, out * taps, plan_taps(backward, in, out * taps), width).total;
+  const std::size_t a = ConvPlan(flattened(forward_taps(s, nullptr)), out, in * taps).bytes(width);
+  const std::size_t b = ConvPlan(flattened(backward_taps(s, nullptr)), in, out * taps).bytes(width);
   return larger(larger(a, b), conv2d_weights_scratch_bytes(s, width));
 }
 

@@ -1,13 +1,23 @@
-// Which source element a convolution's tap falls on, and rows of the unfolded source made from it.
+// Which source elements a convolution's taps fall on.
 //
-// The unfolded matrix has a row for each k = (channel, kernel row, kernel column) and a column for each (row, column,
-// image) of the grid that is being computed: the output going forward, the input going backward. Taps on padding, and
-// taps that a stride skips going backward, are zeros. It is never stored whole: panels of it are packed, or read in place.
+// The unfolded matrix has a row for each k = (kernel row, kernel column, channel) and a column for each (row, column, image)
+// of the grid that is being computed: the output going forward, the input going backward. It is never stored. A tap that
+// falls on padding, or that a stride skips going backward, takes no part; which taps do depends on the grid row and column
+// alone, so all images of a grid element share them.
 #pragma once
 
 #include "kernels_impl_common.h"
 
 namespace convsweep::cpu::CONVSWEEP_ISA {
+
+// Taps low, low + step, ... below high; none when low >= high.
+struct TapRange {
+  int low, high, step;
+
+  bool empty() const { return low >= high; }
+  bool all(int taps) const { return low == 0 && high == taps && step == 1; }
+  int last() const { return low + (high - 1 - low) / step * step; }
+};
 
 struct Taps {
   bool forward = true;
@@ -24,69 +34,29 @@ struct Taps {
   Index source_row() const { return Index{source_w} * batch; }
   Index source_plane() const { return source_h * source_row(); }
 
-  // Source row (column) under a tap, or -1.
-  int row(int grid_row, int kernel_row) const {
-    return along(grid_row, kernel_row, stride_h, pad_top, source_h);
-  }
-  int column(int grid_column, int kernel_column) const {
-    return along(grid_column, kernel_column, stride_w, pad_left, source_w);
-  }
+  TapRange rows(int grid_row) const { return range(grid_row, kernel_h, stride_h, pad_top, source_h); }
+  TapRange columns(int grid_column) const { return range(grid_column, kernel_w, stride_w, pad_left, source_w); }
+  // Source row (column) under a tap that is in the range.
+  int row(int grid_row, int tap) const { return along(grid_row, tap, stride_h, pad_top); }
+  int column(int grid_column, int tap) const { return along(grid_column, tap, stride_w, pad_left); }
+
   // Neighbouring grid columns see neighbouring source columns: a tap is a shift.
   bool contiguous() const { return stride_w == 1; }
   int shift(int kernel_column) const { return forward ? kernel_column - pad_left : pad_left - kernel_column; }
-  // The columns of a grid row that see the source through this tap are [low, high).
-  void inside(int kernel_column, Index& low, Index& high) const {
-    const Index s = shift(kernel_column);
-    low = larger<Index>(0, -s) * batch;
-    high = larger(low, smaller<Index>(grid_w, source_w - s) * batch);
-  }
-
-  // Columns [from, from + count) of a grid row for one tap.
-  void unfold(int channel, int kernel_row, int kernel_column, int grid_row, Index from, Index count, float* to) const {
-    const int r = row(grid_row, kernel_row);
-    if (r < 0) {
-      fill_floats(to, 0.0F, count);
-      return;
-    }
-    const float* line = source + channel * source_plane() + r * source_row();
-    if (contiguous()) {
-      Index low, high;
-      inside(kernel_column, low, high);
-      low = smaller(larger(low, from), from + count);
-      high = larger(smaller(high, from + count), low);
-      if (low > from) fill_floats(to, 0.0F, low - from);
-      copy_floats(to + (low - from), line + (Index{shift(kernel_column)} * batch + low), high - low);
-      if (high < from + count) fill_floats(to + (high - from), 0.0F, from + count - high);
-      return;
-    }
-    int pixel = static_cast<int>(from / batch);
-    Index image = from % batch;
-    while (count > 0) {
-      const Index here = smaller<Index>(batch - image, count);
-      const int col = column(pixel, kernel_column);
-      if (col < 0) {
-        fill_floats(to, 0.0F, here);
-      } else {
-        copy_floats(to, line + Index{col} * batch + image, here);
-      }
-      to += here;
-      count -= here;
-      image = 0;
-      ++pixel;
-    }
-  }
 
  private:
-  int along(int grid, int tap, int stride, int pad, int extent) const {
-    int at = 0;
+  TapRange range(int grid, int taps, int stride, int pad, int extent) const {
     if (forward) {
-      at = grid * stride + tap - pad;
-    } else {
-      at = grid + pad - tap;
-      if (at < 0 || at % stride != 0) return -1;
-      at /= stride;
+      const int start = grid * stride - pad;
+      return {larger(0, -start), smaller(taps, extent - start), 1};
     }
-    return at >= 0 && at < extent ? at : -1;
+    const int from = grid + pad;
+    int low = larger(0, from - (extent - 1) * stride);
+    low += (from - low) % stride;
+    return {low, smaller(taps, from + 1), stride};
+  }
+  int along(int grid, int tap, int stride, int pad) const {
+    return forward ? grid * stride + tap - pad : (grid + pad - tap) / stride;
   }
 };
 
@@ -115,6 +85,19 @@ inline Taps backward_taps(const ConvShape& s, const float* dy) {
   t.source_w = s.out_width;
   t.grid_h = s.in_height;
   t.grid_w = s.in_width;
+  return t;
+}
+
+// A kernel of one tap sees each element by itself: the whole plane is one row, without borders inside.
+inline Taps flattened(Taps t) {
+  const bool pointwise = t.kernel_h == 1 && t.kernel_w == 1 && t.stride_h == 1 && t.stride_w == 1 && t.pad_top == 0 &&
+                         t.pad_left == 0 && t.grid_h == t.source_h && t.grid_w == t.source_w;
+  if (pointwise) {
+    t.grid_w *= t.grid_h;
+    t.grid_h = 1;
+    t.source_w *= t.source_h;
+    t.source_h = 1;
+  }
   return t;
 }
 

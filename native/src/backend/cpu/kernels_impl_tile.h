@@ -11,26 +11,36 @@
 
 namespace convsweep::cpu::CONVSWEEP_ISA {
 
+// A range of k of B as it lies in memory; see TileArgs::b.
+struct Operand {
+  const float* b = nullptr;
+  Index stride = 0;
+  const Index* offset = nullptr;
+  Index shift = 0;
+};
+
 struct TileArgs {
-  int depth;
+  int depth = 0;
   // kRows: a[row * a_stride + k]. kColumns: a[k * a_stride + row].
-  const float* a;
-  Index a_stride;
-  // Strided: b[k * b_stride + column]. With a table: b[b_offset[k] + column].
-  const float* b;
-  Index b_stride;
-  const Index* b_offset;
-  float* c;
-  Index c_stride;
+  const float* a = nullptr;
+  Index a_stride = 0;
+  // Strided: b[k * b_stride + column]. With a table: b[b_offset[k] + b_shift + column].
+  const float* b = nullptr;
+  Index b_stride = 0;
+  const Index* b_offset = nullptr;
+  Index b_shift = 0;
+  float* c = nullptr;
+  Index c_stride = 0;
   // Bias of the tile's rows; null unless this is the last block of k and there is a bias.
-  const float* bias;
+  const float* bias = nullptr;
   // Start from 0 instead of from C.
-  bool first;
+  bool first = false;
   // Lanes of the last vector that C has.
-  int last_lanes;
+  int last_lanes = kLanes;
 };
 using TileFn = void (*)(const TileArgs&);
 
+// How A and B are addressed: A by rows or by columns with a strided B, or A by columns with a table for B.
 enum class TileKind { rows, columns, table };
 
 template <int MR, int NV, TileKind kind>
@@ -76,9 +86,11 @@ void tile(const TileArgs& args) {
   } else {
     const float* a = args.a;
     const Index a_stride = args.a_stride;
+    const Index* const offset = args.b_offset;
+    const Index shift = args.b_shift;
     for (Index k = 0; k < depth; ++k) {
       const float* bk = b;
-      if constexpr (kind == TileKind::table) bk = b + args.b_offset[k];
+      if constexpr (kind == TileKind::table) bk = b + (offset[k] + shift);
       Vec bv[NV];
 #pragma GCC unroll 16
       for (int j = 0; j < NV; ++j) bv[j] = load(bk + j * kLanes);
