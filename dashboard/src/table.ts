@@ -29,7 +29,7 @@ export interface Sort {
 }
 
 /** Width of a digit, a little more than most fonts need. */
-const DIGIT = 8;
+const DIGIT = 7.6;
 
 export const BY_RANK: Sort = { key: "rank", descending: false };
 
@@ -46,14 +46,14 @@ export function columnsOf(sweep: SweepRow): readonly Column[] {
   const best = sweep.goal === "maximize" ? "highest" : "lowest";
   return [
     numeric("rank", "#", "Rank by the objective", rankWidth(sweep), (row) => row.number),
-    numeric("trial", "trial", "Trial", 24 + DIGIT * `${sweep.id}/${sweep.runCap}`.length, (row) => row.number),
+    numeric("trial", "trial", "Trial", 20 + DIGIT * `${sweep.id}/${sweep.runCap}`.length, (row) => row.number),
     { ...numeric("state", "state", "State", 92, (row) => row.state), numeric: false },
     {
       ...numeric(
         "best",
         words(sweep.metric),
         `${best} ${words(sweep.metric)}, and the epoch it was reached in`,
-        116,
+        134,
         (row) => (groupOf(row) === 0 ? row.best : null),
       ),
       firstDescending: sweep.goal === "maximize",
@@ -85,7 +85,7 @@ export function where(row: TrialRow): string | null {
 }
 
 function rankWidth(sweep: SweepRow): number {
-  return 26 + DIGIT * Math.max(2, String(sweep.runCap).length);
+  return 22 + DIGIT * Math.max(2, String(sweep.runCap).length);
 }
 
 function widthOf(parameter: SweepRow["parameters"][number]): number {

@@ -64,6 +64,8 @@ describe("axes", () => {
     expect(makeAxis(rangeOf([Number.NaN, Number.POSITIVE_INFINITY]), "linear")).toBeNull();
     expect(makeAxis(rangeOf([3]), "linear")?.place(3)).toBeCloseTo(0.5, 9);
     expect(makeAxis(rangeOf([3]), "log")?.place(3)).toBeCloseTo(0.5, 9);
+    const neighbours = [1e12, 1e12 + 2 ** -13];
+    expect(makeAxis(rangeOf(neighbours), "log")?.place(1e12)).toBeCloseTo(0.5, 9);
   });
 
   it("writes round ticks", () => {

@@ -77,7 +77,8 @@ function linearAxis(low: number, high: number): Axis {
 }
 
 function logAxis(range: Range): Axis {
-  const widen = range.max > range.min ? 1 : 2;
+  // Two neighbouring numbers may have the same logarithm.
+  const widen = Math.log10(range.max) - Math.log10(range.min) > 1e-9 ? 1 : 2;
   const low = Math.log10(range.min / widen);
   const high = Math.log10(range.max * widen);
   const start = range.hasZero ? BREAK : MARGIN;

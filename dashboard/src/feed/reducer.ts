@@ -41,11 +41,7 @@ export function reduce(model: Model, message: FeedMessage): Reduction {
         feed: message.feed,
         seq: message.seq,
         version: message.version,
-        ...withChanges({ sweeps: new Map(), trials: new Map(), workers: new Map() }, [
-          ...message.sweeps.map((row) => ({ kind: "sweep", row }) as const),
-          ...message.trials.map((row) => ({ kind: "trial", row }) as const),
-          ...message.workers.map((row) => ({ kind: "worker", row }) as const),
-        ]),
+        ...withRowLists({ sweeps: new Map(), trials: new Map(), workers: new Map() }, message),
       },
       outcome: "applied",
     };
@@ -57,24 +53,34 @@ export function reduce(model: Model, message: FeedMessage): Reduction {
 
 type Tables = Pick<Model, "sweeps" | "trials" | "workers">;
 
+interface RowLists {
+  readonly sweeps: readonly SweepRow[];
+  readonly trials: readonly TrialRow[];
+  readonly workers: readonly WorkerRow[];
+}
+
 function withChanges(before: Tables, changes: readonly FeedChange[]): Tables {
-  const sweeps = new Map<number, SweepRow>();
-  const workers = new Map<string, WorkerRow>();
+  return withRowLists(before, {
+    sweeps: changes.flatMap((change) => (change.kind === "sweep" ? [change.row] : [])),
+    trials: changes.flatMap((change) => (change.kind === "trial" ? [change.row] : [])),
+    workers: changes.flatMap((change) => (change.kind === "worker" ? [change.row] : [])),
+  });
+}
+
+/** Of several rows of one thing the last one counts. */
+function withRowLists(before: Tables, lists: RowLists): Tables {
+  const sweeps = new Map(lists.sweeps.map((row) => [row.id, row]));
   const trials = new Map<number, TrialRow[]>();
-  for (const change of changes) {
-    if (change.kind === "sweep") sweeps.set(change.row.id, change.row);
-    else if (change.kind === "worker") workers.set(change.row.id, change.row);
-    else if (change.kind === "trial") {
-      const list = trials.get(change.row.sweep);
-      if (list === undefined) trials.set(change.row.sweep, [change.row]);
-      else list.push(change.row);
-    }
+  for (const row of lists.trials) {
+    const list = trials.get(row.sweep);
+    if (list === undefined) trials.set(row.sweep, [row]);
+    else list.push(row);
   }
   const allSweeps = merged(before.sweeps, sweeps);
   return {
     sweeps: allSweeps,
     trials: withTrials(before.trials, allSweeps, trials, sweeps),
-    workers: merged(before.workers, workers),
+    workers: merged(before.workers, new Map(lists.workers.map((row) => [row.id, row]))),
   };
 }
 

@@ -35,6 +35,7 @@ export function Workers({ page }: { readonly page: Page }) {
             <tr>
               <th>Worker</th>
               <th>Device</th>
+              <th>Name</th>
               <th>Lanes</th>
               <th>State</th>
             </tr>
@@ -60,14 +61,9 @@ function Worker({ page, worker }: { readonly page: Page; readonly worker: Worker
               {worker.id}
             </th>
           )}
-          <td title={device === null ? "" : `${device.name} (${device.backend})`}>
-            {device === null ? (
-              <span class="quiet">no device</span>
-            ) : (
-              <>
-                {device.id} <span class="quiet">{device.name}</span>
-              </>
-            )}
+          <td>{device === null ? <span class="quiet">no device</span> : device.id}</td>
+          <td class="workers-name quiet" title={device === null ? "" : `${device.name} (${device.backend})`}>
+            {device?.name}
           </td>
           <td>{device !== null && <Lanes busy={device.busy} lanes={device.lanes} />}</td>
           {i === 0 && (
@@ -86,7 +82,7 @@ function Lanes({ busy, lanes }: { readonly busy: number; readonly lanes: number 
   return (
     <span class="lanes" title={`${busy} of ${plural(lanes, "lane")} busy`}>
       {lanes <= MOST_BOXES ? (
-        <span class="boxes" aria-hidden="true" style={{ width: `${Math.min(lanes, BOXES_A_LINE) * 11}px` }}>
+        <span class="boxes" aria-hidden="true" style={{ width: `${Math.min(lanes, BOXES_A_LINE) * 9}px` }}>
           {Array.from({ length: lanes }, (_, i) => (
             <i key={i} class={i < busy ? "on" : ""} />
           ))}
