@@ -1,0 +1,102 @@
+/** What the command line may say, and what is said back. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type JoinOptions, joinConfig } from "../../worker/config.js";
+import { chooseDevices } from "../../worker/devices.js";
+import type { DeviceInfo } from "../../worker/engine.js";
+
+let folder = "";
+let tokenFile = "";
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "convsweep-config-"));
+  tokenFile = join(folder, "worker.token");
+  writeFileSync(tokenFile, "cvs_worker_abc\n", { mode: 0o600 });
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const options = (over: Partial<JoinOptions> = {}): JoinOptions => ({
+  coordinator: "127.0.0.1:7440",
+  tokenFile,
+  devices: "cpu",
+  lanes: "auto",
+  logLevel: "info",
+  ...over,
+});
+
+describe("the options of join", () => {
+  it("come out as values", () => {
+    const config = joinConfig(options({ devices: "cuda:0, cpu", lanes: "64", threads: "3", data: "/d", name: "w-1" }), {});
+    expect(config).toEqual({
+      coordinator: "127.0.0.1:7440",
+      token: "cvs_worker_abc",
+      name: "w-1",
+      devices: ["cuda:0", "cpu"],
+      lanes: 64,
+      threads: 3,
+      dataDir: "/d",
+      logLevel: "info",
+    });
+    expect(joinConfig(options(), { CONVSWEEP_DATA: "/e" })).toMatchObject({ lanes: null, threads: null, dataDir: "/e" });
+  });
+
+  it("give a worker without a name one that the coordinator takes", () => {
+    expect(joinConfig(options(), {}).name).toMatch(/^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$/);
+  });
+
+  it.each([
+    [{ coordinator: "localhost" }, "--coordinator"],
+    [{ coordinator: "localhost:0" }, "--coordinator"],
+    [{ coordinator: "localhost:70000" }, "--coordinator"],
+    [{ coordinator: "http://localhost:1" }, "--coordinator"],
+    [{ lanes: "0" }, "--lanes"],
+    [{ lanes: "many" }, "--lanes"],
+    [{ threads: "1.5" }, "--threads"],
+    [{ name: "a b" }, "--name"],
+    [{ devices: "cpu,,cuda:0" }, "--devices"],
+    [{ logLevel: "loud" }, "--log-level"],
+    [{ tokenFile: "/no/such/file" }, "--token-file"],
+  ] as const)("%j is refused by the option's name", (over, path) => {
+    expect(() => joinConfig(options(over), {})).toThrowError(expect.objectContaining({ code: "BAD_INPUT", path }));
+  });
+
+  it("never repeat what stands in the token file", () => {
+    const file = join(folder, "two words");
+    writeFileSync(file, "secret words\n");
+    try {
+      joinConfig(options({ tokenFile: file }), {});
+      expect.unreachable();
+    } catch (error) {
+      expect(JSON.stringify(error) + String(error)).not.toContain("secret words");
+      expect(error).toMatchObject({ path: "--token-file" });
+    }
+  });
+
+  it("accept an address in version 6", () => {
+    expect(joinConfig(options({ coordinator: "[::1]:7440" }), {}).coordinator).toBe("[::1]:7440");
+  });
+});
+
+describe("the choice of devices", () => {
+  const cpu: DeviceInfo = { id: "cpu", backend: "cpu", name: "c", isa: "avx2", cores: 8, memoryBytes: 1, unusable: null };
+  const cuda: DeviceInfo = { id: "cuda:0", backend: "cuda", name: "g", isa: null, cores: 80, memoryBytes: 1, unusable: "no driver" };
+
+  it("gives lanes by the cores and shares the threads", () => {
+    expect(chooseDevices([cpu], { devices: ["cpu", "cpu"], lanes: null, threads: null })).toMatchObject([{ id: "cpu", lanes: 8, threads: 8 }]);
+    expect(chooseDevices([{ ...cpu, cores: 1 }], { devices: ["cpu"], lanes: null, threads: null })).toMatchObject([{ lanes: 2, threads: 1 }]);
+    const both = chooseDevices([cpu, { ...cuda, unusable: null }], { devices: ["cuda:0", "cpu"], lanes: 5, threads: 3 });
+    expect(both.map(({ id, lanes, threads }) => [id, lanes, threads])).toEqual([
+      ["cuda:0", 5, 1],
+      ["cpu", 5, 1],
+    ]);
+  });
+
+  it("says what there is when a device is missing, and why one cannot be used", () => {
+    const wishes = { lanes: null, threads: null };
+    expect(() => chooseDevices([cpu, cuda], { ...wishes, devices: ["cuda:7"] })).toThrowError(
+      expect.objectContaining({ code: "ENGINE_NO_DEVICE", expected: "cpu, cuda:0 (no driver)", found: "cuda:7" }),
+    );
+    expect(() => chooseDevices([cpu, cuda], { ...wishes, devices: ["cuda:0"] })).toThrowError(/no driver/);
+  });
+});

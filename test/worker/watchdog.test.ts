@@ -1,0 +1,48 @@
+/** Stuck, or only busy, or only idle. */
+import { describe, expect, it } from "vitest";
+import { Control } from "../../worker/control.js";
+import { Watchdog } from "../../worker/watchdog.js";
+
+describe("the watchdog", () => {
+  it("calls a device stuck only after a native call without a sign of life for the whole time", () => {
+    const dog = new Watchdog(60_000);
+    const busy = (beat: string) => ({ busy: true, beat });
+    expect(dog.check("cpu", busy("1.1"), 0)).toBeNull();
+    expect(dog.check("cpu", busy("1.1"), 59_999)).toBeNull();
+    expect(dog.check("cpu", busy("1.1"), 60_000)).toBe(60_000);
+    expect(dog.check("cpu", busy("1.2"), 60_001)).toBeNull();
+    expect(dog.check("cpu", busy("1.2"), 120_000)).toBeNull();
+    expect(dog.check("cpu", busy("1.2"), 120_001)).toBe(60_000);
+  });
+
+  it("never calls an idle device stuck, nor one that was idle in between", () => {
+    const dog = new Watchdog(100);
+    expect(dog.check("cpu", { busy: false, beat: "1.1" }, 0)).toBeNull();
+    expect(dog.check("cpu", { busy: false, beat: "1.1" }, 1_000)).toBeNull();
+    expect(dog.check("cpu", { busy: true, beat: "1.1" }, 2_000)).toBeNull();
+    expect(dog.check("cpu", { busy: false, beat: "1.1" }, 2_050)).toBeNull();
+    expect(dog.check("cpu", { busy: true, beat: "1.1" }, 2_110)).toBeNull();
+    expect(dog.check("cpu", { busy: true, beat: "1.1" }, 2_209)).toBeNull();
+    expect(dog.check("cpu", { busy: true, beat: "1.1" }, 2_210)).toBe(100);
+  });
+});
+
+describe("the control block", () => {
+  it("is one memory from both sides", () => {
+    const main = new Control();
+    const thread = new Control(main.buffer);
+    const engine = thread.engineCells();
+    main.interrupt();
+    expect(engine[0]).toBe(1);
+    thread.setBusy(true);
+    const before = main.pulse();
+    Atomics.add(engine, 1, 1);
+    const after = main.pulse();
+    expect(after.busy).toBe(true);
+    expect(after.beat).not.toBe(before.beat);
+    thread.listen();
+    expect(main.interrupted()).toBe(false);
+    expect(main.pulse().beat).not.toBe(after.beat);
+    expect(engine).toHaveLength(2);
+  });
+});
