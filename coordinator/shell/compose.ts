@@ -20,7 +20,7 @@ import { removeCoordinatorFile, writeCoordinatorFile } from "./coordinator-file.
 import { openCredentials, tokenFile } from "./credentials.js";
 import { FeedHub } from "./feed-hub.js";
 import { feedSockets } from "./feed-socket.js";
-import { type Address, type GrpcListener, isLoopback, listenGrpc } from "./grpc-listener.js";
+import { type Address, fromHere, type GrpcListener, isLoopback, listenGrpc, namesOf } from "./grpc-listener.js";
 import { type HttpServer, listenHttp } from "./http.js";
 import { workerService } from "./link-server.js";
 import { Links } from "./links.js";
@@ -118,6 +118,8 @@ async function assemble(
       },
       fatal(error) {
         log("error", `the coordinator stops: ${error.message}`, { code: error.code });
+        // Before anything is served, `settle` below throws.
+        if (!serving) return;
         stop(false).then(
           () => fail(error),
           () => fail(error),
@@ -126,10 +128,12 @@ async function assemble(
     },
   });
   undo.push(() => runtime.close());
+  let serving = false;
   runtime.push({ kind: "Booted" });
+  runtime.settle();
 
   const http = options.http === null ? null : await startHttp(options, options.http);
-  const link = (): string => (http === null ? "" : `http://${http.address}/login?otp=${logins.newCode()}`);
+  const link = (): string => (http === null ? "" : `http://${fromHere(http.address)}/login?otp=${logins.newCode()}`);
   const query = (sql: string, values: readonly SqlValue[]) => parts.runQuery(storeDir, sql, values);
   const grpc: GrpcListener = await listenGrpc(options.grpc, options.fallbackPort ?? false, {
     interceptors: [authorizing(credentials)],
@@ -137,7 +141,9 @@ async function assemble(
     worker: workerService({ runtime, links, clock, log, store: store.info().uuid }),
   });
   undo.push(() => grpc.destroy());
-  writeCoordinatorFile(storeDir, { pid: process.pid, grpc: grpc.address, http: http?.address ?? null, version });
+  const file = { pid: process.pid, grpc: fromHere(grpc.address), http: http && fromHere(http.address), version };
+  writeCoordinatorFile(storeDir, file);
+  serving = true;
   log("info", "the coordinator is up", { grpc: grpc.address, http: http?.address, store: storeDir, version });
 
   let stopping: Promise<void> | null = null;
@@ -148,7 +154,7 @@ async function assemble(
 
   async function shutDown(gracefully: boolean): Promise<void> {
     grpc.stopAccepting();
-    removeCoordinatorFile(storeDir, grpc.address);
+    removeCoordinatorFile(storeDir, file.grpc);
     if (gracefully) {
       // What already came in is decided, saved and acknowledged before anybody is sent away.
       runtime.close();
@@ -171,7 +177,7 @@ async function assemble(
       seq: () => hub.seq,
       sockets: feedSockets(hub, clock),
       files: readStaticFiles(parts.dashboardDir),
-      names: settings.hostNames ?? [],
+      names: [...namesOf(at.host), ...(settings.hostNames ?? [])],
     });
     undo.push(() => server.close());
     return server;

@@ -6,6 +6,7 @@
  * a free one. Keepalive finds dead peers within 15 s. Not here: services, authentication, TLS.
  */
 import { createServer, type Server as NetServer, type Socket } from "node:net";
+import { hostname, networkInterfaces } from "node:os";
 import { Server, ServerCredentials, type ServerInterceptor } from "@grpc/grpc-js";
 import { ConvsweepError, LIMITS } from "../../proto/contract.js";
 import { type AdminServiceServer, AdminServiceService } from "../../proto/gen/convsweep/v1/admin.js";
@@ -140,4 +141,18 @@ function listenOnce(server: NetServer, at: Address): Promise<string> {
 /** Only this machine can reach it. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(?:\.[0-9]{1,3}){3}$/.test(host);
+}
+
+const isEverywhere = (host: string): boolean => host === "0.0.0.0" || host === "::";
+
+/** How a program on this machine reaches what listens at `address`. */
+export function fromHere(address: string): string {
+  return address.replace(/^0\.0\.0\.0:/, "127.0.0.1:").replace(/^\[::\]:/, "[::1]:");
+}
+
+/** The host names under which a browser reaches what listens at `host`. */
+export function namesOf(host: string): readonly string[] {
+  if (!isEverywhere(host)) return [];
+  const addresses = Object.values(networkInterfaces()).flatMap((cards) => (cards ?? []).map((card) => card.address));
+  return [hostname(), ...addresses.map((one) => (one.includes(":") ? `[${one.replace(/%.*$/, "")}]` : one))];
 }

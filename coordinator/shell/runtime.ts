@@ -129,9 +129,21 @@ export class Runtime implements History {
     return fresh ? [...stored, ...fresh] : stored;
   }
 
-  /** Decides everything that waits, at once, and stops. Idempotent. */
-  close(): void {
+  /** Decides everything that waits, now. Throws if the loop had to stop. */
+  settle(): void {
     while (!this.#closed && this.waiting > 0 && !this.#turning) this.#turn();
+    if (this.#closed) throw this.#closed;
+  }
+
+  /** Decides everything that waits, now, and stops. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    try {
+      this.settle();
+    } catch {
+      // It had to stop; the owner was told.
+      return;
+    }
     this.#stop(new ConvsweepError("UNAVAILABLE", "the coordinator is closing"));
   }
 

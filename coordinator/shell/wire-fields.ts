@@ -78,13 +78,8 @@ export function metrics(path: string, list: readonly Metric[]): Readonly<Record<
     const at = `${path}[${i}]`;
     const key = name(`${at}.name`, metric.name, METRIC_NAME, "a letter, then letters, digits and _ . : / -");
     if (Object.hasOwn(values, key)) throw bad(`${at}.name`, "each metric once", key);
-    // defineProperty, not assignment: no name reaches a setter of Object.prototype.
-    Object.defineProperty(values, key, {
-      value: metricValue(`${at}.value`, metric),
-      enumerable: true,
-      configurable: true,
-      writable: true,
-    });
+    // No name reaches a setter of Object.prototype: those begin with an underscore.
+    values[key] = metricValue(`${at}.value`, metric);
   });
   return values;
 }

@@ -286,11 +286,15 @@ describe("starting", () => {
     expect(refused).toMatchObject({ code: "BAD_INPUT", found: "0.0.0.0" });
     expect(await rejection(start({ options: { http: { host: "::", port: 0 } } }))).toMatchObject({ code: "BAD_INPUT" });
     const warnings: string[] = [];
-    await start({
+    const { coordinator, admin, storeDir } = await start({
       options: { grpc, insecurePlaintext: true },
       log: (level, message) => void (level === "warn" && warnings.push(message)),
     });
     expect(warnings).toEqual([expect.stringContaining("INSECURE: 0.0.0.0:0 is open to the network")]);
+    expect(coordinator.grpcAddress).toMatch(/^0\.0\.0\.0:/);
+    const written = JSON.parse(readFileSync(join(storeDir, "coordinator.json"), "utf8")) as { grpc: string };
+    expect(written.grpc).toBe(coordinator.grpcAddress.replace("0.0.0.0", "127.0.0.1"));
+    expect((await admin.getStatus()).pid).toBe(process.pid);
   });
 
   it("names the port that is taken and leaves nothing open, or takes another when told to", async () => {

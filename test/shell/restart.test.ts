@@ -136,6 +136,20 @@ describe("a coordinator that ends", () => {
     expect((await rejection(second)).code).toBe("CONFLICT");
   });
 
+  it("does not begin to serve when its first commit fails, and leaves the store free", async () => {
+    const { coordinator, storeDir, again } = await begin();
+    await coordinator.close();
+    const fragile = mortal(storeDir);
+    fragile.crashAt("before the commit");
+    const grpc = { host: "127.0.0.1", port: Number(coordinator.grpcAddress.split(":")[1]) };
+    const failing = start({ options: { storeDir, grpc }, openStore: () => fragile.store });
+    expect(await rejection(failing)).toMatchObject({
+      code: "UNAVAILABLE",
+      message: expect.stringContaining("the disk is gone"),
+    });
+    expect((await again()).welcome.keep).toHaveLength(2);
+  });
+
   it("is never spoken for by calls that were not saved", async () => {
     const { coordinator, fragile, storeDir } = await begin();
     fragile.crashAt("before the commit");
