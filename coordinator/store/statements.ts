@@ -3,7 +3,7 @@
  * Not here: transactions, when what runs.
  */
 import type { Database, Statement } from "better-sqlite3";
-import type { AttemptRow, Cell, EventRow, SweepRow, TrialRow, WorkerRow } from "./rows.js";
+import type { AttemptCells, Cell, EventRow, SweepRow, TrialCells, WorkerRow } from "./rows.js";
 
 export interface ReportRow {
   readonly trial: string;
@@ -25,6 +25,11 @@ interface CountersRow {
 const ATTEMPT_COLUMNS = `
   token, id, trial, n, worker, incarnation, device, state, lease_until, last_epoch, offered_at, started_at, ended_at,
   cause, fingerprint, stopping`;
+
+const TRIAL_COLUMNS = `
+  id, sweep, number, state, cause, origin, rerun_of, rerun_verify, parameters, seed, cohort_key, attempts, losses,
+  not_before, epoch, best_kind, best_value, best_epoch, last_kind, last_value, metrics, created_at, started_at,
+  ended_at, weights_hash, fingerprint, worker, device, verified, verified_detail`;
 
 const REPORTS = `
   SELECT a.trial AS trial, a.id AS attempt, r.epoch, r.step, m.name AS metric, r.kind, r.value, r.at
@@ -49,8 +54,8 @@ export interface Statements {
   readonly counters: Statement<[], CountersRow>;
   readonly metrics: Statement<[], { readonly id: number; readonly name: string }>;
   readonly sweeps: Statement<[], SweepRow>;
-  readonly trials: Statement<[], TrialRow>;
-  readonly attempts: Statement<[], AttemptRow>;
+  readonly trials: Statement<[], TrialCells>;
+  readonly attempts: Statement<[], AttemptCells>;
   readonly workers: Statement<[], WorkerRow>;
   readonly hasTrial: Statement<[string], number>;
   readonly hasSweep: Statement<[number], number>;
@@ -58,7 +63,7 @@ export interface Statements {
   readonly holderOf: Statement<[number], string>;
   readonly trialReports: Statement<[string], ReportRow>;
   readonly attemptReports: Statement<[string], ReportRow>;
-  readonly trialAttempts: Statement<[string], AttemptRow>;
+  readonly trialAttempts: Statement<[string], AttemptCells>;
   readonly allEvents: Statement<[number], EventRow>;
   readonly sweepEvents: Statement<[number, number], EventRow>;
   readonly trialEvents: Statement<[string, number | null, number | null, number], EventRow>;
@@ -78,10 +83,7 @@ export function prepareStatements(db: Database): Statements {
     putSpec: write(`
       INSERT INTO base_specs (sweep, spec) VALUES (?, ?) ON CONFLICT (sweep) DO UPDATE SET spec = excluded.spec`),
     putTrial: write(`
-      INSERT INTO base_trials (
-        id, sweep, number, state, cause, origin, rerun_of, rerun_verify, parameters, seed, cohort_key, attempts, losses,
-        not_before, epoch, best_kind, best_value, best_epoch, last_kind, last_value, metrics, created_at, started_at,
-        ended_at, weights_hash, fingerprint, worker, device, verified, verified_detail
+      INSERT INTO base_trials (${TRIAL_COLUMNS}
       ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (id) DO UPDATE SET
         state = excluded.state, cause = excluded.cause, origin = excluded.origin, rerun_of = excluded.rerun_of,
@@ -123,11 +125,11 @@ export function prepareStatements(db: Database): Statements {
     metrics: read<[], { readonly id: number; readonly name: string }>("SELECT id, name FROM base_metrics"),
     sweeps: read<[], SweepRow>(`
       SELECT s.*, p.spec FROM base_sweeps AS s JOIN base_specs AS p ON p.sweep = s.id ORDER BY s.id`),
-    trials: read<[], TrialRow>("SELECT * FROM base_trials ORDER BY sweep, number"),
-    attempts: read<[], AttemptRow>(`
+    trials: read<[], TrialCells>(`SELECT ${TRIAL_COLUMNS} FROM base_trials ORDER BY sweep, number`).raw(),
+    attempts: read<[], AttemptCells>(`
       SELECT ${ATTEMPT_COLUMNS} FROM base_attempts AS a
       WHERE a.ended_at IS NULL OR a.n = (SELECT max(b.n) FROM base_attempts AS b WHERE b.trial = a.trial)
-      ORDER BY a.token`),
+      ORDER BY a.token`).raw(),
     workers: read<[], WorkerRow>("SELECT * FROM base_workers ORDER BY id"),
     hasTrial: read<[string], number>("SELECT 1 FROM base_trials WHERE id = ?").pluck(),
     hasSweep: read<[number], number>("SELECT 1 FROM base_sweeps WHERE id = ?").pluck(),
@@ -135,9 +137,9 @@ export function prepareStatements(db: Database): Statements {
     holderOf: read<[number], string>("SELECT id FROM base_attempts WHERE token = ?").pluck(),
     trialReports: read<[string], ReportRow>(`${REPORTS} WHERE a.trial = ? ORDER BY a.n, r.epoch, m.name`),
     attemptReports: read<[string], ReportRow>(`${REPORTS} WHERE a.id = ? ORDER BY r.epoch, m.name`),
-    trialAttempts: read<[string], AttemptRow>(
+    trialAttempts: read<[string], AttemptCells>(
       `SELECT ${ATTEMPT_COLUMNS} FROM base_attempts WHERE trial = ? ORDER BY n`,
-    ),
+    ).raw(),
     allEvents: read<[number], EventRow>(`${EVENTS} ORDER BY seq DESC LIMIT ?`),
     sweepEvents: read<[number, number], EventRow>(`${EVENTS} WHERE sweep = ? ORDER BY seq DESC LIMIT ?`),
     trialEvents: read<[string, number | null, number | null, number], EventRow>(
