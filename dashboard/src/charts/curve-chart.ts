@@ -38,7 +38,8 @@ export function createCurveChart(box: HTMLElement, events: CurveEvents): CurveCh
   let look = "";
   let ids: readonly string[] = [];
   let hovering: string | null = null;
-  let latest: { curves: readonly ChartCurve[]; ink: CurveInk } | null = null;
+  /** While the pointer is here the plot itself says what is highlighted. */
+  let inside = false;
 
   const size = () => ({ width: Math.max(120, box.clientWidth), height: Math.max(90, box.clientHeight) });
   const observer = new ResizeObserver(() => plot?.setSize(size()));
@@ -54,6 +55,8 @@ export function createCurveChart(box: HTMLElement, events: CurveEvents): CurveCh
 
   const build = (curves: readonly ChartCurve[], ink: CurveInk) => {
     plot?.destroy();
+    hovering = null;
+    inside = false;
     ids = curves.map((curve) => curve.id);
     const created = new uPlot(
       options(curves, ink, size(), (id) => {
@@ -66,7 +69,12 @@ export function createCurveChart(box: HTMLElement, events: CurveEvents): CurveCh
     created.over.addEventListener("click", () => {
       if (hovering !== null) events.onOpen(hovering);
     });
+    created.over.addEventListener("mouseenter", () => {
+      inside = true;
+      created.setSeries(null, { focus: true }, false);
+    });
     created.over.addEventListener("mouseleave", () => {
+      inside = false;
       hovering = null;
       report(null);
     });
@@ -75,14 +83,13 @@ export function createCurveChart(box: HTMLElement, events: CurveEvents): CurveCh
 
   return {
     draw(curves, ink) {
-      latest = { curves, ink };
       const now = JSON.stringify([ink, curves.map((curve) => [curve.id, curve.colour, curve.width])]);
       if (plot === null || now !== look) build(curves, ink);
       else plot.setData(aligned(curves));
       look = now;
     },
     highlight(id) {
-      if (plot === null || latest === null || id === hovering) return;
+      if (plot === null || inside) return;
       const at = id === null ? -1 : ids.indexOf(id);
       plot.setSeries(at < 0 ? null : at + 1, { focus: true }, false);
     },

@@ -64,7 +64,7 @@ export class CurveSource {
     if (this.#busy || sweep === null || lacking.length === 0) return;
     this.#busy = true;
     for (const key of lacking) this.#asked.add(key);
-    void this.#get(`/api/curves?sweep=${sweep}&limit=${Math.max(16, this.#wanted.length)}`)
+    void this.#get(`/api/curves?sweep=${sweep}&limit=${16 + this.#wanted.length}`)
       .then((answer) => {
         if (sweep !== this.#sweep) return;
         const { curves } = answer as CurvesAnswer;
