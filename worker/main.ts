@@ -151,6 +151,9 @@ function exitCodeOf(thrown: unknown): number {
   return ["INTERNAL", "UNAVAILABLE", "ENGINE_INTERNAL", "ENGINE_DEVICE_LOST"].includes(error.code) ? 70 : 2;
 }
 
+// Whoever reads the output may have had enough (`| head`): that is no fault.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 70));
+
 // The end does not wait for sockets or threads: whatever had to be said has been said.
 run(process.argv.slice(2)).then(
   (code) => process.exit(code),
