@@ -64,7 +64,8 @@ TEST_CASE("emulator: shuffles give what the CUDA programming guide says") {
     for (int argument = 0; argument < 32; ++argument) {
       CAPTURE(width);
       CAPTURE(argument);
-      const std::vector<int> index = probe::shuffled('i', 32, argument, width), up = probe::shuffled('u', 32, argument, width),
+      const std::vector<int> index = probe::shuffled('i', 32, argument, width),
+                             up = probe::shuffled('u', 32, argument, width),
                              down = probe::shuffled('d', 32, argument, width),
                              across = probe::shuffled('x', 32, argument, width);
       for (int own = 0; own < 32; ++own) {
@@ -78,8 +79,8 @@ TEST_CASE("emulator: shuffles give what the CUDA programming guide says") {
     }
   }
   // A block that is no whole number of warps.
-  const std::vector<int> odd = probe::shuffled('d', 20, 4, 32 / 2);
-  CHECK(odd[0] == 4);
+  const std::vector<int> odd = probe::shuffled('i', 20, 3, 8);
+  for (int own = 0; own < 20; ++own) CHECK(odd[static_cast<std::size_t>(own)] == own / 8 * 8 + 3);
 }
 
 TEST_CASE("emulator: votes count the lanes of the mask") {
@@ -111,7 +112,8 @@ TEST_CASE("emulator: shuffles that do not fit are reported") {
 }
 
 TEST_CASE("emulator: launches beyond the hardware are refused") {
-  CHECK(error_of([] { probe::launch_of(1024, 65535, 48 << 10); }) == "no error");
+  CHECK(error_of([] { probe::launch_of(1024, 1, 48 << 10); }) == "no error");
+  CHECK(error_of([] { probe::launch_of(1, 65535, 0); }) == "no error");
   CHECK(has(error_of([] { probe::launch_of(1025, 1, 0); }), "1025 threads a block"));
   CHECK(has(error_of([] { probe::launch_of(0, 1, 0); }), "0 threads a block"));
   CHECK(has(error_of([] { probe::launch_of(1, 65536, 0); }), "a grid of 1 x 65536 x 1"));

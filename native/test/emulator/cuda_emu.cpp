@@ -94,7 +94,8 @@ class Scheduler {
     Fiber& self = *current_;
     self.where = where;
     if ((mask >> self.lane & 1U) == 0) fail(self, "calls with a mask that leaves itself out");
-    if (width < 1 || width > 32 || (width & (width - 1)) != 0) fail(self, "gives a width that is no power of two up to 32");
+    if (width < 1 || width > 32 || (width & (width - 1)) != 0)
+      fail(self, "gives a width that is no power of two up to 32");
     self.state = State::at_warp;
     self.op = op;
     self.mask = mask;
@@ -286,8 +287,8 @@ bool Scheduler::finish_warp_operation(const Fiber& first) {
     if (other.state == State::done) fail(first, "waits for lane " + std::to_string(lane) + ", which has returned");
     if (other.state != State::at_warp) return false;
     if (!same_place(other.where, first.where) || other.mask != first.mask || other.op != first.op) {
-      fail(first, "waits with a mask that names lane " + std::to_string(lane) + ", which waits at " + text(other.where) +
-                      " with " + (other.mask == first.mask ? "the same mask" : "another mask"));
+      fail(first, "waits with a mask that names lane " + std::to_string(lane) + ", which waits at " +
+                      text(other.where) + " with " + (other.mask == first.mask ? "the same mask" : "another mask"));
     }
   }
   const unsigned mask = first.mask;

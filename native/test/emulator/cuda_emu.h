@@ -1,15 +1,16 @@
 // CUDA on the host: runs the project's .cu files, compiled by an ordinary C++ compiler, block by block.
 //
-// Guarantees: every thread of a block is a fiber with its own stack, so barriers, warp shuffles and votes suspend just the
-// thread that calls them. Between two such points the threads of a block, and the blocks of a grid, run one after another
-// in an order drawn from set_seed(): a missing barrier shows as a wrong number for nearly every seed. Reported as
-// EmulatorError with the kernel, the block and the source line: a barrier that some threads never reach (divergence), threads
-// of one block at different barriers, shuffles whose mask does not fit those who call, launches beyond what hardware
-// takes. Shared memory starts as garbage in each block; dynamic shared memory has exactly the size of the launch, on the heap.
-// Works under AddressSanitizer and UndefinedBehaviorSanitizer, which then name the kernel's own line.
+// Guarantees: every thread of a block is a fiber with its own stack, so barriers, warp shuffles and votes suspend just
+// the thread that calls them. Between two such points the threads of a block, and the blocks of a grid, run one after
+// another in an order drawn from set_seed(): a missing barrier shows as a wrong number for nearly every seed. Reported
+// as EmulatorError with the kernel, the block and the source line: a barrier that some threads never reach
+// (divergence), threads of one block at different barriers, shuffles whose mask does not fit those who call, launches
+// beyond what hardware takes. Shared memory starts as garbage in each block; dynamic shared memory has exactly the size
+// of the launch, on the heap. Works under AddressSanitizer and UndefinedBehaviorSanitizer, which then name the kernel's
+// own line.
 //
-// Not here: speed, memory models (threads never truly run at once), tensor cores, asynchronous copies, cooperative groups.
-// One launch at a time in a process; others wait.
+// Not here: speed, memory models (threads never truly run at once), tensor cores, asynchronous copies, cooperative
+// groups. One launch at a time in a process; others wait.
 #pragma once
 
 #include <cmath>
@@ -126,8 +127,8 @@ T __shfl_up_sync(unsigned mask, T value, unsigned distance, int width = 32, CONV
 }
 template <class T>
 T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = 32, CONVSWEEP_HERE) {
-  return convsweep::emulator::shuffle(convsweep::emulator::WarpOp::shuffle_down, mask, value, static_cast<int>(distance),
-                                      width, where);
+  return convsweep::emulator::shuffle(convsweep::emulator::WarpOp::shuffle_down, mask, value,
+                                      static_cast<int>(distance), width, where);
 }
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32, CONVSWEEP_HERE) {
@@ -137,8 +138,12 @@ inline unsigned __ballot_sync(unsigned mask, int predicate, CONVSWEEP_HERE) {
   return static_cast<unsigned>(convsweep::emulator::warp_operation(convsweep::emulator::WarpOp::ballot, mask,
                                                                    predicate != 0 ? 1 : 0, 0, 32, where));
 }
-inline int __any_sync(unsigned mask, int predicate, CONVSWEEP_HERE) { return __ballot_sync(mask, predicate, where) != 0; }
-inline int __all_sync(unsigned mask, int predicate, CONVSWEEP_HERE) { return __ballot_sync(mask, predicate, where) == mask; }
+inline int __any_sync(unsigned mask, int predicate, CONVSWEEP_HERE) {
+  return __ballot_sync(mask, predicate, where) != 0;
+}
+inline int __all_sync(unsigned mask, int predicate, CONVSWEEP_HERE) {
+  return __ballot_sync(mask, predicate, where) == mask;
+}
 
 #undef CONVSWEEP_HERE
 

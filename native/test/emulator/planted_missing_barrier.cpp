@@ -1,5 +1,5 @@
-// Copies of the kernels that lack a barrier: linear the one after a tile's use, softmax_cross_entropy the one between the
-// warps' sums and their sum.
+// Copies of the kernels that lack a barrier: linear the one after a tile's use, softmax_cross_entropy the one between
+// the warps' sums and their sum.
 #define CONVSWEEP_CUDA_NAMESPACE emulated_missing_barrier
 #define CONVSWEEP_PLANTED_FAULT missing_barrier
 #include "backend/cuda/linear.cu"

@@ -124,8 +124,8 @@ std::vector<std::uint32_t> fresh_shared_memory(int blocks) {
 std::vector<int> shuffled(char how, int threads, int argument, int width) {
   std::vector<int> found(static_cast<std::size_t>(threads), -1);
   const unsigned mask = threads >= 32 ? all : (1U << threads) - 1U;
-  CONVSWEEP_LAUNCH(shuffle_kernel, dim3(1), dim3(static_cast<unsigned>(threads)), 0, nullptr, how, argument, width, mask,
-                   found.data());
+  CONVSWEEP_LAUNCH(shuffle_kernel, dim3(1), dim3(static_cast<unsigned>(threads)), 0, nullptr, how, argument, width,
+                   mask, found.data());
   return found;
 }
 

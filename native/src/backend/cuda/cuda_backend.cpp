@@ -10,9 +10,7 @@ namespace {
 
 constexpr char compiled_in[] = "cuda: compiled in, but this version trains on the CPU; ";
 
-std::string found(int devices) {
-  return std::to_string(devices) + (devices == 1 ? " device found" : " devices found");
-}
+std::string found(int devices) { return std::to_string(devices) + (devices == 1 ? " device found" : " devices found"); }
 
 // Why no device is there, in the words of a person who looks for the driver.
 std::string no_device(cudaError_t status) {

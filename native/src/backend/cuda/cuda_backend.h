@@ -1,7 +1,7 @@
 // CUDA devices as this version knows them: found and named, not trained on yet.
 //
-// Guarantees: neither function needs a driver to be installed, and neither throws for the lack of one; the CUDA runtime is
-// linked statically and looks for the driver when first called.
+// Guarantees: neither function needs a driver to be installed, and neither throws for the lack of one; the CUDA runtime
+// is linked statically and looks for the driver when first called.
 #pragma once
 
 #include <memory>

@@ -1,8 +1,8 @@
 // The operations that have CUDA kernels, as entries of an OpTable (convsweep/backend.h).
 //
-// Guarantees: one launch covers all lanes of the call. Each output is one fixed sequence of operations that does not depend
-// on the number of lanes, on a lane's place among them or on the order in which threads run; no atomics. Kernels read and
-// write only what convsweep/ops.h describes.
+// Guarantees: one launch covers all lanes of the call. Each output is one fixed sequence of operations that does not
+// depend on the number of lanes, on a lane's place among them or on the order in which threads run; no atomics. Kernels
+// read and write only what convsweep/ops.h describes.
 //
 // Not here: the other operations, memory, graphs: this version trains on the CPU (cuda_backend.h).
 #pragma once
@@ -20,8 +20,9 @@ void relu_forward(ExecutionContext& context, const LayerCall& call);
 // dx = y above zero ? dy : 0.
 void relu_backward(ExecutionContext& context, const LayerCall& call);
 
-// Loss, hits and gradient of a batch. The loss of each image is in single precision as on the CPU; their sum, in double, is
-// taken in strides of the block and up a binary tree, so it differs from the CPU's in the last places of a double.
+// Loss, hits and gradient of a batch. The loss of each image is in single precision as on the CPU; their sum, in
+// double, is taken in strides of the block and up a binary tree, so it differs from the CPU's in the last places of a
+// double.
 void softmax_cross_entropy(ExecutionContext& context, const LossCall& call);
 
 }  // namespace convsweep::CONVSWEEP_CUDA_NAMESPACE

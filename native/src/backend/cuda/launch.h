@@ -1,8 +1,8 @@
 // The one way kernels are launched, and the few names that differ between nvcc and a host compiler.
 //
-// Guarantees: the same .cu source is a CUDA kernel under nvcc and, under an ordinary C++ compiler, a kernel that the host
-// emulator of the tests runs (test/emulator). Under nvcc a launch that the runtime refuses throws Error ENGINE_INTERNAL
-// with the kernel's name; what goes wrong while it runs shows at the next synchronisation.
+// Guarantees: the same .cu source is a CUDA kernel under nvcc and, under an ordinary C++ compiler, a kernel that the
+// host emulator of the tests runs (test/emulator). Under nvcc a launch that the runtime refuses throws Error
+// ENGINE_INTERNAL with the kernel's name; what goes wrong while it runs shows at the next synchronisation.
 //
 // Everything in these sources stands in namespace convsweep::CONVSWEEP_CUDA_NAMESPACE: `cuda` under nvcc, `emulated` in
 // the tests, and one of its own for each copy with a planted fault.
@@ -20,15 +20,15 @@
 #endif
 #define CONVSWEEP_CUDA_HOST cuda
 
-#define CONVSWEEP_LAUNCH(kernel, grid, block, shared, stream, ...)        \
-  do {                                                                    \
-    kernel<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__);         \
-    ::convsweep::CONVSWEEP_CUDA_NAMESPACE::check_launch(#kernel);         \
+#define CONVSWEEP_LAUNCH(kernel, grid, block, shared, stream, ...) \
+  do {                                                             \
+    kernel<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__);  \
+    ::convsweep::CONVSWEEP_CUDA_NAMESPACE::check_launch(#kernel);  \
   } while (false)
 
 // Declares `name` as the block's dynamic shared memory, as an array of `type`.
-#define CONVSWEEP_DYNAMIC_SHARED(type, name)                                        \
-  extern __shared__ __align__(16) unsigned char convsweep_dynamic_shared[];         \
+#define CONVSWEEP_DYNAMIC_SHARED(type, name)                                \
+  extern __shared__ __align__(16) unsigned char convsweep_dynamic_shared[]; \
   type* const name = reinterpret_cast<type*>(convsweep_dynamic_shared)
 
 #else
@@ -43,7 +43,8 @@
 #define CONVSWEEP_LAUNCH(kernel, grid, block, shared, stream, ...) \
   ::convsweep::emulator::launch(#kernel, (grid), (block), (shared), (stream), kernel, __VA_ARGS__)
 
-#define CONVSWEEP_DYNAMIC_SHARED(type, name) type* const name = static_cast<type*>(::convsweep::emulator::dynamic_shared())
+#define CONVSWEEP_DYNAMIC_SHARED(type, name) \
+  type* const name = static_cast<type*>(::convsweep::emulator::dynamic_shared())
 
 #endif
 

@@ -26,8 +26,7 @@ __global__ void __launch_bounds__(tile* tile)
   float sum = 0;
   for (int first = 0; first < inputs; first += tile) {
     const int depth = inputs - first < tile ? inputs - first : tile;
-    weights[ty][tx] =
-        output < outputs && tx < depth ? lane_weight[std::int64_t{output} * inputs + first + tx] : 0.0F;
+    weights[ty][tx] = output < outputs && tx < depth ? lane_weight[std::int64_t{output} * inputs + first + tx] : 0.0F;
     images[ty][tx] = ty < depth && image < n ? lane_x[std::int64_t{first + ty} * n + image] : 0.0F;
     __syncthreads();
     for (int k = 0; k < depth; ++k) sum = ::fmaf(weights[ty][k], images[k][tx], sum);
@@ -44,8 +43,9 @@ __global__ void __launch_bounds__(tile* tile)
 void linear_forward(ExecutionContext& context, const LayerCall& call) {
   const int outputs = call.shape.out.channels;
   const auto blocks = [](int extent) { return static_cast<unsigned>((extent + tile - 1) / tile); };
-  CONVSWEEP_LAUNCH(linear_forward_kernel, dim3(blocks(call.n), blocks(outputs), static_cast<unsigned>(call.lanes.count)),
-                   dim3(tile, tile), 0, cast(context).stream, call.lanes, call.x, call.weight,
+  CONVSWEEP_LAUNCH(linear_forward_kernel,
+                   dim3(blocks(call.n), blocks(outputs), static_cast<unsigned>(call.lanes.count)), dim3(tile, tile), 0,
+                   cast(context).stream, call.lanes, call.x, call.weight,
                    call.shape.bias ? call.bias : Lanes<const float>{}, call.y, call.shape.in.channels, outputs, call.n);
 }
 

@@ -25,8 +25,8 @@ __device__ inline Partial tree_sum(Partial own, int width) {
   return own;
 }
 
-// The loss of one image; its gradient where `gradient` is not null. Both point at the image's first class, further classes
-// follow in steps of n.
+// The loss of one image; its gradient where `gradient` is not null. Both point at the image's first class, further
+// classes follow in steps of n.
 __device__ inline float image_loss(const float* logits, float* gradient, int label, int classes, int n, float smoothing,
                                    bool* right) {
   const float kept = 1.0F - smoothing, spread = smoothing / static_cast<float>(classes);
@@ -73,8 +73,9 @@ __global__ void __launch_bounds__(threads)
   Partial own;
   for (int image = thread; image < n; image += threads) {
     bool right = false;
-    own.loss += static_cast<double>(image_loss(logits[lane] + image, dlogits.base != nullptr ? dlogits[lane] + image : nullptr,
-                                               labels[lane][image], classes, n, smoothing, &right));
+    own.loss +=
+        static_cast<double>(image_loss(logits[lane] + image, dlogits.base != nullptr ? dlogits[lane] + image : nullptr,
+                                       labels[lane][image], classes, n, smoothing, &right));
     own.correct += right ? 1 : 0;
   }
   own = tree_sum(own, 32);
