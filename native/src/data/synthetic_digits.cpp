@@ -76,14 +76,19 @@ struct Hand {
   Elastic elastic;
 
   static Hand of(Draw& draw) {
-    const double width = draw.between(9.0, 15.5), height = draw.between(15.0, 21.0);
-    const double turn = draw.normal() * 0.065;  // of half a turn
-    const double slant = draw.normal() * 0.2;
+    const double width = draw.between(11.0, 15.0), height = draw.between(17.0, 20.5);
+    const double turn = draw.normal() * 0.042;  // of half a turn
+    const double slant = draw.normal() * 0.15;
     const double cosine = cos_pi(turn), sine = sin_pi(turn);
-    const double x = kSide / 2.0 + draw.normal() * 1.6, y = kSide / 2.0 + draw.normal() * 1.6;
+    const double x = kSide / 2.0 + draw.normal() * 1.0, y = kSide / 2.0 + draw.normal() * 1.0;
     // Rotation times slant times scale.
-    return {cosine * width, (-cosine * slant - sine) * height, sine * width, (cosine - sine * slant) * height,
-            x,              y,                                 Elastic(draw, draw.between(0.4, 1.5))};
+    return {cosine * width,
+            (-cosine * slant - sine) * height,
+            sine * width,
+            (cosine - sine * slant) * height,
+            x,
+            y,
+            Elastic(draw, draw.between(0.3, 1.0))};
   }
   StrokePoint operator()(StrokePoint p) const {
     const double u = p.x - 0.5, v = p.y - 0.5;
@@ -96,7 +101,7 @@ struct Pen {
   double radius, ink, swell, phase;
 
   static Pen of(Draw& draw) {
-    return {draw.between(0.55, 1.55), draw.between(0.55, 1.0), draw.between(0.0, 0.35), draw.between(0.0, 2.0)};
+    return {draw.between(0.7, 1.6), draw.between(0.7, 1.0), draw.between(0.0, 0.35), draw.between(0.0, 2.0)};
   }
   double radius_at(double t) const { return radius * (1 + swell * sin_pi(phase + 1.5 * t)); }
 };
@@ -131,7 +136,8 @@ StrokePoint curve(StrokePoint p0, StrokePoint p1, StrokePoint p2, StrokePoint p3
   return {along(p0.x, p1.x, p2.x, p3.x), along(p0.y, p1.y, p2.y, p3.y)};
 }
 
-void draw_stroke(Canvas& canvas, const std::vector<StrokePoint>& points, bool smooth, const Hand& hand, const Pen& pen) {
+void draw_stroke(Canvas& canvas, const std::vector<StrokePoint>& points, bool smooth, const Hand& hand,
+                 const Pen& pen) {
   constexpr int kSteps = 5;
   const std::size_t spans = points.size() - 1;
   StrokePoint last = hand(points[0]);
@@ -154,7 +160,7 @@ void draw_digit(Canvas& canvas, Draw& draw, int digit) {
   const DigitVariant& variant = variants[static_cast<std::size_t>(draw.below(static_cast<int>(variants.size())))];
   const Hand hand = Hand::of(draw);
   const Pen pen = Pen::of(draw);
-  const double wobble = draw.between(0.01, 0.055);
+  const double wobble = draw.between(0.01, 0.038);
   for (const DigitStroke& stroke : variant.strokes) {
     std::vector<StrokePoint> points(stroke.points.begin(), stroke.points.end());
     for (StrokePoint& p : points) {
@@ -167,7 +173,7 @@ void draw_digit(Canvas& canvas, Draw& draw, int digit) {
 
 // Short lines that belong to nothing, mostly near the edge.
 void draw_clutter(Canvas& canvas, Draw& draw) {
-  const int count = draw.below(4);
+  const int count = draw.below(3);
   for (int i = 0; i < count; ++i) {
     const StrokePoint from{draw.between(0, kSide), draw.between(0, kSide)};
     const double turn = draw.between(0.0, 2.0), length = draw.between(2.0, 7.5);
@@ -215,14 +221,15 @@ void blur(Canvas& canvas, double edge) {
 
 // Paper that is not quite black, with a slope of light and grain.
 void to_bytes(const Canvas& canvas, Draw& draw, std::uint8_t* out) {
-  const double floor = draw.between(0.0, 0.15), grain = draw.between(0.01, 0.16);
-  const double slope_x = draw.normal() * 0.06, slope_y = draw.normal() * 0.06;
+  const double floor = draw.between(0.0, 0.1), grain = draw.between(0.01, 0.06);
+  const double slope_x = draw.normal() * 0.04, slope_y = draw.normal() * 0.04;
   for (int i = 0; i < kPixels; ++i) {
     const double u = static_cast<double>(i % kSide) / kSide - 0.5, v = static_cast<double>(i / kSide) / kSide - 0.5;
     const double paper = floor + slope_x * u + slope_y * v;
     // Two bytes make a triangular deviate of variance 1.
     const std::uint64_t word = draw.word();
-    const double noise = (static_cast<double>((word & 0xFFFF) + ((word >> 16) & 0xFFFF)) / 65536.0 - 1) * 2.449489742783178;
+    const double noise =
+        (static_cast<double>((word & 0xFFFF) + ((word >> 16) & 0xFFFF)) / 65536.0 - 1) * 2.449489742783178;
     const double ink = canvas[static_cast<std::size_t>(i)];
     const double value = std::clamp(ink + (1 - ink) * paper + grain * noise, 0.0, 1.0);
     out[i] = static_cast<std::uint8_t>(value * 255 + 0.5);
@@ -233,7 +240,7 @@ void draw_image(std::uint64_t seed, std::uint64_t part, int index, int digit, st
   Draw draw(seed, part, static_cast<std::uint64_t>(index));
   Canvas canvas{};
   draw_digit(canvas, draw, digit);
-  if (draw.chance(0.3)) wipe(canvas, draw);
+  if (draw.chance(0.15)) wipe(canvas, draw);
   draw_clutter(canvas, draw);
   blur(canvas, draw.between(0.0, 0.45));
   to_bytes(canvas, draw, out);
