@@ -3,10 +3,10 @@ import { emptyState } from "../../coordinator/core/state.js";
 import { LinkSession } from "../../coordinator/shell/link-session.js";
 import { Links } from "../../coordinator/shell/links.js";
 import { silentLog } from "../../coordinator/shell/log.js";
-import { Runtime } from "../../coordinator/shell/runtime.js";
+import { type Origin, Runtime } from "../../coordinator/shell/runtime.js";
 import type { RequestBody } from "../../coordinator/shell/wire.js";
 import { openMemoryStore } from "../../coordinator/store/memory.js";
-import { type ConvsweepError, LIMITS, PROTOCOL } from "../../proto/contract.js";
+import { ConvsweepError, LIMITS, PROTOCOL } from "../../proto/contract.js";
 import type { LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
 import { manualClock } from "./fixture.js";
 
@@ -83,6 +83,58 @@ describe("LinkSession", () => {
     expect(seen.written).toHaveLength(1);
     await turn();
     expect(seen.written.slice(1)).toEqual([{ seq: 0, ack: 100, body: undefined }]);
+  });
+
+  it("puts no number on a message that goes out before the commit", async () => {
+    const { open } = world();
+    const { session, seen, hello } = open();
+    await hello();
+    session.receive({ seq: 1, ack: 0, body: DRAINING });
+    session.send({ kind: "Drain" });
+    expect(seen.written.at(-1)).toMatchObject({ seq: 1, ack: 0, body: { $case: "drain" } });
+  });
+
+  it("acknowledges nothing after a message that the core refused, and asks for it again", () => {
+    const { clock, links, runtime } = world();
+    const origins: Origin[] = [];
+    const stub = new Proxy(runtime, {
+      get: (target, key) =>
+        key === "push"
+          ? (_event: unknown, origin: Origin | null) => origin && origins.push(origin)
+          : Reflect.get(target, key, target),
+    });
+    const open = () => {
+      const written: LinkResponse[] = [];
+      const ends: (ConvsweepError | null)[] = [];
+      const stream = {
+        write: (message: LinkResponse) => void written.push(message),
+        backlog: () => 0,
+        end: (error: ConvsweepError | null) => void ends.push(error),
+        pause: () => {},
+        resume: () => {},
+      };
+      const session = new LinkSession(stream, {
+        runtime: stub,
+        links,
+        clock,
+        log: silentLog,
+        store: "store",
+        peer: "test",
+      });
+      session.receive({ seq: 0, ack: 0, body: HELLO });
+      return { session, written, ends };
+    };
+    const { session, ends } = open();
+    for (const seq of [1, 2, 3]) session.receive({ seq, ack: 0, body: DRAINING });
+    const [hello, first, second, third] = origins;
+    hello?.committed();
+    first?.committed();
+    second?.failed(new ConvsweepError("INTERNAL", "a fault of the core"));
+    expect(third?.skip()).toBe(true);
+    expect(ends).toMatchObject([{ code: "INTERNAL" }]);
+    const next = open();
+    next.session.send({ kind: "Welcome", keep: [], drop: [] });
+    expect(next.written).toMatchObject([{ ack: 1, body: { $case: "welcome", value: { received: 1 } } }]);
   });
 
   it("ends when more than the window waits for its ack", async () => {

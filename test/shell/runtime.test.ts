@@ -6,7 +6,17 @@ import { silentLog } from "../../coordinator/shell/log.js";
 import { type Origin, Runtime } from "../../coordinator/shell/runtime.js";
 import { openMemoryStore } from "../../coordinator/store/memory.js";
 import type { Store } from "../../coordinator/store/store.js";
-import { type ConvsweepError, incarnation, millis, sweepId, TIMES, workerId } from "../../proto/contract.js";
+import {
+  attemptId,
+  type ConvsweepError,
+  incarnation,
+  millis,
+  sweepId,
+  TIMES,
+  token,
+  trialId,
+  workerId,
+} from "../../proto/contract.js";
 import { manualClock, SPEC } from "./fixture.js";
 
 const HELLO = {
@@ -116,6 +126,28 @@ describe("Runtime", () => {
     clock.advance(5_000);
     await turn();
     expect(store.load().attempts[0]?.leaseUntil).toBe(received + TIMES.offer);
+  });
+
+  it("shows the core the reports of its own turn", async () => {
+    const { runtime, store, order, turn } = make();
+    runtime.push({
+      ...HELLO,
+      devices: [{ id: "cpu", name: "", backend: "cpu", fingerprint: "", memoryBytes: 0, lanes: 1 }],
+    });
+    void runtime.submit({ kind: "SweepSubmitted", spec: SPEC });
+    await turn();
+    const attempt = attemptId(trialId(sweepId(1), 0), 1);
+    const holder = { worker: HELLO.worker, incarnation: HELLO.incarnation, attempt, token: token(1) };
+    const commits = order.filter((one) => one.startsWith("commit")).length;
+    for (const val_accuracy of [0.5, 0.6]) {
+      runtime.push({ kind: "Reported", ...holder, epoch: 1, step: 1, metrics: { val_accuracy } });
+    }
+    await turn();
+    expect(order.filter((one) => one.startsWith("commit"))).toHaveLength(commits + 1);
+    expect(store.attemptReports(attempt).map((report) => report.metrics)).toEqual([{ val_accuracy: 0.5 }]);
+    // The second is not an equal repeat, and is said to be refused.
+    const noted = store.events({ sweep: null, trial: null, limit: 100 }).filter((one) => one.detail.includes("0.6"));
+    expect(noted).toMatchObject([{ attempt, kind: expect.stringContaining("refused") }]);
   });
 
   it("wakes the core when its earliest deadline comes, once", async () => {
