@@ -84,8 +84,8 @@ export function checkRange(
     reader.warn(at, path, `some draws may fall outside of what is allowed (${rangeText(range)}); such trials fail`);
     return;
   }
-  const found = low === high ? String(low) : `${low} to ${high}`;
-  throw reader.error(at, path, `expected ${expected}, found a distribution that gives ${found}`, expected, found);
+  const found = low === high ? String(low) : `a distribution that gives ${low} to ${high}`;
+  throw reader.error(at, path, `expected ${expected}, found ${found}`, expected, found);
 }
 
 /** Throws unless every value drawn is a whole number from `low` to `high`. */
@@ -106,5 +106,8 @@ export function checkWhole(
   const whole = listed || distribution.kind === "int_uniform" || ("integer" in distribution && distribution.integer);
   if (!whole) fail(`${distribution.kind}, which draws fractions (q: 1 makes them whole)`);
   const support = supportOf(distribution);
-  if (support.low < low || support.high > high) fail(`a distribution that gives ${support.low} to ${support.high}`);
+  if (support.low >= low && support.high <= high) return;
+  fail(
+    support.low === support.high ? String(support.low) : `a distribution that gives ${support.low} to ${support.high}`,
+  );
 }

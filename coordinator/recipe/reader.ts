@@ -66,18 +66,25 @@ export class Reader {
     return node;
   }
 
-  /** Entries of a mapping by name; a key that is not in `known` is refused. */
-  fields(node: FileNode, path: string, known: readonly string[], what = "a mapping"): ReadonlyMap<string, MapEntry> {
+  /** Entries of a mapping by name; a key that is not in `known` is refused, and the message lists those in `shown`. */
+  fields(
+    node: FileNode,
+    path: string,
+    known: readonly string[],
+    what = "a mapping",
+    shown = known,
+  ): ReadonlyMap<string, MapEntry> {
     const map = this.map(node, path, what);
-    for (const entry of map.entries) if (!known.includes(entry.key)) throw this.unknownKey(entry, path, known);
+    for (const entry of map.entries)
+      if (!known.includes(entry.key)) throw this.unknownKey(entry, path, known, "key", shown);
     return new Map(map.entries.map((entry) => [entry.key, entry]));
   }
 
-  unknownKey(entry: MapEntry, path: string, known: readonly string[], what = "key"): ConvsweepError {
+  unknownKey(entry: MapEntry, path: string, known: readonly string[], what = "key", shown = known): ConvsweepError {
     const full = path ? `${path}.${entry.key}` : entry.key;
     const near = nearest(entry.key, known);
-    const hint = near === null ? `the ${what}s here are ${known.join(", ")}` : `did you mean ${near}?`;
-    return this.error(entry.keyAt, full, `unknown ${what}; ${hint}`, near ?? known.join(", "), entry.key);
+    const hint = near === null ? `the ${what}s here are ${shown.join(", ")}` : `did you mean ${near}?`;
+    return this.error(entry.keyAt, full, `unknown ${what}; ${hint}`, near ?? shown.join(", "), entry.key);
   }
 
   text(node: FileNode, path: string, what = "text"): string {
