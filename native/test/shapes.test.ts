@@ -1,0 +1,118 @@
+/** The TypeScript shape inference and the engine's say the same about every network, right or wrong. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { hyperparameters } from "../hyperparameters.js";
+import { networks } from "../networks/index.js";
+import { checkNetwork, inferShapes, ShapeError } from "../networks/shapes.js";
+import type { LayerSpec, Padding, Pair } from "../recipe.js";
+import { engine, engineError, openSmall, smallRecipe, vector } from "./support.js";
+
+describe.each(networks.map(({ name }) => name))("%s", (name) => {
+  it("has as many parameters in the engine as in TypeScript, layer by layer", () => {
+    const { session, recipe } = openSmall(name);
+    session.addLane({ seed: 1n, hyperparameters: vector(recipe), checkpoint: null });
+    const counts = recipe.network.layers.map(() => 0);
+    const { tensors, data } = session.weights(0);
+    for (const { name: tensor, shape } of tensors) {
+      if (tensor.includes("running")) continue;
+      const layer = Number(tensor.split(".", 1)[0]);
+      counts[layer] = (counts[layer] ?? 0) + shape.reduce((product, side) => product * side, 1);
+    }
+    const summaries = inferShapes(recipe.network.layers, recipe.dataset.shape);
+    expect(counts).toEqual(summaries.map(({ parameters }) => parameters));
+    expect(data.length).toBe(tensors.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0));
+    session.close();
+  });
+});
+
+it("tinycnn has the 26,594 parameters its description says", () => {
+  const { recipe } = smallRecipe("tinycnn");
+  const summaries = inferShapes(recipe.network.layers, [1, 28, 28]);
+  expect(summaries.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(26_594);
+});
+
+const side = fc.integer({ min: 1, max: 6 });
+const pair: fc.Arbitrary<Pair> = fc.tuple(side, side);
+const padding: fc.Arbitrary<Padding> = fc.oneof(
+  fc.constant<Padding>("valid"),
+  fc.constant<Padding>("same"),
+  fc.tuple(fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 3 })),
+);
+const pool = (op: "max_pool2d" | "avg_pool2d") =>
+  fc.record({ op: fc.constant(op), size: pair, stride: pair, padding }) as fc.Arbitrary<LayerSpec>;
+const layer: fc.Arbitrary<LayerSpec> = fc.oneof(
+  fc.record({
+    op: fc.constant("conv2d" as const),
+    filters: fc.integer({ min: 1, max: 8 }),
+    kernel: pair,
+    stride: pair,
+    padding,
+    groups: fc.integer({ min: 1, max: 3 }),
+    bias: fc.boolean(),
+    init: fc.constant("he_normal" as const),
+  }),
+  fc.record({
+    op: fc.constant("linear" as const),
+    units: fc.integer({ min: 1, max: 12 }),
+    bias: fc.boolean(),
+    init: fc.constant("he_normal" as const),
+  }),
+  pool("max_pool2d"),
+  pool("avg_pool2d"),
+  fc.constantFrom<LayerSpec>(
+    { op: "flatten" },
+    { op: "relu" },
+    { op: "global_avg_pool2d" },
+    { op: "global_max_pool2d" },
+    { op: "batch_norm", momentum: 0.1, epsilon: 1e-5 },
+  ),
+);
+
+it("refuses the same networks with the same words", () => {
+  let refused = 0;
+  fc.assert(
+    fc.property(fc.array(layer, { maxLength: 4 }), fc.integer({ min: 0, max: 3 }), (body, end) => {
+      const head: LayerSpec[] = [{ op: "flatten" }, { op: "linear", units: 10, bias: true, init: "he_normal" }];
+      const layers = end > 0 || body.length === 0 ? [...body, ...head] : body;
+      const { recipe } = smallRecipe("lenet", { network: { name: null, layers } });
+      const plan = () => engine.planSession(JSON.stringify(recipe), "cpu");
+      let message: string | null = null;
+      try {
+        checkNetwork(inferShapes(layers, [1, 28, 28]), 10);
+      } catch (error) {
+        if (!(error instanceof ShapeError)) throw error;
+        message = error.message;
+      }
+      if (message === null) expect(plan().bytesPerLane).toBeGreaterThan(0);
+      else expect(engineError(plan)).toMatchObject({ code: "ENGINE_BAD_RECIPE", message });
+      refused += message === null ? 0 : 1;
+    }),
+    { numRuns: 400, seed: 7 },
+  );
+  expect(refused).toBeGreaterThan(50);
+  expect(refused).toBeLessThan(370);
+});
+
+describe.each(hyperparameters)("the range of $name", ({ name, range }) => {
+  const accepts = (value: number): boolean => {
+    const { session, recipe } = openSmall("logit");
+    try {
+      session.addLane({ seed: 1n, hyperparameters: vector(recipe, { [name]: value }), checkpoint: null });
+      return true;
+    } catch (error) {
+      expect(error).toMatchObject({ code: "ENGINE_BAD_ARGUMENT" });
+      return false;
+    } finally {
+      session.close();
+    }
+  };
+  it("is the engine's, too", () => {
+    expect(accepts(range.low)).toBe(!range.openLow);
+    expect(accepts(range.high)).toBe(!range.openHigh);
+    expect(accepts(range.low + (range.high - range.low) / 2)).toBe(true);
+    expect(accepts(range.low - 1e-3)).toBe(false);
+    expect(accepts(range.high * (1 + 1e-6))).toBe(false);
+    expect(accepts(Number.POSITIVE_INFINITY)).toBe(false);
+    expect(accepts(Number.NaN)).toBe(name === "dropout");
+  });
+});

@@ -1,0 +1,105 @@
+/** What the tests of the engine's TypeScript face share: recipes of the catalogue's networks and a small data set. */
+import { datasets } from "../datasets.js";
+import { hyperparameters } from "../hyperparameters.js";
+import { type DatasetArrays, EngineError, loadEngine, type SessionOptions, type SliceResult } from "../index.js";
+import { findNetwork } from "../networks/index.js";
+import type { LaneHyperparameter, Recipe } from "../recipe.js";
+
+export const engine = loadEngine();
+
+/** SplitMix32: bytes that look random. */
+export function bytes(count: number, seed: number): Uint8Array {
+  let state = seed >>> 0;
+  return Uint8Array.from({ length: count }, () => {
+    state = (state + 0x9e3779b9) >>> 0;
+    let z = state;
+    z = Math.imul(z ^ (z >>> 16), 0x21f0aaad);
+    z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
+    return (z ^ (z >>> 15)) & 255;
+  });
+}
+
+/** Random images; the label decides the brightness of their first row, so that there is something to learn. */
+export function smallSet(shape: readonly [number, number, number], train: number, test: number): DatasetArrays {
+  const size = shape[0] * shape[1] * shape[2];
+  const part = (count: number, seed: number) => {
+    const images = bytes(count * size, seed);
+    const labels = bytes(count, seed + 1).map((byte) => byte % 10);
+    for (let i = 0; i < count; i++) images.fill((labels[i] ?? 0) * 25, i * size, i * size + shape[2]);
+    return [images, labels] as const;
+  };
+  const [trainImages, trainLabels] = part(train, 1);
+  const [testImages, testLabels] = part(test, 2);
+  return { shape, classes: 10, trainImages, trainLabels, testImages, testLabels };
+}
+
+/** The network on the first images of a small set: registered under the digest that comes with it. */
+export function smallRecipe(name: string, changes: Partial<Recipe> = {}): { recipe: Recipe; digest: string } {
+  const network = findNetwork(name);
+  const base = datasets[0];
+  if (network === null || base === undefined) throw new Error(`no network ${name}`);
+  const digest = `small-${network.input.join("x")}`;
+  if (!engine.hasDataset(digest)) engine.registerDataset(digest, smallSet(network.input, 23, 4));
+  const { summary: _, ...dataset } = base;
+  const defaults = Object.fromEntries(
+    hyperparameters.map((info) => [
+      info.name,
+      network.defaults.hyperparameters[info.name] ?? info.fallback[network.defaults.optimizer],
+    ]),
+  ) as Record<LaneHyperparameter, number | null>;
+  const recipe: Recipe = {
+    version: 1,
+    network: { name, layers: network.layers },
+    dataset: { ...dataset, shape: network.input, validation: 5, train_images: 23, test_images: 4 },
+    batch_size: 9,
+    epochs: 3,
+    optimizer: network.defaults.optimizer,
+    nesterov: false,
+    schedule: { kind: "cosine", floor: 0 },
+    augmentation: { flip: true, crop_padding: 1 },
+    precision: "float32",
+    shuffle: true,
+    test_at_end: true,
+    hyperparameters: defaults,
+    ...changes,
+  };
+  return { recipe, digest };
+}
+
+export function vector(recipe: Recipe, changes: Partial<Record<LaneHyperparameter, number>> = {}): Float64Array {
+  return Float64Array.from(hyperparameters, ({ name }) => changes[name] ?? recipe.hyperparameters[name] ?? Number.NaN);
+}
+
+export function openSmall(name: string, options: Partial<SessionOptions> = {}, changes: Partial<Recipe> = {}) {
+  const { recipe, digest } = smallRecipe(name, changes);
+  const session = engine.createSession({
+    recipe: JSON.stringify(recipe),
+    device: "cpu",
+    dataset: digest,
+    lanes: 1,
+    threads: 1,
+    isa: "auto",
+    control: null,
+    ...options,
+  });
+  return { session, recipe };
+}
+
+/** Slices until nothing is left to do. */
+export function runToEnd(run: () => SliceResult): SliceResult[] {
+  const slices: SliceResult[] = [];
+  do slices.push(run());
+  while (slices.at(-1)?.state === "more");
+  return slices;
+}
+
+/** What the call throws; it must be an EngineError. */
+export function engineError(call: () => unknown): EngineError {
+  try {
+    call();
+  } catch (error) {
+    if (error instanceof EngineError) return error;
+    throw error;
+  }
+  throw new Error("expected an EngineError, nothing was thrown");
+}
