@@ -203,7 +203,9 @@ export class Agent {
     this.store = welcome.store;
     if (another) {
       // Tokens and attempts of one store mean nothing in another, even where they look alike.
-      this.log("warn", "this is another coordinator than before; everything held is dropped", { held: this.attempts.size });
+      this.log("warn", "this is another coordinator than before; everything held is dropped", {
+        held: this.attempts.size,
+      });
       for (const held of this.held) this.forget(held, "held for another coordinator");
       this.outbox.clear();
     } else {
@@ -252,36 +254,39 @@ export class Agent {
   }
 
   private onStop(held: Held): void {
-    const attempt = this.find(held);
-    if (attempt && attempt.phase !== "ended") this.command(attempt.device, { kind: "stop", held: attempt.held });
+    const attempt = this.training(held);
+    if (attempt) this.command(attempt.device, { kind: "stop", held: attempt.held });
   }
 
   private onThread(device: string, message: ThreadMessage, now: number): void {
-    if (message.kind === "log") {
-      this.log(message.level, message.message, { ...message.fields, device });
-      return;
-    }
-    if (message.kind === "lost") {
-      this.log("error", `device ${device} is lost: ${message.error.message}`, { device, code: message.error.code });
-      this.leave(`device ${device} is lost`, 70, now);
-      return;
-    }
-    const attempt = this.find(message.held);
-    // Dropped meanwhile: what the thread said before it heard of that no longer counts.
-    if (!attempt || attempt.phase === "ended") return;
     switch (message.kind) {
-      case "started":
+      case "log":
+        this.log(message.level, message.message, { ...message.fields, device });
+        break;
+      case "lost":
+        this.log("error", `device ${device} is lost: ${message.error.message}`, { device, code: message.error.code });
+        this.leave(`device ${device} is lost`, 70, now);
+        break;
+      case "started": {
+        const attempt = this.training(message.held);
+        if (!attempt) break;
         attempt.phase = "running";
         attempt.fingerprint = message.fingerprint;
         this.outbox.put(startedBody(attempt.held, message.fingerprint), attempt.held);
         this.log("info", "started", { ...attempt.held, device });
         break;
-      case "report":
-        this.outbox.put(reportBody(attempt.held, message.epoch, message.step, message.metrics), attempt.held);
+      }
+      case "report": {
+        const attempt = this.training(message.held);
+        if (attempt)
+          this.outbox.put(reportBody(attempt.held, message.epoch, message.step, message.metrics), attempt.held);
         break;
-      case "ended":
-        this.end(attempt, message.outcome);
+      }
+      case "ended": {
+        const attempt = this.training(message.held);
+        if (attempt) this.end(attempt, message.outcome);
         break;
+      }
     }
   }
 
@@ -328,6 +333,12 @@ export class Agent {
   private find(held: Held): Attempt | null {
     const attempt = this.attempts.get(held.attempt);
     return attempt && attempt.held.token === held.token ? attempt : null;
+  }
+
+  /** `null` once it was dropped or ended: what the thread said before it heard of that no longer counts. */
+  private training(held: Held): Attempt | null {
+    const attempt = this.find(held);
+    return attempt && attempt.phase !== "ended" ? attempt : null;
   }
 
   private forget(held: Held, reason: string): void {

@@ -130,9 +130,7 @@ export class CohortThread {
       const plan = planJob(job);
       const key = job.alone ? `alone ${job.attempt} ${job.token}` : job.cohortKey;
       const cohort = this.cohorts.find((c) => c.key === key) ?? (await this.open(key, job, plan));
-      this.native(() =>
-        cohort.add(held, { seed: plan.seed, hyperparameters: plan.hyperparameters, checkpoint: null }),
-      );
+      this.native(() => cohort.add(held, { seed: plan.seed, hyperparameters: plan.hyperparameters, checkpoint: null }));
       this.post({ kind: "started", held, fingerprint: options.engine.fingerprint(options.device) });
     } catch (thrown) {
       const error = engineError(thrown);
@@ -174,7 +172,10 @@ export class CohortThread {
     } else {
       const { device, lanes } = this.options;
       const what = job.alone ? "the trial" : `a cohort of ${lanes} lanes`;
-      const failure = new ConvsweepError(error.code, `${what} does not fit on ${device} (fewer: --lanes): ${error.message}`);
+      const failure = new ConvsweepError(
+        error.code,
+        `${what} does not fit on ${device} (fewer: --lanes): ${error.message}`,
+      );
       this.end(heldOf(job), { kind: "failed", error: failure.toData() });
     }
   }
@@ -268,7 +269,10 @@ export class CohortThread {
     const others = this.cohorts.some((c) => c !== cohort && c.size > 0);
     const released = error.code === "ENGINE_OUT_OF_MEMORY" && others;
     for (const held of cohort.attempts) {
-      this.end(held, released ? { kind: "released", reason: error.message } : { kind: "failed", error: error.toData() });
+      this.end(
+        held,
+        released ? { kind: "released", reason: error.message } : { kind: "failed", error: error.toData() },
+      );
     }
     this.close(cohort);
   }
@@ -295,7 +299,8 @@ export class CohortThread {
 
   private closeIdle(): void {
     const before = this.options.now() - this.options.idleMillis;
-    for (const cohort of this.cohorts.filter((c) => c.emptySince !== null && c.emptySince <= before)) this.close(cohort);
+    for (const cohort of this.cohorts.filter((c) => c.emptySince !== null && c.emptySince <= before))
+      this.close(cohort);
   }
 
   private find(held: Held): { readonly cohort: Cohort; readonly lane: number } | null {

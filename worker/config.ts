@@ -43,7 +43,8 @@ function bad(path: string, message: string, expected: string, found: string): Co
 
 export function wholeNumber(path: string, text: string, most: number): number {
   const value = /^[1-9][0-9]{0,8}$/.test(text) ? Number(text) : 0;
-  if (value < 1 || value > most) throw bad(path, `${path} is not a number of them`, `a whole number from 1 to ${most}`, text);
+  if (value < 1 || value > most)
+    throw bad(path, `${path} is not a number of them`, `a whole number from 1 to ${most}`, text);
   return value;
 }
 
@@ -60,25 +61,39 @@ function readToken(file: string): string {
   try {
     text = readFileSync(file, "utf8").trim();
   } catch (cause) {
-    throw new ConvsweepError("BAD_INPUT", `the token file cannot be read: ${(cause as Error).message}`, { path: "--token-file", cause });
+    throw new ConvsweepError("BAD_INPUT", `the token file cannot be read: ${(cause as Error).message}`, {
+      path: "--token-file",
+      cause,
+    });
   }
   // It travels in a header: printable ASCII without spaces.
   if (!/^[\x21-\x7e]{1,512}$/.test(text)) {
-    throw bad("--token-file", `${file} holds no token`, "one token on one line", text === "" ? "an empty file" : "other text");
+    throw bad(
+      "--token-file",
+      `${file} holds no token`,
+      "one token on one line",
+      text === "" ? "an empty file" : "other text",
+    );
   }
   return text;
 }
 
 /** The host's name and the process's number: of two workers on a host none takes the other's place. */
 function defaultName(): string {
-  return `${hostname().replace(/[^A-Za-z0-9._-]/g, "-").replace(/^[^A-Za-z0-9]+/, "").slice(0, 100) || "worker"}-${process.pid}`;
+  return `${
+    hostname()
+      .replace(/[^A-Za-z0-9._-]/g, "-")
+      .replace(/^[^A-Za-z0-9]+/, "")
+      .slice(0, 100) || "worker"
+  }-${process.pid}`;
 }
 
 export function joinConfig(options: JoinOptions, env: NodeJS.ProcessEnv): JoinConfig {
   const name = options.name ?? defaultName();
   if (!NAME.test(name)) throw bad("--name", "not a name for a worker", "letters, digits and . _ : @ + -", name);
   const devices = options.devices.split(",").map((d) => d.trim());
-  if (devices.some((d) => d === "")) throw bad("--devices", "a device is missing", "for example cpu or cuda:0,cpu", options.devices);
+  if (devices.some((d) => d === ""))
+    throw bad("--devices", "a device is missing", "for example cpu or cuda:0,cpu", options.devices);
   const logLevel = LOG_LEVELS.find((level) => level === options.logLevel);
   if (!logLevel) throw bad("--log-level", "no such level", LOG_LEVELS.join(", "), options.logLevel);
   return {

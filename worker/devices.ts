@@ -28,10 +28,17 @@ export function chooseDevices(found: readonly DeviceInfo[], wishes: DeviceWishes
   return ids.map((id) => {
     const info = found.find((d) => d.id === id);
     if (!info) {
-      throw new ConvsweepError("ENGINE_NO_DEVICE", `this machine has no device ${id}`, { path: "--devices", expected: there, found: id });
+      throw new ConvsweepError("ENGINE_NO_DEVICE", `this machine has no device ${id}`, {
+        path: "--devices",
+        expected: there,
+        found: id,
+      });
     }
     if (info.unusable !== null) {
-      throw new ConvsweepError("ENGINE_NO_DEVICE", `${id} cannot be used: ${info.unusable}`, { path: "--devices", found: id });
+      throw new ConvsweepError("ENGINE_NO_DEVICE", `${id} cannot be used: ${info.unusable}`, {
+        path: "--devices",
+        found: id,
+      });
     }
     const share = Math.floor((wishes.threads ?? info.cores) / ids.length);
     return { id, lanes: wishes.lanes ?? defaultLanes(info), threads: Math.max(1, share), info };

@@ -4,10 +4,11 @@
  * Guarantees: what the engine throws leaves here as ConvsweepError with the engine's code and path; hyperparameters
  * stand in the order of native/hyperparameters.ts. Not here: threads, leases, files.
  */
-import { ConvsweepError, type ErrorCode, toConvsweepError } from "../proto/contract.js";
+
 import { hyperparameters } from "../native/hyperparameters.js";
 import { type DeviceInfo, type Engine, type LaneReport, loadEngine } from "../native/index.js";
 import type { DatasetSpec, Recipe } from "../native/recipe.js";
+import { ConvsweepError, type ErrorCode, toConvsweepError } from "../proto/contract.js";
 import type { NamedMetric } from "./messages.js";
 
 export type {
@@ -36,7 +37,12 @@ export function openEngine(): Engine {
 /** Anything caught around a call of the engine, with the engine's own code and path if it came from there. */
 export function engineError(thrown: unknown): ConvsweepError {
   if (thrown instanceof ConvsweepError || !(thrown instanceof Error)) return toConvsweepError(thrown);
-  const { code, path, expected, found } = thrown as { code?: unknown; path?: unknown; expected?: unknown; found?: unknown };
+  const { code, path, expected, found } = thrown as {
+    code?: unknown;
+    path?: unknown;
+    expected?: unknown;
+    found?: unknown;
+  };
   if (typeof code !== "string" || !code.startsWith("ENGINE_")) return toConvsweepError(thrown);
   return new ConvsweepError(code as ErrorCode, thrown.message, {
     ...(typeof path === "string" && path !== "" ? { path } : {}),

@@ -23,7 +23,11 @@ function parseObject(text: string, path: string): Readonly<Record<string, unknow
     throw new ConvsweepError("BAD_INPUT", `${path} is not JSON`, { path, expected: "a JSON object", cause });
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new ConvsweepError("BAD_INPUT", `${path} is not an object`, { path, expected: "a JSON object", found: text.slice(0, 40) });
+    throw new ConvsweepError("BAD_INPUT", `${path} is not an object`, {
+      path,
+      expected: "a JSON object",
+      found: text.slice(0, 40),
+    });
   }
   return value as Readonly<Record<string, unknown>>;
 }
@@ -34,7 +38,11 @@ export function parseRecipe(text: string): Recipe {
   for (const name of ["dataset", "hyperparameters", "network"]) {
     const member = recipe[name];
     if (typeof member !== "object" || member === null) {
-      throw new ConvsweepError("BAD_INPUT", "the recipe is incomplete", { path: `recipe.${name}`, expected: "an object", found: String(member) });
+      throw new ConvsweepError("BAD_INPUT", "the recipe is incomplete", {
+        path: `recipe.${name}`,
+        expected: "an object",
+        found: String(member),
+      });
     }
   }
   return recipe as unknown as Recipe;
@@ -43,7 +51,11 @@ export function parseRecipe(text: string): Recipe {
 export function planJob(job: Job): JobPlan {
   const recipe = parseRecipe(job.recipe);
   if (!/^[0-9a-f]{16}$/i.test(job.seed)) {
-    throw new ConvsweepError("BAD_INPUT", "the seed is not 64 bits", { path: "seed", expected: "16 hexadecimal digits", found: job.seed });
+    throw new ConvsweepError("BAD_INPUT", "the seed is not 64 bits", {
+      path: "seed",
+      expected: "16 hexadecimal digits",
+      found: job.seed,
+    });
   }
   return {
     dataset: recipe.dataset,

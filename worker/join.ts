@@ -77,7 +77,10 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
       else if (event.kind === "linkUp") dispatch({ kind: "linkUp" });
       else if (event.kind === "linkDown") {
         const { reason, retryMillis } = event;
-        log("warn", `no link to the coordinator: ${reason}`, { coordinator: config.coordinator, retryMillis: Math.round(retryMillis) });
+        log("warn", `no link to the coordinator: ${reason}`, {
+          coordinator: config.coordinator,
+          retryMillis: Math.round(retryMillis),
+        });
         dispatch({ kind: "linkDown" });
       } else {
         log("error", event.reason, { coordinator: config.coordinator });

@@ -69,7 +69,10 @@ function probeRecipe(options: ProbeCommand): number {
   try {
     recipe = readFileSync(options.recipe === "-" ? 0 : options.recipe, "utf8");
   } catch (cause) {
-    throw new ConvsweepError("BAD_INPUT", `the recipe cannot be read: ${toConvsweepError(cause).message}`, { path: "--recipe", cause });
+    throw new ConvsweepError("BAD_INPUT", `the recipe cannot be read: ${toConvsweepError(cause).message}`, {
+      path: "--recipe",
+      cause,
+    });
   }
   const engine = openEngine();
   const [device] = chooseDevices(engine.devices(), {
@@ -79,7 +82,14 @@ function probeRecipe(options: ProbeCommand): number {
   });
   if (!device) throw new ConvsweepError("BAD_INPUT", "no device", { path: "--device" });
   const { id, lanes, threads } = device;
-  const result = probe(engine, { recipe, device: id, lanes, threads, millis: PROBE_MILLIS, now: () => performance.now() });
+  const result = probe(engine, {
+    recipe,
+    device: id,
+    lanes,
+    threads,
+    millis: PROBE_MILLIS,
+    now: () => performance.now(),
+  });
   if (options.json) printJson(result);
   else print(describeProbe(result));
   return 0;
@@ -145,7 +155,10 @@ function exitCodeOf(thrown: unknown): number {
   if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
   const error = engineError(thrown);
   const where = error.path === null ? "" : `${error.path}: `;
-  const wanted = error.expected === null ? "" : `; expected ${error.expected}${error.found === null ? "" : `, found ${error.found}`}`;
+  const wanted =
+    error.expected === null
+      ? ""
+      : `; expected ${error.expected}${error.found === null ? "" : `, found ${error.found}`}`;
   process.stderr.write(`error: ${where}${error.message}${wanted}\n`);
   if (error.code === "INTERNAL" && error.cause instanceof Error) process.stderr.write(`${error.cause.stack ?? ""}\n`);
   return ["INTERNAL", "UNAVAILABLE", "ENGINE_INTERNAL", "ENGINE_DEVICE_LOST"].includes(error.code) ? 70 : 2;

@@ -76,9 +76,13 @@ function measure(session: Session, recipe: Recipe, lanes: number, options: Probe
   const slice = (maxMillis: number, maxSteps: number | null): void => {
     const { positions, diverged } = session.runSlice({ maxMillis, maxSteps });
     if (diverged.length > 0) {
-      throw new ConvsweepError("BAD_INPUT", "training on random images diverged; give the recipe a smaller learning_rate", {
-        path: "recipe.hyperparameters.learning_rate",
-      });
+      throw new ConvsweepError(
+        "BAD_INPUT",
+        "training on random images diverged; give the recipe a smaller learning_rate",
+        {
+          path: "recipe.hyperparameters.learning_rate",
+        },
+      );
     }
     steps = positions.reduce((sum, p) => sum + p.step, 0);
   };

@@ -21,7 +21,13 @@ const HYPERPARAMETERS = {
 };
 
 const recipe = (epochs: number): string =>
-  JSON.stringify({ version: 1, network: {}, dataset: { name: "d", seed: 1 }, epochs, hyperparameters: HYPERPARAMETERS });
+  JSON.stringify({
+    version: 1,
+    network: {},
+    dataset: { name: "d", seed: 1 },
+    epochs,
+    hyperparameters: HYPERPARAMETERS,
+  });
 
 let attempts = 0;
 function job(over: Partial<Job> & { readonly epochs?: number } = {}): Job {
@@ -120,7 +126,7 @@ class Harness {
 /** SHA-256 over little-endian float32, worked out byte by byte. */
 function hashOf(data: Float32Array): string {
   const view = new DataView(new ArrayBuffer(data.length * 4));
-  data.forEach((value, i) => view.setFloat32(i * 4, value, true));
+  for (const [i, value] of data.entries()) view.setFloat32(i * 4, value, true);
   return createHash("sha256").update(new Uint8Array(view.buffer)).digest("hex");
 }
 
@@ -143,12 +149,21 @@ describe("a device's thread", () => {
     h.assign(a, b);
     await Promise.all([h.outcomeOf(a), h.outcomeOf(b)]);
     expect(h.engine.sessions).toHaveLength(1);
-    expect(h.engine.sessions[0]?.options).toMatchObject({ device: "cpu", dataset: "digest", lanes: 4, threads: 1, isa: "auto" });
+    expect(h.engine.sessions[0]?.options).toMatchObject({
+      device: "cpu",
+      dataset: "digest",
+      lanes: 4,
+      threads: 1,
+      isa: "auto",
+    });
     for (const j of [a, b]) {
       const said = h.of(j);
       expect(said.map((m) => (m.kind === "report" ? m.epoch : m.kind))).toEqual(["started", 1, 2, 3, "ended"]);
       expect(said[0]).toMatchObject({ fingerprint: "cpu/float32/scripted" });
-      expect(h.outcome(j)).toEqual({ kind: "completed", weightsHash: hashOf(scriptedWeights(BigInt(`0x${j.seed}`), 3)) });
+      expect(h.outcome(j)).toEqual({
+        kind: "completed",
+        weightsHash: hashOf(scriptedWeights(BigInt(`0x${j.seed}`), 3)),
+      });
     }
     const last = h.of(a)[3];
     expect(last?.kind === "report" && last.metrics.map((m) => m.name)).toEqual([
@@ -244,7 +259,10 @@ describe("a device's thread", () => {
       [job({ parameters: JSON.stringify({ l2: 2 }) }), { code: "ENGINE_BAD_ARGUMENT", path: "hyperparameters[1]" }],
       [job({ seed: "xyz" }), { code: "BAD_INPUT", path: "seed" }],
       [job({ parameters: "[1]" }), { code: "BAD_INPUT", path: "parameters" }],
-      [job({ parameters: JSON.stringify({ momentum: "much" }) }), { code: "BAD_INPUT", path: "parameters.momentum", found: '"much"' }],
+      [
+        job({ parameters: JSON.stringify({ momentum: "much" }) }),
+        { code: "BAD_INPUT", path: "parameters.momentum", found: '"much"' },
+      ],
       [job({ recipe: "{" }), { code: "BAD_INPUT", path: "recipe" }],
       [job({ recipe: "{}" }), { code: "BAD_INPUT", path: "recipe.dataset" }],
     ];
@@ -255,7 +273,10 @@ describe("a device's thread", () => {
     const refused = job({ cohortKey: "other" });
     h.engine.refuse = new EngineFault("ENGINE_BAD_RECIPE", "no such op", "network.layers[3].op");
     h.assign(refused);
-    expect(await h.outcomeOf(refused)).toMatchObject({ kind: "failed", error: { code: "ENGINE_BAD_RECIPE", path: "network.layers[3].op" } });
+    expect(await h.outcomeOf(refused)).toMatchObject({
+      kind: "failed",
+      error: { code: "ENGINE_BAD_RECIPE", path: "network.layers[3].op" },
+    });
     expect(h.of(refused).map((m) => m.kind)).toEqual(["ended"]);
   });
 
@@ -263,10 +284,14 @@ describe("a device's thread", () => {
     const h = harness();
     const [a, b] = [job({ cohortKey: "a", epochs: 50 }), job({ cohortKey: "b", epochs: 50 })];
     h.engine.onSlice = (session) => {
-      if (session === h.engine.sessions[0] && h.engine.slices.length > 10) session.sliceFault = new EngineFault("ENGINE_INTERNAL", "broken");
+      if (session === h.engine.sessions[0] && h.engine.slices.length > 10)
+        session.sliceFault = new EngineFault("ENGINE_INTERNAL", "broken");
     };
     h.assign(a, b);
-    expect(await h.outcomeOf(a)).toMatchObject({ kind: "failed", error: { code: "ENGINE_INTERNAL", message: "broken" } });
+    expect(await h.outcomeOf(a)).toMatchObject({
+      kind: "failed",
+      error: { code: "ENGINE_INTERNAL", message: "broken" },
+    });
     expect((await h.outcomeOf(b)).kind).toBe("completed");
     expect(h.engine.sessions[0]?.closed).toBe(true);
   });
@@ -278,7 +303,9 @@ describe("a device's thread", () => {
     h.assign(a, b);
     expect((await h.outcomeOf(a)).kind).toBe("completed");
     expect((await h.outcomeOf(b)).kind).toBe("completed");
-    const order = h.messages.filter((m) => m.kind !== "report").map((m) => ("held" in m ? `${m.kind} ${m.held.token - a.token}` : m.kind));
+    const order = h.messages
+      .filter((m) => m.kind !== "report")
+      .map((m) => ("held" in m ? `${m.kind} ${m.held.token - a.token}` : m.kind));
     expect(order).toEqual(["started 0", "ended 0", "started 1", "ended 1"]);
     expect(h.engine.sessions.map((s) => s.closed)).toEqual([true, false]);
   });
@@ -366,7 +393,7 @@ describe("a device's thread", () => {
           diverges: fc.integer({ min: 0, max: 6 }),
           refused: fc.boolean(),
           alone: fc.boolean(),
-          then: fc.constantFrom("nothing", "stop", "drop"),
+          afterwards: fc.constantFrom("nothing", "stop", "drop"),
         }),
         { minLength: 1, maxLength: 8 },
       ),
@@ -386,15 +413,15 @@ describe("a device's thread", () => {
         }));
         for (const m of made) {
           h.assign(m.job);
-          if (m.then !== "nothing") h.post({ kind: m.then as "stop" | "drop", held: heldOf(m.job) });
+          if (m.afterwards !== "nothing") h.post({ kind: m.afterwards as "stop" | "drop", held: heldOf(m.job) });
         }
-        for (const m of made) if (m.then !== "drop") await h.outcomeOf(m.job);
+        for (const m of made) if (m.afterwards !== "drop") await h.outcomeOf(m.job);
         await h.close();
         for (const m of made) {
           const kinds = h.of(m.job).map((x) => x.kind);
           const ended = kinds.filter((k) => k === "ended").length;
           expect(ended).toBeLessThanOrEqual(1);
-          if (m.then !== "drop") expect(ended).toBe(1);
+          if (m.afterwards !== "drop") expect(ended).toBe(1);
           if (ended === 1) expect(kinds.at(-1)).toBe("ended");
           if (kinds.includes("report")) expect(kinds[0]).toBe("started");
           const epochs = h.of(m.job).flatMap((x) => (x.kind === "report" ? [x.epoch] : []));

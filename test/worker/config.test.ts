@@ -27,7 +27,10 @@ const options = (over: Partial<JoinOptions> = {}): JoinOptions => ({
 
 describe("the options of join", () => {
   it("come out as values", () => {
-    const config = joinConfig(options({ devices: "cuda:0, cpu", lanes: "64", threads: "3", data: "/d", name: "w-1" }), {});
+    const config = joinConfig(
+      options({ devices: "cuda:0, cpu", lanes: "64", threads: "3", data: "/d", name: "w-1" }),
+      {},
+    );
     expect(config).toEqual({
       coordinator: "127.0.0.1:7440",
       token: "cvs_worker_abc",
@@ -38,7 +41,11 @@ describe("the options of join", () => {
       dataDir: "/d",
       logLevel: "info",
     });
-    expect(joinConfig(options(), { CONVSWEEP_DATA: "/e" })).toMatchObject({ lanes: null, threads: null, dataDir: "/e" });
+    expect(joinConfig(options(), { CONVSWEEP_DATA: "/e" })).toMatchObject({
+      lanes: null,
+      threads: null,
+      dataDir: "/e",
+    });
   });
 
   it("give a worker without a name one that the coordinator takes", () => {
@@ -79,13 +86,37 @@ describe("the options of join", () => {
 });
 
 describe("the choice of devices", () => {
-  const cpu: DeviceInfo = { id: "cpu", backend: "cpu", name: "c", isa: "avx2", cores: 8, memoryBytes: 1, unusable: null };
-  const cuda: DeviceInfo = { id: "cuda:0", backend: "cuda", name: "g", isa: null, cores: 80, memoryBytes: 1, unusable: "no driver" };
+  const cpu: DeviceInfo = {
+    id: "cpu",
+    backend: "cpu",
+    name: "c",
+    isa: "avx2",
+    cores: 8,
+    memoryBytes: 1,
+    unusable: null,
+  };
+  const cuda: DeviceInfo = {
+    id: "cuda:0",
+    backend: "cuda",
+    name: "g",
+    isa: null,
+    cores: 80,
+    memoryBytes: 1,
+    unusable: "no driver",
+  };
 
   it("gives lanes by the cores and shares the threads", () => {
-    expect(chooseDevices([cpu], { devices: ["cpu", "cpu"], lanes: null, threads: null })).toMatchObject([{ id: "cpu", lanes: 8, threads: 8 }]);
-    expect(chooseDevices([{ ...cpu, cores: 1 }], { devices: ["cpu"], lanes: null, threads: null })).toMatchObject([{ lanes: 2, threads: 1 }]);
-    const both = chooseDevices([cpu, { ...cuda, unusable: null }], { devices: ["cuda:0", "cpu"], lanes: 5, threads: 3 });
+    expect(chooseDevices([cpu], { devices: ["cpu", "cpu"], lanes: null, threads: null })).toMatchObject([
+      { id: "cpu", lanes: 8, threads: 8 },
+    ]);
+    expect(chooseDevices([{ ...cpu, cores: 1 }], { devices: ["cpu"], lanes: null, threads: null })).toMatchObject([
+      { lanes: 2, threads: 1 },
+    ]);
+    const both = chooseDevices([cpu, { ...cuda, unusable: null }], {
+      devices: ["cuda:0", "cpu"],
+      lanes: 5,
+      threads: 3,
+    });
     expect(both.map(({ id, lanes, threads }) => [id, lanes, threads])).toEqual([
       ["cuda:0", 5, 1],
       ["cpu", 5, 1],

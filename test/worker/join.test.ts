@@ -27,7 +27,7 @@ function writeDigits(folder: string): void {
   const idx = (dims: readonly number[], bytes: Uint8Array): Buffer => {
     const header = Buffer.alloc(4 + 4 * dims.length);
     header.writeUInt32BE(0x0800 + dims.length, 0);
-    dims.forEach((d, i) => header.writeUInt32BE(d, 4 + 4 * i));
+    for (const [i, d] of dims.entries()) header.writeUInt32BE(d, 4 + 4 * i);
     return Buffer.concat([header, bytes]);
   };
   const files = { train: TRAIN, t10k: TEST };
@@ -47,7 +47,15 @@ function writeDigits(folder: string): void {
 function recipe(epochs: number): Recipe {
   const network = findNetwork("logit");
   if (!network) throw new Error("no logit");
-  const dataset = { name: "mnist", shape: [1, 28, 28], classes: 10, validation: 100, train_images: TRAIN, test_images: TEST, seed: null } as const;
+  const dataset = {
+    name: "mnist",
+    shape: [1, 28, 28],
+    classes: 10,
+    validation: 100,
+    train_images: TRAIN,
+    test_images: TEST,
+    seed: null,
+  } as const;
   return recipeFor(network, dataset, { epochs, batch_size: 20, test_at_end: true });
 }
 
@@ -118,11 +126,15 @@ class SmallCoordinator {
   }
 
   reports(n: number): Report[] {
-    return this.heard.flatMap(({ body }) => (body?.$case === "report" && body.value.token === n + 1 ? [body.value] : []));
+    return this.heard.flatMap(({ body }) =>
+      body?.$case === "report" && body.value.token === n + 1 ? [body.value] : [],
+    );
   }
 
   ended(n: number): Ended["outcome"] {
-    return this.heard.flatMap(({ body }) => (body?.$case === "ended" && body.value.token === n + 1 ? [body.value.outcome] : []))[0];
+    return this.heard.flatMap(({ body }) =>
+      body?.$case === "ended" && body.value.token === n + 1 ? [body.value.outcome] : [],
+    )[0];
   }
 
   async endOf(n: number): Promise<NonNullable<Ended["outcome"]>> {
@@ -154,10 +166,24 @@ describe.skipIf(!built)("a worker process", () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  function join_(address: string, ...more: string[]): { readonly exit: Promise<number | null>; readonly log: () => string } {
+  function join_(
+    address: string,
+    ...more: string[]
+  ): { readonly exit: Promise<number | null>; readonly log: () => string } {
     let log = "";
-    const options = ["--token-file", join(folder, "token"), "--name", "w", "--data", join(folder, "data"), "--lanes", "2"];
-    child = spawn(process.execPath, [main, "join", "--coordinator", address, ...options, ...more], { stdio: ["ignore", "ignore", "pipe"] });
+    const options = [
+      "--token-file",
+      join(folder, "token"),
+      "--name",
+      "w",
+      "--data",
+      join(folder, "data"),
+      "--lanes",
+      "2",
+    ];
+    child = spawn(process.execPath, [main, "join", "--coordinator", address, ...options, ...more], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
     child.stderr?.on("data", (text: Buffer) => {
       log += text.toString();
     });
@@ -184,11 +210,17 @@ describe.skipIf(!built)("a worker process", () => {
     c.assign(assign(2, { alone: true }));
     const again = await c.endOf(2);
     expect(first).toEqual(again);
-    expect(first).toMatchObject({ $case: "completed", value: { weightsHash: expect.stringMatching(/^[0-9a-f]{64}$/) } });
+    expect(first).toMatchObject({
+      $case: "completed",
+      value: { weightsHash: expect.stringMatching(/^[0-9a-f]{64}$/) },
+    });
     expect(c.ended(1)).not.toEqual(first);
     const started = c.heard.flatMap(({ body }) => (body?.$case === "started" ? [body.value] : []));
-    expect(started.map((s) => s.fingerprint)).toEqual(Array.from({ length: 3 }, () => c.hellos[0]?.devices[0]?.fingerprint));
-    for (const n of [0, 1, 2]) expect(c.reports(n).map((r) => [r.epoch, r.step])).toEqual([1, 2, 3].map((e) => [e, (e * 300) / 20]));
+    expect(started.map((s) => s.fingerprint)).toEqual(
+      Array.from({ length: 3 }, () => c.hellos[0]?.devices[0]?.fingerprint),
+    );
+    for (const n of [0, 1, 2])
+      expect(c.reports(n).map((r) => [r.epoch, r.step])).toEqual([1, 2, 3].map((e) => [e, (e * 300) / 20]));
     const same = c.reports(0).map((r, i) => [metrics(r), metrics(c.reports(2)[i] as Report)] as const);
     for (const [a, b] of same) expect({ ...a, images_per_second: 0 }).toEqual({ ...b, images_per_second: 0 });
     const last = metrics(c.reports(0)[2] as Report);
@@ -223,7 +255,10 @@ describe.skipIf(!built)("a worker process", () => {
     c.assign(assign(1, { epochs: 1_000_000 }));
     await c.until(() => c.reports(0).length > 0 && c.reports(1).length > 0);
     c.say({ $case: "stop", value: { attempt: "1/0#1", token: 1 } });
-    expect(await c.endOf(0)).toMatchObject({ $case: "stopped", value: { weightsHash: expect.stringMatching(/^[0-9a-f]{64}$/) } });
+    expect(await c.endOf(0)).toMatchObject({
+      $case: "stopped",
+      value: { weightsHash: expect.stringMatching(/^[0-9a-f]{64}$/) },
+    });
     child?.kill("SIGTERM");
     expect(await worker.exit).toBe(0);
     expect(c.ended(1)?.$case).toBe("released");
@@ -232,9 +267,15 @@ describe.skipIf(!built)("a worker process", () => {
 
   it("says why a trial cannot be trained here, and goes on with the next", async () => {
     const { c } = await joined();
-    const bad = { ...recipe(1), network: { name: null, layers: [{ op: "linear", units: 0, bias: true, init: "he_normal" }] } };
+    const bad = {
+      ...recipe(1),
+      network: { name: null, layers: [{ op: "linear", units: 0, bias: true, init: "he_normal" }] },
+    };
     c.assign(assign(0, { recipe: JSON.stringify(bad), cohortKey: "bad" }));
-    expect(await c.endOf(0)).toMatchObject({ $case: "failed", value: { code: "ENGINE_BAD_RECIPE", path: expect.stringContaining("network.layers[0]") } });
+    expect(await c.endOf(0)).toMatchObject({
+      $case: "failed",
+      value: { code: "ENGINE_BAD_RECIPE", path: expect.stringContaining("network.layers[0]") },
+    });
     const elsewhere = { ...recipe(1), dataset: { ...recipe(1).dataset, name: "fashion-mnist" } };
     c.assign(assign(1, { recipe: JSON.stringify(elsewhere), cohortKey: "elsewhere" }));
     expect(await c.endOf(1)).toMatchObject({ $case: "failed", value: { code: "NOT_FOUND" } });

@@ -10,7 +10,10 @@ export interface LinkServer {
   close(): Promise<void>;
 }
 
-export async function startLinkServer(onLink: (call: LinkCall, metadata: Metadata) => void, port = 0): Promise<LinkServer> {
+export async function startLinkServer(
+  onLink: (call: LinkCall, metadata: Metadata) => void,
+  port = 0,
+): Promise<LinkServer> {
   const server = new Server();
   server.addService(WorkerServiceService, {
     link: (call: LinkCall) => {
@@ -19,7 +22,9 @@ export async function startLinkServer(onLink: (call: LinkCall, metadata: Metadat
     },
   });
   const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, at) => (error ? reject(error) : resolve(at)));
+    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, at) =>
+      error ? reject(error) : resolve(at),
+    );
   });
   return {
     address: `127.0.0.1:${bound}`,
@@ -38,5 +43,8 @@ export function refuse(call: LinkCall, code: number, details: string): void {
 export const welcomeMessage = (received = 0): LinkResponse => ({
   seq: 0,
   ack: received,
-  body: { $case: "welcome", value: { store: "s", heartbeatMillis: 2_000, leaseMillis: 9_000, keep: [], drop: [], received } },
+  body: {
+    $case: "welcome",
+    value: { store: "s", heartbeatMillis: 2_000, leaseMillis: 9_000, keep: [], drop: [], received },
+  },
 });

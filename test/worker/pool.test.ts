@@ -12,7 +12,12 @@ const built = existsSync(fileURLToPath(new URL("../../dist/worker/cohort-thread.
 const job = (n: number, mode = "spin"): Job => ({
   attempt: `1/${n}#1`,
   token: n + 1,
-  recipe: JSON.stringify({ mode, dataset: {}, network: {}, hyperparameters: Object.fromEntries(NAMES.map((name) => [name, 0])) }),
+  recipe: JSON.stringify({
+    mode,
+    dataset: {},
+    network: {},
+    hyperparameters: Object.fromEntries(NAMES.map((name) => [name, 0])),
+  }),
   cohortKey: mode,
   seed: "0".repeat(16),
   parameters: "{}",
@@ -73,7 +78,9 @@ describe.skipIf(!built)("the pool", () => {
     pool.command("a", { kind: "stop", held: { attempt: "1/0#1", token: 1 } });
     await until(() => count("ended") === 1);
     expect(messages.filter(([, m]) => m.kind === "ended")).toMatchObject([["a", { outcome: { kind: "stopped" } }]]);
-    expect(messages.filter(([d, m]) => d === "b" && m.kind === "started").map(([, m]) => "held" in m && m.held.token)).toEqual([2, 4, 6]);
+    expect(
+      messages.filter(([d, m]) => d === "b" && m.kind === "started").map(([, m]) => "held" in m && m.held.token),
+    ).toEqual([2, 4, 6]);
   });
 
   it("tells of a thread that is stuck inside the engine, and not of one that trains", async () => {
@@ -92,7 +99,9 @@ describe.skipIf(!built)("the pool", () => {
     await until(() => died.length > 0);
     order.push(...messages.map(([, m]) => m.kind));
     expect(order).toEqual(["started", "ended", "lost"]);
-    expect(died).toEqual([["a", { code: "ENGINE_DEVICE_LOST", message: "gone", path: null, expected: null, found: null }]]);
+    expect(died).toEqual([
+      ["a", { code: "ENGINE_DEVICE_LOST", message: "gone", path: null, expected: null, found: null }],
+    ]);
   });
 
   it("tells of a task that throws, as data", async () => {

@@ -4,8 +4,18 @@
  *
  * learning_rate r: integer part = epoch at which the lane diverges (0: never). l2 above 1: addLane refuses.
  */
-import type { DatasetArrays, DeviceInfo, Engine, LaneOptions, LaneReport, Session, SessionOptions, SliceResult } from "../../worker/engine.js";
+
 import type { Recipe } from "../../native/recipe.js";
+import type {
+  DatasetArrays,
+  DeviceInfo,
+  Engine,
+  LaneOptions,
+  LaneReport,
+  Session,
+  SessionOptions,
+  SliceResult,
+} from "../../worker/engine.js";
 
 export class EngineFault extends Error {
   override readonly name = "EngineError";
@@ -66,13 +76,14 @@ export class ScriptedSession implements Session {
     this.lanes.delete(lane);
   }
 
-  runSlice(): SliceResult {
+  runSlice(_limits?: { readonly maxMillis: number; readonly maxSteps: number | null }): SliceResult {
     this.open();
     this.engine.slices.push(this);
     this.engine.onSlice?.(this);
     if (this.sliceFault) throw this.sliceFault;
     const { control } = this.options;
-    if (control && Atomics.load(control, 0) === 1) return { reports: [], diverged: [], positions: [], state: "interrupted" };
+    if (control && Atomics.load(control, 0) === 1)
+      return { reports: [], diverged: [], positions: [], state: "interrupted" };
     if (control) Atomics.add(control, 1, 1);
     const reports: LaneReport[] = [];
     const diverged: { lane: number; epoch: number; step: number; what: "loss" }[] = [];
@@ -163,7 +174,8 @@ export class ScriptedEngine implements Engine {
 
   createSession(options: SessionOptions): ScriptedSession {
     if (this.refuse) throw this.refuse;
-    if (this.sessions.filter((s) => !s.closed).length >= this.room) throw fault("ENGINE_OUT_OF_MEMORY", "no memory for the session");
+    if (this.sessions.filter((s) => !s.closed).length >= this.room)
+      throw fault("ENGINE_OUT_OF_MEMORY", "no memory for the session");
     const session = new ScriptedSession(this, options);
     this.sessions.push(session);
     return session;
