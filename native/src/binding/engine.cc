@@ -5,11 +5,7 @@
 #include "binding/read.h"
 #include "convsweep/version.h"
 #include "data/dataset.h"
-
-#if __has_include("data/synthetic_digits.h")
 #include "data/synthetic_digits.h"
-#define CONVSWEEP_HAS_SYNTHETIC_DIGITS 1
-#endif
 
 namespace convsweep::binding {
 namespace {
@@ -57,7 +53,6 @@ Napi::Value plan_entry(const Napi::CallbackInfo& info) {
   return memory_object(info.Env(), plan_session(recipe, *backend));
 }
 
-#if defined(CONVSWEEP_HAS_SYNTHETIC_DIGITS)
 Napi::Value synthetic_digits(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const double seed = read_number(argument(info, 0), "seed");
@@ -78,7 +73,6 @@ Napi::Value synthetic_digits(const Napi::CallbackInfo& info) {
   object.Set("testLabels", bytes_array(env, set.test_labels));
   return object;
 }
-#endif
 
 }  // namespace
 
@@ -96,9 +90,7 @@ void add_engine_entries(Napi::Env env, Napi::Object exports) {
   exports.Set("registerDataset", Napi::Function::New<guard<register_entry>>(env, "registerDataset"));
   exports.Set("hasDataset", Napi::Function::New<guard<has_dataset>>(env, "hasDataset"));
   exports.Set("planSession", Napi::Function::New<guard<plan_entry>>(env, "planSession"));
-#if defined(CONVSWEEP_HAS_SYNTHETIC_DIGITS)
   exports.Set("syntheticDigits", Napi::Function::New<guard<synthetic_digits>>(env, "syntheticDigits"));
-#endif
 }
 
 }  // namespace convsweep::binding
