@@ -18,7 +18,6 @@ export type {
   LaneOptions,
   LaneReport,
   Session,
-  SessionMemory,
   SessionOptions,
   SliceResult,
 } from "../native/index.js";
