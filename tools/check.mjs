@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const bin = (name) => join(root, "node_modules", ".bin", name);
 
 const checks = [
-  ["format and lint", bin("biome"), ["ci", "--error-on-warnings", "."]],
+  ["format and lint", bin("biome"), ["ci", "--colors=off", "--error-on-warnings", "."]],
   [
     "import directions",
     bin("depcruise"),
