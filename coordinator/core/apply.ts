@@ -88,7 +88,8 @@ function putAttempt(state: State, next: Attempt): () => void {
     if (state.attempts.has(before)) throw broken(`trial ${next.trial} is held already`, "no live attempt", before);
   } else {
     move(ATTEMPT_TRANSITIONS, old.state, next.state, `attempt ${next.id}`);
-    if (next.token !== old.token) throw broken(`attempt ${next.id} keeps its token`, String(old.token), String(next.token));
+    if (next.token !== old.token)
+      throw broken(`attempt ${next.id} keeps its token`, String(old.token), String(next.token));
   }
   replaceAttempt(state, old, next);
   return () => replaceAttempt(state, isLive(next.state) ? next : null, old);

@@ -34,7 +34,14 @@ export function grant(draft: Draft, trial: Trial, worker: Worker, device: Worker
     stopping: null,
   };
   draft.add({ kind: "setTokens", last: next });
-  draft.putTrial({ ...trial, state: "leased", attempts: n, notBefore: millis(0), worker: worker.id, device: device.id });
+  draft.putTrial({
+    ...trial,
+    state: "leased",
+    attempts: n,
+    notBefore: millis(0),
+    worker: worker.id,
+    device: device.id,
+  });
   draft.putAttempt(attempt);
   draft.record("attempt-offered", aboutAttempt(trial, attempt), reason);
   draft.wakeAt(attempt.leaseUntil);

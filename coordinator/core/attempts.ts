@@ -47,7 +47,13 @@ export function leaseEnd(draft: Draft): Attempt["leaseUntil"] {
 
 export function startAttempt(draft: Draft, attempt: Attempt, fingerprint: string | null): Attempt {
   const trial = draft.trial(attempt.trial);
-  const started = { ...attempt, state: "running", startedAt: draft.now, leaseUntil: leaseEnd(draft), fingerprint } as const;
+  const started = {
+    ...attempt,
+    state: "running",
+    startedAt: draft.now,
+    leaseUntil: leaseEnd(draft),
+    fingerprint,
+  } as const;
   draft.putAttempt(started);
   draft.putTrial({ ...trial, state: "running", startedAt: draft.now, fingerprint });
   draft.record("attempt-started", aboutAttempt(trial, attempt), fingerprint ?? "");

@@ -68,7 +68,16 @@ export class Draft {
 
   /** One line of the record of what happened and why. */
   record(kind: string, about: EventSubject, detail: string): void {
-    const event: EventRecord = { at: this.now, kind, sweep: null, trial: null, attempt: null, worker: null, ...about, detail };
+    const event: EventRecord = {
+      at: this.now,
+      kind,
+      sweep: null,
+      trial: null,
+      attempt: null,
+      worker: null,
+      ...about,
+      detail,
+    };
     this.add({ kind: "addEvent", event });
   }
 

@@ -27,7 +27,13 @@ export const CAUSES = {
 export type FinalState = Extract<TrialState, "completed" | "stopped" | "failed" | "lost" | "cancelled">;
 
 /** The trial is over; `more` holds what else is known at its end. */
-export function endTrial(draft: Draft, trial: Trial, state: FinalState, cause: string, more: Partial<Trial> = {}): Trial {
+export function endTrial(
+  draft: Draft,
+  trial: Trial,
+  state: FinalState,
+  cause: string,
+  more: Partial<Trial> = {},
+): Trial {
   const ended = closeTrial(draft, trial, state, cause, more);
   settleSweep(draft, trial.sweep);
   return ended;
@@ -36,7 +42,11 @@ export function endTrial(draft: Draft, trial: Trial, state: FinalState, cause: s
 /** Nothing new will be drawn; what is drawn already trains to its end. */
 export function markExhausted(draft: Draft, sweep: Sweep): void {
   const drawn = indexOf(draft.state, sweep.id).total;
-  draft.record("sweep-exhausted", { sweep: sweep.id }, `the space holds ${drawn} trials of ${sweep.spec.runCap} asked for`);
+  draft.record(
+    "sweep-exhausted",
+    { sweep: sweep.id },
+    `the space holds ${drawn} trials of ${sweep.spec.runCap} asked for`,
+  );
   draft.putSweep({ ...sweep, cause: CAUSES.exhausted, spec: { ...sweep.spec, runCap: drawn } });
   settleSweep(draft, sweep.id);
 }
@@ -88,7 +98,8 @@ export function toQueue(trial: Trial, notBefore: Trial["notBefore"]): Trial {
 
 export function schedulerOf(draft: Draft, sweep: Sweep): Scheduler {
   const scheduler = draft.algorithms.schedulers.get(sweep.spec.scheduler.name);
-  if (scheduler === undefined) throw new ConvsweepError("INTERNAL", `no scheduler is called ${sweep.spec.scheduler.name}`);
+  if (scheduler === undefined)
+    throw new ConvsweepError("INTERNAL", `no scheduler is called ${sweep.spec.scheduler.name}`);
   return scheduler;
 }
 

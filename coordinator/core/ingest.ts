@@ -8,11 +8,11 @@
 import { endAttempt, holder, leaseEnd, loseAttempt, releaseAttempt, renew, startAttempt } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
-import { CAUSES, contextOf, endTrial, schedulerOf } from "./endings.js";
+import { CAUSES, contextOf, endTrial, schedulerOf, settleSweep } from "./endings.js";
 import type { AttemptOutcome, Event } from "./events.js";
 import { epochsOf, finite, isBetter, reachesTarget } from "./objective.js";
-import { isEnded } from "./transitions.js";
 import { stopTraining, windUp } from "./stopping.js";
+import { isEnded } from "./transitions.js";
 import type { Attempt, BestMetric, MetricValue, Report, Sweep, Trial } from "./types.js";
 import { differenceOf, stopsWithOriginal, verdictOfRerun } from "./verify.js";
 
@@ -54,7 +54,8 @@ export function attemptEnded(draft: Draft, event: Of<"AttemptEnded">): void {
   if (held === null) return;
   const { outcome } = event;
   if (outcome.kind === "released") return released(draft, held, outcome.reason);
-  if (outcome.kind === "stopped" && held.stopping === null) return loseAttempt(draft, held, "stopped without being asked");
+  if (outcome.kind === "stopped" && held.stopping === null)
+    return loseAttempt(draft, held, "stopped without being asked");
   const attempt = held.state === "offered" ? startAttempt(draft, held, null) : held;
   const trial = draft.trial(attempt.trial);
   const { state, cause } = resultOf(attempt, outcome);
@@ -63,7 +64,8 @@ export function attemptEnded(draft: Draft, event: Of<"AttemptEnded">): void {
   if (state === "paused") {
     draft.putTrial({ ...trial, state, weightsHash });
     draft.record("trial-paused", aboutAttempt(trial, attempt), cause);
-    return;
+    // It may have been the last that trained, and only the scheduler can say what comes next.
+    return settleSweep(draft, trial.sweep);
   }
   const verified = verdictOfRerun(draft, trial, { state, cause, weightsHash });
   endTrial(draft, trial, state, cause, { weightsHash, verified });

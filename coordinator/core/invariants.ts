@@ -38,7 +38,10 @@ function sweepFaults(state: State, sweep: Sweep): readonly string[] {
     [!isEnded(sweep.state) || open.length === 0, `is ${sweep.state} with ${open.length} trials not final`],
     [!isEnded(sweep.state) || sweep.cause !== "", `is ${sweep.state} without a cause`],
     [sweep.cause !== "run_cap" || asked.length === runCap, `ended by run_cap with ${asked.length} of ${runCap}`],
-    [open.length > 0 || isEnded(sweep.state) || sweep.cause === "" || sweep.state === "paused", "winds up but has nothing left"],
+    [
+      open.length > 0 || isEnded(sweep.state) || sweep.cause === "" || sweep.state === "paused",
+      "winds up but has nothing left",
+    ],
   ]);
 }
 
@@ -53,7 +56,10 @@ function trialFaults(state: State, trial: Trial): readonly string[] {
     [trial.state !== "leased" || attempt?.state === "offered", `is leased, its attempt ${attempt?.state}`],
     [trial.state !== "running" || attempt?.state === "running", `is running, its attempt ${attempt?.state}`],
     [isFinal(trial.state) === (trial.endedAt !== null), `is ${trial.state} with endedAt ${trial.endedAt}`],
-    [trial.losses <= trial.attempts && trial.losses <= most, `lost ${trial.losses} of ${trial.attempts}, at most ${most}`],
+    [
+      trial.losses <= trial.attempts && trial.losses <= most,
+      `lost ${trial.losses} of ${trial.attempts}, at most ${most}`,
+    ],
     [trial.state !== "lost" || trial.losses === most, `is lost after ${trial.losses} of ${most}`],
     [isFinal(trial.state) || trial.losses < most, `goes on after ${trial.losses} losses of ${most}`],
     [trial.best === null || Number.isFinite(trial.best.value), "has a best value that is not finite"],
@@ -101,14 +107,19 @@ function workerFaults(state: State, worker: Worker): readonly string[] {
 function indexFaults(state: State): readonly string[] {
   const anew = stateFrom(partsOf(state));
   const sweeps = [...state.sweeps.keys()].flatMap((id) =>
-    faults(`index of sweep ${id}`, [[same(indexOf(state, id), indexOf(anew, id)), differ(indexOf(state, id), indexOf(anew, id))]]),
+    faults(`index of sweep ${id}`, [
+      [same(indexOf(state, id), indexOf(anew, id)), differ(indexOf(state, id), indexOf(anew, id))],
+    ]),
   );
   const derived = ({ indexes }: State): unknown => ({
     open: [...indexes.open].sort((a, b) => a - b),
     devices: [...indexes.devices].map(([key, { busy, cohorts }]) => [key, busy, [...cohorts].sort()]).sort(),
     workers: [...indexes.workers].map(([id, held]) => [id, [...held].sort()]).sort(),
   });
-  return [...sweeps, ...faults("indexes", [[same(derived(state), derived(anew)), differ(derived(state), derived(anew))]])];
+  return [
+    ...sweeps,
+    ...faults("indexes", [[same(derived(state), derived(anew)), differ(derived(state), derived(anew))]]),
+  ];
 }
 
 function same(a: unknown, b: unknown): boolean {

@@ -13,7 +13,12 @@ import { isFinal } from "./transitions.js";
 import type { Sweep, Trial } from "./types.js";
 
 /** `becomes` is for a trial that trains; one that has not started is cancelled in any case. */
-export function stopTraining(draft: Draft, trial: Trial, becomes: "stopped" | "cancelled" | "paused", cause: string): void {
+export function stopTraining(
+  draft: Draft,
+  trial: Trial,
+  becomes: "stopped" | "cancelled" | "paused",
+  cause: string,
+): void {
   if (isFinal(trial.state)) return;
   const attempt = liveAttempt(draft.state, trial);
   if (attempt === null) {

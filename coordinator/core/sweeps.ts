@@ -74,18 +74,28 @@ export function extendSweep(draft: Draft, event: Of<"SweepExtended">): void {
   const whole = [trials, wallMillis].every((value) => Number.isSafeInteger(value) && value >= 0);
   if (!whole || trials + wallMillis === 0) {
     const found = `${trials} trials and ${wallMillis} ms`;
-    return draft.refuse(call, errorData("BAD_INPUT", "nothing to add", { expected: "trials or wall time of at least 1", found }));
+    return draft.refuse(
+      call,
+      errorData("BAD_INPUT", "nothing to add", { expected: "trials or wall time of at least 1", found }),
+    );
   }
   if (runCap > LIMITS.trialsPerSweep) return draft.refuse(call, tooMany(runCap));
   const maxWallMillis = extendedWall(draft, sweep, wallMillis);
   if (maxWallMillis !== null && sweep.createdAt + maxWallMillis <= draft.now) {
     const message = `the wall time of sweep ${sweep.id} is used up: give it more`;
-    return draft.refuse(call, errorData("WRONG_STATE", message, { path: "wall_millis", expected: "above 0", found: "0" }));
+    return draft.refuse(
+      call,
+      errorData("WRONG_STATE", message, { path: "wall_millis", expected: "above 0", found: "0" }),
+    );
   }
   const state = sweep.state === "paused" ? "paused" : "running";
   const spec = { ...sweep.spec, runCap, maxWallMillis };
   draft.putSweep({ ...sweep, spec, state, cause: "", endedAt: null });
-  draft.record("sweep-extended", { sweep: sweep.id }, `by ${trials} trials and ${wallMillis} ms of wall time; it was ${sweep.state}`);
+  draft.record(
+    "sweep-extended",
+    { sweep: sweep.id },
+    `by ${trials} trials and ${wallMillis} ms of wall time; it was ${sweep.state}`,
+  );
   if (maxWallMillis !== null) draft.wakeAt(sweep.createdAt + maxWallMillis);
   draft.placementDue = true;
   draft.reply(call, {});
@@ -126,7 +136,8 @@ function faultOf(draft: Draft, spec: SweepSpec): ErrorData | null {
   const sampler = draft.algorithms.samplers.get(spec.sampler.name);
   const scheduler = draft.algorithms.schedulers.get(spec.scheduler.name);
   if (sampler === undefined) return unknownName("method", spec.sampler.name, draft.algorithms.samplers);
-  if (scheduler === undefined) return unknownName("early_terminate.type", spec.scheduler.name, draft.algorithms.schedulers);
+  if (scheduler === undefined)
+    return unknownName("early_terminate.type", spec.scheduler.name, draft.algorithms.schedulers);
   if (spec.runCap > LIMITS.trialsPerSweep) return tooMany(spec.runCap);
   const least: readonly (readonly [string, number | null])[] = [
     ["run_cap", spec.runCap],

@@ -52,7 +52,8 @@ export function enqueueTrial(draft: Draft, { call, sweep: id, parameters }: Of<"
 export function rerunTrial(draft: Draft, { call, trial: id, verify }: Of<"TrialRerun">): void {
   const original = draft.state.trials.get(id);
   if (original === undefined) return draft.refuse(call, noTrial(id));
-  if (!isFinal(original.state)) return draft.refuse(call, wrongState(`cannot rerun trial ${id} before it ends`, original.state));
+  if (!isFinal(original.state))
+    return draft.refuse(call, wrongState(`cannot rerun trial ${id} before it ends`, original.state));
   if (verify && !hasResult(original)) {
     return draft.refuse(call, wrongState(`trial ${id} has no result to compare with`, original.state));
   }
@@ -86,7 +87,11 @@ function parameterFault(space: Space, parameters: Parameters): ErrorData | null 
     }
     const expected = expectedOf(known.distribution, value);
     if (expected === null) continue;
-    return errorData("BAD_INPUT", `${name} lies outside of the sweep's space`, { path, expected, found: JSON.stringify(value) });
+    return errorData("BAD_INPUT", `${name} lies outside of the sweep's space`, {
+      path,
+      expected,
+      found: JSON.stringify(value),
+    });
   }
   return null;
 }

@@ -58,7 +58,13 @@ export function decisiveAttempt(trial: Trial): AttemptId {
   return attemptId(trial.id, trial.attempts);
 }
 
-function reportVerdict(draft: Draft, original: Trial, rerun: Trial, report: Report, tolerance: number | null): Verified {
+function reportVerdict(
+  draft: Draft,
+  original: Trial,
+  rerun: Trial,
+  report: Report,
+  tolerance: number | null,
+): Verified {
   const first = draft.history.attemptReports(decisiveAttempt(original)).find(({ epoch }) => epoch === report.epoch);
   if (first === undefined) {
     if (original.state === "stopped" && report.epoch > original.epoch) return rerun.verified;
@@ -79,13 +85,17 @@ function endVerdict(
   if (partial ? rerun.epoch < original.epoch : rerun.epoch !== original.epoch) {
     return { equal: false, detail: `${original.epoch} epochs before, ${rerun.epoch} now` };
   }
-  const asBefore = end.state === original.state && (end.state !== "failed" || tolerance !== null || end.cause === original.cause);
+  const asBefore =
+    end.state === original.state && (end.state !== "failed" || tolerance !== null || end.cause === original.cause);
   if (!partial && !asBefore) {
     return { equal: false, detail: `ended otherwise: ${ending(original)} before, ${ending(end)} now` };
   }
   const compareWeights = !partial && tolerance === null && end.state === "completed";
   if (compareWeights && end.weightsHash !== original.weightsHash) {
-    return { equal: false, detail: `weights differ: ${original.weightsHash ?? "no hash"} before, ${end.weightsHash ?? "no hash"} now` };
+    return {
+      equal: false,
+      detail: `weights differ: ${original.weightsHash ?? "no hash"} before, ${end.weightsHash ?? "no hash"} now`,
+    };
   }
   const compared = `${original.epoch} ${original.epoch === 1 ? "epoch" : "epochs"}, every metric${compareWeights ? " and the weights" : ""}`;
   const how = tolerance === null ? "to the bit" : `within ${TOLERANCE * 100} %`;

@@ -136,7 +136,11 @@ export function changesOf(state: State, mutations: readonly Mutation[], now: Mil
   ];
 }
 
-function rows<K, T>(keys: ReadonlySet<K>, from: ReadonlyMap<K, T>, row: (value: T) => FeedChange): readonly FeedChange[] {
+function rows<K, T>(
+  keys: ReadonlySet<K>,
+  from: ReadonlyMap<K, T>,
+  row: (value: T) => FeedChange,
+): readonly FeedChange[] {
   return [...keys].flatMap((key) => {
     const value = from.get(key);
     return value === undefined ? [] : [row(value)];

@@ -4,8 +4,8 @@
 import { describe, expect, it } from "vitest";
 import { rngFor } from "../../coordinator/core/rng.js";
 import type { Observation, Sampler, SamplerContext, Suggestion } from "../../coordinator/core/samplers/sampler.js";
-import { drawParameters } from "../../coordinator/core/space/draw.js";
 import { expectedOf } from "../../coordinator/core/space/contains.js";
+import { drawParameters } from "../../coordinator/core/space/draw.js";
 import type { Distribution, Json, Space } from "../../coordinator/core/types.js";
 
 const plain = { q: null, integer: false } as const;
@@ -57,7 +57,8 @@ export function samplerConformance(name: string, sampler: Sampler, options: Json
       expect(usable.map(([spaceName]) => spaceName)).toContain("a grid");
       for (const space of Object.values(SPACES)) {
         const refusal = sampler.check(space, options);
-        if (refusal !== null) expect(refusal).toMatchObject({ code: "BAD_INPUT", path: expect.stringContaining("parameters.") });
+        if (refusal !== null)
+          expect(refusal).toMatchObject({ code: "BAD_INPUT", path: expect.stringContaining("parameters.") });
       }
     });
 

@@ -5,7 +5,10 @@ import { TIMES, token } from "../../proto/contract.js";
 import type { Assign, Sent } from "./rig.js";
 import { deviceOf, FakeWorker, Rig } from "./rig.js";
 
-function bench(changes: Parameters<Rig["submit"]>[0] = { runCap: 1 }, lanes = 1): { rig: Rig; worker: FakeWorker; assign: Assign } {
+function bench(
+  changes: Parameters<Rig["submit"]>[0] = { runCap: 1 },
+  lanes = 1,
+): { rig: Rig; worker: FakeWorker; assign: Assign } {
   const rig = new Rig();
   const worker = new FakeWorker(rig, "w", [deviceOf(lanes)]);
   rig.submit(changes);
@@ -32,7 +35,13 @@ describe("a lease", () => {
     rig.pass(TIMES.lease - 1);
     expect(rig.trial(1, 0).state).toBe("running");
     rig.pass(1);
-    expect(rig.trial(1, 0)).toMatchObject({ state: "queued", losses: 1, notBefore: rig.now + 2_000, epoch: 0, best: null });
+    expect(rig.trial(1, 0)).toMatchObject({
+      state: "queued",
+      losses: 1,
+      notBefore: rig.now + 2_000,
+      epoch: 0,
+      best: null,
+    });
     expect(rig.eventsOf("attempt-lost")[0]?.detail).toBe("lease expired on w (loss 1 of 3)");
   });
 
@@ -57,10 +66,20 @@ describe("a lease", () => {
     expect(rig.worker("w").state).toBe("away");
     rig.pass(8_000);
     worker.hello([assign]);
-    expect(rig.take().map(({ message }) => message).at(-1)).toEqual({ kind: "Welcome", keep: [pick(assign)], drop: [] });
+    expect(
+      rig
+        .take()
+        .map(({ message }) => message)
+        .at(-1),
+    ).toEqual({ kind: "Welcome", keep: [pick(assign)], drop: [] });
     worker.report(assign, 1, 0.9);
     worker.complete(assign);
-    expect(rig.trial(1, 0)).toMatchObject({ state: "completed", attempts: 1, losses: 0, best: { value: 0.9, epoch: 1 } });
+    expect(rig.trial(1, 0)).toMatchObject({
+      state: "completed",
+      attempts: 1,
+      losses: 0,
+      best: { value: 0.9, epoch: 1 },
+    });
   });
 
   it("gets a full fresh time when the coordinator restarts, without a new attempt", () => {
@@ -144,7 +163,9 @@ describe("a token", () => {
     rig.restart();
     worker.hello();
     worker.train(first(rig));
-    const tokens = rig.mutations.flatMap((mutation) => (mutation.kind === "putAttempt" && mutation.attempt.state === "offered" ? [mutation.attempt.token] : []));
+    const tokens = rig.mutations.flatMap((mutation) =>
+      mutation.kind === "putAttempt" && mutation.attempt.state === "offered" ? [mutation.attempt.token] : [],
+    );
     expect([...new Set(tokens)]).toEqual([1, 2, 3]);
     const counters = rig.mutations.flatMap((mutation) => (mutation.kind === "setTokens" ? [mutation.last] : []));
     expect(counters).toEqual([1, 2, 3]);
@@ -158,18 +179,31 @@ describe("a token", () => {
     other.hello();
     const wrongToken: HeldAttempt = { ...assign, token: token(assign.token + 100) };
     const before = JSON.stringify(rig.state.trials.get(rig.trial(1, 0).id));
-    for (const [sender, held] of [[worker, wrongToken], [other, assign], [nextLife, assign]] as const) {
+    for (const [sender, held] of [
+      [worker, wrongToken],
+      [other, assign],
+      [nextLife, assign],
+    ] as const) {
       const mutations = rig.mutations.length;
       for (const act of [
         () => sender.start(held),
         () => sender.report(held, 1, 0.99),
         () => sender.complete(held),
-        () => sender.end(held, { kind: "failed", error: { code: "INTERNAL", message: "no", path: null, expected: null, found: null } }),
+        () =>
+          sender.end(held, {
+            kind: "failed",
+            error: { code: "INTERNAL", message: "no", path: null, expected: null, found: null },
+          }),
       ]) {
         rig.take();
         act();
         expect(rig.take()).toEqual([
-          { kind: "send", worker: sender.id, incarnation: sender.life, message: { kind: "Revoke", attempt: held.attempt, token: held.token } },
+          {
+            kind: "send",
+            worker: sender.id,
+            incarnation: sender.life,
+            message: { kind: "Revoke", attempt: held.attempt, token: held.token },
+          },
         ]);
       }
       expect(rig.mutations.length).toBe(mutations);
@@ -191,7 +225,12 @@ describe("a token", () => {
     worker.heartbeat([assign]);
     expect(kinds(rig.take())).toEqual(["Revoke", "Revoke"]);
     other.train(again, [0.2]);
-    expect(rig.trial(1, 0)).toMatchObject({ state: "completed", attempts: 2, losses: 1, best: { value: 0.2, epoch: 1 } });
+    expect(rig.trial(1, 0)).toMatchObject({
+      state: "completed",
+      attempts: 2,
+      losses: 1,
+      best: { value: 0.2, epoch: 1 },
+    });
     expect(rig.reports.map((report) => report.attempt)).toEqual(["1/0#2"]);
   });
 });
@@ -205,16 +244,30 @@ describe("a report", () => {
     worker.report(assign, 1, { val_accuracy: 0.5, images_per_second: 90 });
     expect(rig.eventsOf("report-refused")).toEqual([]);
     worker.report(assign, 1, { val_accuracy: 0.7, images_per_second: 100 });
-    expect(rig.eventsOf("report-refused")[0]?.detail).toBe("epoch 1 came again with another val_accuracy: 0.5 before, 0.7 now; the first stays");
+    expect(rig.eventsOf("report-refused")[0]?.detail).toBe(
+      "epoch 1 came again with another val_accuracy: 0.5 before, 0.7 now; the first stays",
+    );
     expect(rig.reports).toHaveLength(2);
-    expect(rig.trial(1, 0)).toMatchObject({ epoch: 2, best: { value: 0.5, epoch: 1 }, last: 0.4, metrics: { images_per_second: 100 } });
+    expect(rig.trial(1, 0)).toMatchObject({
+      epoch: 2,
+      best: { value: 0.5, epoch: 1 },
+      last: 0.4,
+      metrics: { images_per_second: 100 },
+    });
   });
 
   it("that is not finite is kept as what it is and is never best", () => {
-    const { rig, worker, assign } = bench({ runCap: 1, objective: { name: "val_accuracy", goal: "minimize", target: 0.0 } });
+    const { rig, worker, assign } = bench({
+      runCap: 1,
+      objective: { name: "val_accuracy", goal: "minimize", target: 0.0 },
+    });
     worker.start(assign);
     worker.report(assign, 1, { val_accuracy: "nan", train_loss: Number.POSITIVE_INFINITY });
-    expect(rig.trial(1, 0)).toMatchObject({ best: null, last: "nan", metrics: { val_accuracy: "nan", train_loss: "inf" } });
+    expect(rig.trial(1, 0)).toMatchObject({
+      best: null,
+      last: "nan",
+      metrics: { val_accuracy: "nan", train_loss: "inf" },
+    });
     worker.report(assign, 2, { val_accuracy: 0.5, train_loss: Number.NaN });
     worker.report(assign, 3, { val_accuracy: Number.NEGATIVE_INFINITY, train_loss: 1 });
     expect(rig.trial(1, 0)).toMatchObject({ best: { value: 0.5, epoch: 2 }, last: "-inf", metrics: { train_loss: 1 } });
@@ -282,7 +335,11 @@ describe("a worker", () => {
       worker.heartbeat([]);
       rig.pass(5_000);
     }
-    expect(rig.trial(1, 0)).toMatchObject({ state: "lost", attempts: 3, cause: "released by w: no such data set; 3 attempts lost" });
+    expect(rig.trial(1, 0)).toMatchObject({
+      state: "lost",
+      attempts: 3,
+      cause: "released by w: no such data set; 3 attempts lost",
+    });
   });
 });
 

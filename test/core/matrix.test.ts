@@ -55,7 +55,8 @@ function benchIn(state: TrialState): Bench {
   if (state === "lost") rig.pass(TIMES.lease);
   if (state === "cancelled") rig.ask((call) => ({ kind: "TrialStopped", call, trial: TRIAL }));
   if (state === "paused" || state === "stopped") worker.report(assign, 1, 0.5);
-  if (state === "cancelled" || state === "paused" || state === "stopped") worker.end(assign, { kind: "stopped", weightsHash: null });
+  if (state === "cancelled" || state === "paused" || state === "stopped")
+    worker.end(assign, { kind: "stopped", weightsHash: null });
   return { rig, worker, assign };
 }
 
@@ -66,7 +67,8 @@ const EVENTS: Readonly<Record<string, (bench: Bench) => void>> = {
   Reported: ({ worker, assign }) => worker.report(assign, 3, 0.5),
   "AttemptEnded completed": ({ worker, assign }) => worker.complete(assign),
   "AttemptEnded stopped, unasked": ({ worker, assign }) => worker.end(assign, { kind: "stopped", weightsHash: null }),
-  "AttemptEnded diverged": ({ worker, assign }) => worker.end(assign, { kind: "diverged", epoch: 1, step: 2, what: "weights" }),
+  "AttemptEnded diverged": ({ worker, assign }) =>
+    worker.end(assign, { kind: "diverged", epoch: 1, step: 2, what: "weights" }),
   "AttemptEnded failed": ({ worker, assign }) => worker.end(assign, { kind: "failed", error: failure }),
   "AttemptEnded released": ({ worker, assign }) => worker.end(assign, { kind: "released", reason: "test" }),
   "Heartbeat that lists it": ({ worker, assign }) => worker.heartbeat([assign]),

@@ -4,22 +4,30 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decide } from "../../coordinator/core/decide.js";
 import { apply } from "../../coordinator/core/apply.js";
+import { decide } from "../../coordinator/core/decide.js";
 import { emptyState, partsOf, stateFrom } from "../../coordinator/core/state.js";
 import { isFinal } from "../../coordinator/core/transitions.js";
 import { millis } from "../../proto/contract.js";
 import type { Step } from "./world.js";
 import { World } from "./world.js";
 
-const steps: fc.Arbitrary<Step[]> = fc.array(
-  fc.record({ what: fc.nat(19), who: fc.nat(5), how: fc.nat(20_000) }),
-  { minLength: 20, maxLength: 220, size: "max" },
-);
+const steps: fc.Arbitrary<Step[]> = fc.array(fc.record({ what: fc.nat(19), who: fc.nat(5), how: fc.nat(20_000) }), {
+  minLength: 20,
+  maxLength: 220,
+  size: "max",
+});
 
 const SPECS = [
   { runCap: 6, name: "one" },
-  { runCap: 4, name: "two", maxParallel: 2, recipeDigest: "d2", seed: 11, objective: { name: "val_accuracy", goal: "minimize", target: null } },
+  {
+    runCap: 4,
+    name: "two",
+    maxParallel: 2,
+    recipeDigest: "d2",
+    seed: 11,
+    objective: { name: "val_accuracy", goal: "minimize", target: null },
+  },
 ] as const;
 
 describe("the core among unreliable workers", () => {
@@ -80,7 +88,8 @@ describe("the core among unreliable workers", () => {
         for (const [index, { event, now, reports, mutations }] of world.log.entries()) {
           if (index >= from && index % 7 === 0) state = stateFrom(JSON.parse(JSON.stringify(partsOf(state))));
           const history = {
-            attemptReports: (attempt: string) => world.rig.reports.slice(0, reports).filter((report) => report.attempt === attempt),
+            attemptReports: (attempt: string) =>
+              world.rig.reports.slice(0, reports).filter((report) => report.attempt === attempt),
           };
           const decision = decide(state, event, millis(now), history);
           if (mutations !== "restart") expect(JSON.stringify(decision.mutations)).toBe(mutations);

@@ -43,9 +43,16 @@ describe("placement", () => {
 
   it("prefers, among waiting trials, those of a cohort on the device, over lower numbers", () => {
     const rig = new Rig();
-    const space = [{ name: "batch_size", distribution: { kind: "categorical", values: [32, 64, 128], probabilities: null } }] as const;
+    const space = [
+      { name: "batch_size", distribution: { kind: "categorical", values: [32, 64, 128], probabilities: null } },
+    ] as const;
     rig.submit({ runCap: 3, structural: ["batch_size"], space, sampler: { name: "grid", options: null } });
-    rig.submit({ runCap: 1, recipeDigest: "d1", structural: ["batch_size"], space: [{ name: "batch_size", distribution: { kind: "constant", value: 128 } }] });
+    rig.submit({
+      runCap: 1,
+      recipeDigest: "d1",
+      structural: ["batch_size"],
+      space: [{ name: "batch_size", distribution: { kind: "constant", value: 128 } }],
+    });
     // Numbers 0, 1, 2 of sweep 1 (32, 64, 128) and one trial of 128 of sweep 2 go out and come back.
     const first = new FakeWorker(rig, "first", [deviceOf(4)]);
     first.hello();
@@ -53,9 +60,11 @@ describe("placement", () => {
     first.draining();
     const keeper = new FakeWorker(rig, "keeper", [deviceOf(1)]);
     keeper.hello();
-    for (const assign of held) if (assign.attempt.startsWith("2/")) first.end(assign, { kind: "released", reason: "test" });
+    for (const assign of held)
+      if (assign.attempt.startsWith("2/")) first.end(assign, { kind: "released", reason: "test" });
     expect(assignsOf(rig.take()).map((assign) => assign.cohortKey)).toEqual(['d1:{"batch_size":128}']);
-    for (const assign of held) if (assign.attempt.startsWith("1/")) first.end(assign, { kind: "released", reason: "test" });
+    for (const assign of held)
+      if (assign.attempt.startsWith("1/")) first.end(assign, { kind: "released", reason: "test" });
     expect(rig.trialStates(1)).toEqual(["queued", "queued", "queued"]);
     keeper.devices = [deviceOf(3)];
     keeper.hello([...rig.state.attempts.values()].map(({ id, token }) => ({ attempt: id, token })));

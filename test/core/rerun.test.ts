@@ -1,9 +1,9 @@
 /** Reruns: outside of the cap and the ranking, compared report by report. */
 import { describe, expect, it } from "vitest";
-import type { MetricValue } from "../../coordinator/core/types.js";
-import { sweepRow } from "../../coordinator/core/views.js";
 import { ALGORITHMS } from "../../coordinator/core/environment.js";
 import type { Scheduler } from "../../coordinator/core/schedulers/scheduler.js";
+import type { MetricValue } from "../../coordinator/core/types.js";
+import { sweepRow } from "../../coordinator/core/views.js";
 import { millis, sweepId, trialId } from "../../proto/contract.js";
 import type { Assign } from "./rig.js";
 import { deviceOf, FakeWorker, Rig } from "./rig.js";
@@ -42,7 +42,10 @@ class Bench {
   }
 
   rerun(verify = true): void {
-    expect(this.rig.ask((call) => ({ kind: "TrialRerun", call, trial: ID, verify }))).toEqual({ ok: true, value: { trial: "1/1" } });
+    expect(this.rig.ask((call) => ({ kind: "TrialRerun", call, trial: ID, verify }))).toEqual({
+      ok: true,
+      value: { trial: "1/1" },
+    });
   }
 
   get verified(): unknown {
@@ -60,16 +63,35 @@ describe("trial rerun --verify", () => {
     bench.run(ORIGINAL);
     bench.rerun();
     const { parameters, seed } = bench.rig.trial(1, 0);
-    expect(bench.rig.trial(1, 1)).toMatchObject({ parameters, seed, origin: { kind: "rerun", of: "1/0", verify: true } });
+    expect(bench.rig.trial(1, 1)).toMatchObject({
+      parameters,
+      seed,
+      origin: { kind: "rerun", of: "1/0", verify: true },
+    });
     bench.run(changed(1, { images_per_second: 7 }));
     expect(bench.rig.trial(1, 1).state).toBe("completed");
     expect(bench.verified).toEqual({ equal: true, detail: "equal to the bit: 2 epochs, every metric and the weights" });
   });
 
   it.each([
-    ["a metric", changed(2, { val_accuracy: 0.7000000000000001 }), "w", "epoch 2 differs in val_accuracy: 0.7 before, 0.7000000000000001 now"],
-    ["the first of two", changed(1, { train_loss: 1, val_accuracy: 0 }), "w", "epoch 1 differs in train_loss: 1.25 before, 1 now"],
-    ["a metric that is not finite", changed(2, { train_loss: "inf" }), "w", "epoch 2 differs in train_loss: nan before, inf now"],
+    [
+      "a metric",
+      changed(2, { val_accuracy: 0.7000000000000001 }),
+      "w",
+      "epoch 2 differs in val_accuracy: 0.7 before, 0.7000000000000001 now",
+    ],
+    [
+      "the first of two",
+      changed(1, { train_loss: 1, val_accuracy: 0 }),
+      "w",
+      "epoch 1 differs in train_loss: 1.25 before, 1 now",
+    ],
+    [
+      "a metric that is not finite",
+      changed(2, { train_loss: "inf" }),
+      "w",
+      "epoch 2 differs in train_loss: nan before, inf now",
+    ],
     ["a metric more", changed(2, { extra: 1 }), "w", "epoch 2 differs in extra: nothing before, 1 now"],
     ["an epoch less", ORIGINAL.slice(0, 1), "w", "2 epochs before, 1 now"],
     ["an epoch more", [...ORIGINAL, { val_accuracy: 1 }], "w", "epoch 3 differs: 1/0 has no report of it"],
@@ -100,7 +122,10 @@ describe("trial rerun --verify", () => {
   });
 
   it("of a diverged trial must diverge at the same step", () => {
-    for (const [step, equal] of [[15, true], [16, false]] as const) {
+    for (const [step, equal] of [
+      [15, true],
+      [16, false],
+    ] as const) {
       const bench = new Bench();
       const diverge = (at: number): void => {
         const assign = bench.next();

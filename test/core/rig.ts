@@ -46,7 +46,13 @@ export function specOf(changes: Partial<SweepSpec> = {}): SweepSpec {
     maxParallel: null,
     maxWallMillis: null,
     maxAttempts: 3,
-    recipe: { version: 1, network: { name: "tinycnn" }, dataset: { name: "synthetic-digits" }, batch_size: 32, epochs: 3 },
+    recipe: {
+      version: 1,
+      network: { name: "tinycnn" },
+      dataset: { name: "synthetic-digits" },
+      batch_size: 32,
+      epochs: 3,
+    },
     recipeDigest: "d1",
     epochs: 3,
     structural: [],
@@ -188,7 +194,16 @@ export class FakeWorker {
 
   hello(running: readonly HeldAttempt[] = []): void {
     const { id: worker, life, devices } = this;
-    this.rig.feed({ kind: "WorkerHello", worker, incarnation: life, host: "h", pid: 1, version: "0.1.0", devices, running });
+    this.rig.feed({
+      kind: "WorkerHello",
+      worker,
+      incarnation: life,
+      host: "h",
+      pid: 1,
+      version: "0.1.0",
+      devices,
+      running,
+    });
   }
 
   heartbeat(running: readonly HeldAttempt[]): void {
@@ -212,7 +227,16 @@ export class FakeWorker {
     const values = typeof metrics === "number" ? { val_accuracy: metrics } : metrics;
     const { attempt, token } = held;
     const step = epoch * 10;
-    this.rig.feed({ kind: "Reported", worker: this.id, incarnation: this.life, attempt, token, epoch, step, metrics: values });
+    this.rig.feed({
+      kind: "Reported",
+      worker: this.id,
+      incarnation: this.life,
+      attempt,
+      token,
+      epoch,
+      step,
+      metrics: values,
+    });
   }
 
   end(held: HeldAttempt, outcome: Extract<Event, { readonly kind: "AttemptEnded" }>["outcome"]): void {

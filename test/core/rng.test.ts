@@ -25,9 +25,21 @@ function reference(counter: Words, key: readonly [number, number]): readonly num
 describe("philox", () => {
   // Random123, kat_vectors: philox4x32 10.
   it.each([
-    [[0, 0, 0, 0], [0, 0], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]],
-    [[0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff], [0xffffffff, 0xffffffff], [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]],
-    [[0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0], [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]],
+    [
+      [0, 0, 0, 0],
+      [0, 0],
+      [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8],
+    ],
+    [
+      [0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff],
+      [0xffffffff, 0xffffffff],
+      [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd],
+    ],
+    [
+      [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344],
+      [0xa4093822, 0x299f31d0],
+      [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1],
+    ],
   ] as const)("agrees with the published vector %#", (counter, key, expected) => {
     expect(philox(counter, key)).toEqual(expected);
   });
@@ -47,7 +59,12 @@ describe("rngFor", () => {
     const first = (seed: number, trial: number, purpose: string): string => hex64(rngFor(seed, trial, purpose));
     const base = first(7, 3, "parameters");
     expect(first(7, 3, "parameters")).toBe(base);
-    const others = [first(8, 3, "parameters"), first(7, 4, "parameters"), first(7, 3, "seed"), first(7 + 2 ** 32, 3, "parameters")];
+    const others = [
+      first(8, 3, "parameters"),
+      first(7, 4, "parameters"),
+      first(7, 3, "seed"),
+      first(7 + 2 ** 32, 3, "parameters"),
+    ];
     expect(new Set([base, ...others]).size).toBe(5);
     const rng = rngFor(7, 3, "parameters");
     const forked = hex64(rng.fork("l2"));

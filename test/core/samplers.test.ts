@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { rngFor } from "../../coordinator/core/rng.js";
 import { gridSampler, gridSize } from "../../coordinator/core/samplers/grid.js";
 import type { Distribution, Json, Parameters, Space } from "../../coordinator/core/types.js";
-import { FakeWorker, Rig, deviceOf } from "./rig.js";
+import { deviceOf, FakeWorker, Rig } from "./rig.js";
 
 function pointsOf(space: Space): readonly Parameters[] {
   const points: Parameters[] = [];
@@ -40,8 +40,18 @@ describe("grid", () => {
     expect(points[0] && Object.keys(points[0])).toEqual(["optimizer", "batch_size", "seed", "l2"]);
     const rows = points.map((point) => [point["batch_size"], point["l2"], point["optimizer"], point["seed"]].join(" "));
     expect(rows).toEqual([
-      "1 0 sgd 3", "1 0 adam 3", "1 0.1 sgd 3", "1 0.1 adam 3", "1 0.2 sgd 3", "1 0.2 adam 3",
-      "2 0 sgd 3", "2 0 adam 3", "2 0.1 sgd 3", "2 0.1 adam 3", "2 0.2 sgd 3", "2 0.2 adam 3",
+      "1 0 sgd 3",
+      "1 0 adam 3",
+      "1 0.1 sgd 3",
+      "1 0.1 adam 3",
+      "1 0.2 sgd 3",
+      "1 0.2 adam 3",
+      "2 0 sgd 3",
+      "2 0 adam 3",
+      "2 0.1 sgd 3",
+      "2 0.1 adam 3",
+      "2 0.2 sgd 3",
+      "2 0.2 adam 3",
     ]);
   });
 
@@ -72,9 +82,16 @@ describe("grid", () => {
   it.each([
     ["learning_rate", { kind: "log_uniform", min: 1e-4, max: 1e-1, q: null, integer: false }, "log_uniform"],
     ["dropout", { kind: "uniform", min: 0, max: 1, q: null, integer: false }, "uniform"],
-    ["optimizer", { kind: "categorical", values: ["a", "b"], probabilities: [0.5, 0.5] }, "categorical with probabilities"],
+    [
+      "optimizer",
+      { kind: "categorical", values: ["a", "b"], probabilities: [0.5, 0.5] },
+      "categorical with probabilities",
+    ],
   ] as const)("refuses %s", (name, distribution, found) => {
-    expect(gridSampler.check(space({ [name]: distribution }), null)).toMatchObject({ path: `parameters.${name}`, found });
+    expect(gridSampler.check(space({ [name]: distribution }), null)).toMatchObject({
+      path: `parameters.${name}`,
+      found,
+    });
   });
 
   it("ends the sweep when the space is used up, though more trials were asked for", () => {
@@ -108,8 +125,12 @@ describe("random", () => {
       const worker = new FakeWorker(rig, `w${lanes}`, [deviceOf(lanes)]);
       rig.submit({ runCap: 6 });
       worker.hello();
-      while (rig.sweep(1).state === "running") for (const { message } of rig.take()) if (message.kind === "Assign") worker.train(message);
-      return [0, 1, 2, 3, 4, 5].map((number) => ({ ...rig.trial(1, number).parameters, seed: rig.trial(1, number).seed }));
+      while (rig.sweep(1).state === "running")
+        for (const { message } of rig.take()) if (message.kind === "Assign") worker.train(message);
+      return [0, 1, 2, 3, 4, 5].map((number) => ({
+        ...rig.trial(1, number).parameters,
+        seed: rig.trial(1, number).seed,
+      }));
     });
     expect(drawn[1]).toEqual(drawn[0]);
     expect(drawn[2]).toEqual(drawn[0]);

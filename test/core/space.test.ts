@@ -46,24 +46,65 @@ describe("continuous distributions follow their law", () => {
   });
 
   it("the test of fit would notice a law that is 2 % off", () => {
-    expect(kolmogorovSmirnov(sampleOf({ kind: "uniform", min: 0, max: 1, ...plain }), uniformCdf(0, 1.02))).toBeGreaterThan(1);
+    expect(
+      kolmogorovSmirnov(sampleOf({ kind: "uniform", min: 0, max: 1, ...plain }), uniformCdf(0, 1.02)),
+    ).toBeGreaterThan(1);
     expect(kolmogorovSmirnov(sampleOf({ kind: "beta", a: 2, b: 5, ...plain }), betaCdf(2.05, 5))).toBeGreaterThan(1);
   });
 });
 
 describe("quantised distributions: round(x / q) * q, never clipped", () => {
-  const multiples = (from: number, to: number): readonly number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+  const multiples = (from: number, to: number): readonly number[] =>
+    Array.from({ length: to - from + 1 }, (_, i) => from + i);
   const cases: readonly (readonly [string, Distribution, Cdf, number, readonly number[]])[] = [
-    ["q_uniform 1..10 by 3", { kind: "uniform", min: 1, max: 10, q: 3, integer: true }, uniformCdf(1, 10), 3, multiples(0, 3)],
-    ["q_uniform 0..1 by 0.1", { kind: "uniform", min: 0, max: 1, q: 0.1, integer: false }, uniformCdf(0, 1), 0.1, multiples(0, 10)],
-    ["q_log_uniform_values 1..100 by 8", { kind: "log_uniform", min: 1, max: 100, q: 8, integer: true }, logUniformCdf(1, 100), 8, multiples(0, 13)],
-    ["q_normal by 0.5", { kind: "normal", mu: 1, sigma: 1, q: 0.5, integer: false }, normalCdf(1, 1), 0.5, multiples(-10, 14)],
-    ["q_log_normal by 2", { kind: "log_normal", mu: 1, sigma: 1, q: 2, integer: true }, logNormalCdf(1, 1), 2, multiples(0, 200)],
+    [
+      "q_uniform 1..10 by 3",
+      { kind: "uniform", min: 1, max: 10, q: 3, integer: true },
+      uniformCdf(1, 10),
+      3,
+      multiples(0, 3),
+    ],
+    [
+      "q_uniform 0..1 by 0.1",
+      { kind: "uniform", min: 0, max: 1, q: 0.1, integer: false },
+      uniformCdf(0, 1),
+      0.1,
+      multiples(0, 10),
+    ],
+    [
+      "q_log_uniform_values 1..100 by 8",
+      { kind: "log_uniform", min: 1, max: 100, q: 8, integer: true },
+      logUniformCdf(1, 100),
+      8,
+      multiples(0, 13),
+    ],
+    [
+      "q_normal by 0.5",
+      { kind: "normal", mu: 1, sigma: 1, q: 0.5, integer: false },
+      normalCdf(1, 1),
+      0.5,
+      multiples(-10, 14),
+    ],
+    [
+      "q_log_normal by 2",
+      { kind: "log_normal", mu: 1, sigma: 1, q: 2, integer: true },
+      logNormalCdf(1, 1),
+      2,
+      multiples(0, 200),
+    ],
     ["q_beta by 0.25", { kind: "beta", a: 2, b: 3, q: 0.25, integer: false }, betaCdf(2, 3), 0.25, multiples(0, 4)],
   ];
   it.each(cases)("%s", (_name, distribution, cdf, q, ks) => {
-    const counts = tally(sampleOf(distribution), ks.map((k) => (k === 0 ? 0 : k * q)));
-    expect(chiSquare(counts, ks.map((k) => quantisedProbability(cdf, q, k)))).toBeLessThan(1);
+    const counts = tally(
+      sampleOf(distribution),
+      ks.map((k) => (k === 0 ? 0 : k * q)),
+    );
+    expect(
+      chiSquare(
+        counts,
+        ks.map((k) => quantisedProbability(cdf, q, k)),
+      ),
+    ).toBeLessThan(1);
   });
 
   it("q_uniform 1..10 by 3 yields exactly 0, 3, 6, 9: below min, never 10", () => {
@@ -73,8 +114,18 @@ describe("quantised distributions: round(x / q) * q, never clipped", () => {
 
   // numpy.round and Python's round.
   it.each([
-    [0.5, 0], [1.5, 2], [2.5, 2], [3.5, 4], [-0.5, 0], [-1.5, -2], [-2.5, -2], [2.4999, 2], [2.5001, 3], [-2.6, -3],
-    [1e15 + 0.5, 1e15], [2 ** 53, 2 ** 53],
+    [0.5, 0],
+    [1.5, 2],
+    [2.5, 2],
+    [3.5, 4],
+    [-0.5, 0],
+    [-1.5, -2],
+    [-2.5, -2],
+    [2.4999, 2],
+    [2.5001, 3],
+    [-2.6, -3],
+    [1e15 + 0.5, 1e15],
+    [2 ** 53, 2 ** 53],
   ])("%d rounds to %d", (x, expected) => expect(quantise(x, 1, false)).toBe(expected));
 
   it("is as near as a whole number can be, and never negative zero", () => {
@@ -96,14 +147,21 @@ describe("discrete distributions", () => {
   it("int_uniform includes both ends, each equally likely", () => {
     const values = [3, 4, 5, 6, 7, 8, 9];
     const counts = tally(sampleOf({ kind: "int_uniform", min: 3, max: 9 }), values);
-    expect(chiSquare(counts, values.map(() => 1 / 7))).toBeLessThan(1);
+    expect(
+      chiSquare(
+        counts,
+        values.map(() => 1 / 7),
+      ),
+    ).toBeLessThan(1);
     expect(tally(sampleOf({ kind: "int_uniform", min: 0, max: 1 }), [0, 1]).every((count) => count > N / 3)).toBe(true);
   });
 
   it("categorical is uniform, with probabilities as they say", () => {
     const values = ["sgd", "adam", 3, true] as const;
     const draws = (probabilities: readonly number[] | null): readonly unknown[] =>
-      Array.from({ length: N }, (_, trial) => draw({ kind: "categorical", values, probabilities }, rngFor(1, trial, "x")));
+      Array.from({ length: N }, (_, trial) =>
+        draw({ kind: "categorical", values, probabilities }, rngFor(1, trial, "x")),
+      );
     expect(chiSquare(tally(draws(null), [...values]), [0.25, 0.25, 0.25, 0.25])).toBeLessThan(1);
     expect(chiSquare(tally(draws([0.1, 0.2, 0.7, 0]), [...values]).slice(0, 3), [0.1, 0.2, 0.7])).toBeLessThan(1);
     expect(tally(draws([0.1, 0.2, 0.7, 0]), [...values])[3]).toBe(0);
@@ -113,7 +171,12 @@ describe("discrete distributions", () => {
     const sample = sampleOf({ kind: "zero_or_log", p: 0.3, min: 1e-6, max: 1e-1 });
     const zeros = sample.filter((value) => value === 0).length;
     expect(chiSquare([zeros, N - zeros], [0.3, 0.7])).toBeLessThan(1);
-    expect(kolmogorovSmirnov(sample.filter((value) => value > 0), logUniformCdf(1e-6, 1e-1))).toBeLessThan(1);
+    expect(
+      kolmogorovSmirnov(
+        sample.filter((value) => value > 0),
+        logUniformCdf(1e-6, 1e-1),
+      ),
+    ).toBeLessThan(1);
   });
 
   it("constant is what it is", () => expect(draw({ kind: "constant", value: "same" }, rngFor(1, 1, "x"))).toBe("same"));

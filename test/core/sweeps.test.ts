@@ -4,12 +4,16 @@ import { LIMITS, sweepId, trialId } from "../../proto/contract.js";
 import type { Assign } from "./rig.js";
 import { deviceOf, FakeWorker, Rig } from "./rig.js";
 
-function bench(changes: Parameters<Rig["submit"]>[0] = {}, lanes = 2): { rig: Rig; worker: FakeWorker; assigns: () => readonly Assign[] } {
+function bench(
+  changes: Parameters<Rig["submit"]>[0] = {},
+  lanes = 2,
+): { rig: Rig; worker: FakeWorker; assigns: () => readonly Assign[] } {
   const rig = new Rig();
   const worker = new FakeWorker(rig, "w", [deviceOf(lanes)]);
   rig.submit(changes);
   worker.hello();
-  const assigns = (): readonly Assign[] => rig.take().flatMap(({ message }) => (message.kind === "Assign" ? [message] : []));
+  const assigns = (): readonly Assign[] =>
+    rig.take().flatMap(({ message }) => (message.kind === "Assign" ? [message] : []));
   return { rig, worker, assigns };
 }
 
@@ -45,7 +49,10 @@ describe("a sweep", () => {
   });
 
   it("is failed when every trial failed, completed when one did not", () => {
-    for (const [failing, state, cause] of [[3, "failed", "every trial failed"], [2, "completed", "run_cap"]] as const) {
+    for (const [failing, state, cause] of [
+      [3, "failed", "every trial failed"],
+      [2, "completed", "run_cap"],
+    ] as const) {
       const { rig, worker, assigns } = bench({ runCap: 3 }, 3);
       for (const [index, assign] of assigns().entries()) {
         worker.start(assign);
@@ -58,7 +65,10 @@ describe("a sweep", () => {
   });
 
   it("ends when a trial reaches the target: waiting trials are cancelled, running ones stopped", () => {
-    const { rig, worker, assigns } = bench({ runCap: 50, objective: { name: "val_accuracy", goal: "maximize", target: 0.9 } }, 3);
+    const { rig, worker, assigns } = bench(
+      { runCap: 50, objective: { name: "val_accuracy", goal: "maximize", target: 0.9 } },
+      3,
+    );
     const [a, b, c] = assigns();
     if (a === undefined || b === undefined || c === undefined) throw new Error("nothing assigned");
     worker.start(a);
@@ -116,7 +126,10 @@ describe("a sweep", () => {
     if (assign === undefined) throw new Error("nothing assigned");
     worker.train(assign);
     expect(rig.trialStates(1)).toEqual(["completed"]);
-    expect(rig.ask((call) => ({ kind: "SweepPaused", call, sweep: ONE }))).toMatchObject({ ok: false, error: { code: "WRONG_STATE" } });
+    expect(rig.ask((call) => ({ kind: "SweepPaused", call, sweep: ONE }))).toMatchObject({
+      ok: false,
+      error: { code: "WRONG_STATE" },
+    });
     expect(rig.ask((call) => ({ kind: "SweepResumed", call, sweep: ONE })).ok).toBe(true);
     expect(trainAll(worker, assigns)).toBe(2);
     expect(rig.sweep(1).state).toBe("completed");
@@ -132,7 +145,10 @@ describe("a sweep", () => {
     rig.pass(9_000);
     expect(rig.sweep(1)).toMatchObject({ state: "cancelled", cause: "cancelled by user" });
     expect(rig.trial(1, 0)).toMatchObject({ state: "cancelled", cause: "cancelled by user", losses: 0 });
-    expect(rig.ask((call) => ({ kind: "SweepCancelled", call, sweep: ONE }))).toMatchObject({ ok: false, error: { code: "WRONG_STATE" } });
+    expect(rig.ask((call) => ({ kind: "SweepCancelled", call, sweep: ONE }))).toMatchObject({
+      ok: false,
+      error: { code: "WRONG_STATE" },
+    });
   });
 
   it.each(["completed", "cancelled", "failed"])("that is %s runs again when extended", (state) => {
@@ -159,7 +175,8 @@ describe("a sweep", () => {
     rig.pass(10_000);
     rig.now += 90_000;
     worker.hello();
-    const extend = (trials: number, wallMillis: number) => rig.ask((call) => ({ kind: "SweepExtended", call, sweep: ONE, trials, wallMillis }));
+    const extend = (trials: number, wallMillis: number) =>
+      rig.ask((call) => ({ kind: "SweepExtended", call, sweep: ONE, trials, wallMillis }));
     expect(extend(1, 0)).toMatchObject({ ok: false, error: { code: "WRONG_STATE", path: "wall_millis" } });
     expect(extend(0, 0)).toMatchObject({ ok: false, error: { code: "BAD_INPUT" } });
     expect(extend(LIMITS.trialsPerSweep, 5_000)).toMatchObject({ ok: false, error: { code: "TOO_LARGE" } });
@@ -207,7 +224,8 @@ describe("a trial", () => {
     const [a] = assigns();
     if (a === undefined) throw new Error("nothing assigned");
     worker.start(a);
-    for (const number of [0, 1]) expect(rig.ask((call) => ({ kind: "TrialStopped", call, trial: T(number) })).ok).toBe(true);
+    for (const number of [0, 1])
+      expect(rig.ask((call) => ({ kind: "TrialStopped", call, trial: T(number) })).ok).toBe(true);
     expect(rig.trialStates(1)).toEqual(["running", "cancelled", "leased"]);
     worker.end(a, { kind: "stopped", weightsHash: null });
     expect(rig.trial(1, 0)).toMatchObject({ state: "cancelled", cause: "stopped by user" });
@@ -281,7 +299,13 @@ describe("a trial", () => {
     const { rig, worker, assigns } = bench({ runCap: 1 }, 1);
     const [a] = assigns();
     if (a === undefined) throw new Error("nothing assigned");
-    const error = { code: "ENGINE_BAD_RECIPE", message: "pool larger than its input", path: null, expected: null, found: null } as const;
+    const error = {
+      code: "ENGINE_BAD_RECIPE",
+      message: "pool larger than its input",
+      path: null,
+      expected: null,
+      found: null,
+    } as const;
     worker.end(a, { kind: "failed", error });
     expect(rig.trial(1, 0)).toMatchObject({ state: "failed", cause: "pool larger than its input", losses: 0 });
     expect(assigns()).toEqual([]);

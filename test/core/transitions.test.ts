@@ -14,7 +14,9 @@ import { ConvsweepError } from "../../proto/contract.js";
 import { FakeWorker, Rig } from "./rig.js";
 
 /** Written by hand from the tables of the design: rows from, columns to; x allowed, . refused, = staying. */
-const EXPECTED: Readonly<Record<string, { readonly table: Table<string>; readonly states: string; readonly rows: readonly string[] }>> = {
+const EXPECTED: Readonly<
+  Record<string, { readonly table: Table<string>; readonly states: string; readonly rows: readonly string[] }>
+> = {
   sweep: {
     table: SWEEP_TRANSITIONS,
     states: "running paused completed cancelled failed",
@@ -72,7 +74,8 @@ describe("apply", () => {
     const trial = rig.trial(1, 0);
     expect(isFinal(trial.state)).toBe(true);
     for (const state of Object.keys(TRIAL_TRANSITIONS)) {
-      const put = (): void => apply(rig.state, { kind: "putTrial", trial: { ...trial, state: state as typeof trial.state } });
+      const put = (): void =>
+        apply(rig.state, { kind: "putTrial", trial: { ...trial, state: state as typeof trial.state } });
       if (state === trial.state) expect(put).not.toThrow();
       else expect(put).toThrow(/cannot go from completed/);
     }

@@ -41,7 +41,12 @@ const EPOCHS = 3;
 
 export class World {
   readonly rig = new Rig();
-  readonly log: { readonly event: Event; readonly now: number; readonly reports: number; readonly mutations: string }[] = [];
+  readonly log: {
+    readonly event: Event;
+    readonly now: number;
+    readonly reports: number;
+    readonly mutations: string;
+  }[] = [];
   readonly #processes: Process[];
   /** Attempt -> who was told of it, with which token. */
   readonly #told = new Map<string, string>();
@@ -61,7 +66,8 @@ export class World {
       inbox: [],
     }));
     this.lanes = lanes;
-    for (const [index, spec] of specs.entries()) this.#feed({ kind: "SweepSubmitted", call: index, spec: specOf(spec) });
+    for (const [index, spec] of specs.entries())
+      this.#feed({ kind: "SweepSubmitted", call: index, spec: specOf(spec) });
   }
 
   readonly lanes: readonly number[];
@@ -130,7 +136,15 @@ export class World {
     process.linked = true;
     const running = process.trainings.map(({ held }) => held);
     const devices = [deviceOf(this.lanes[this.#processes.indexOf(process)] ?? 1)];
-    this.#feed({ kind: "WorkerHello", ...this.#sender(process), host: "h", pid: process.life, version: "1", devices, running });
+    this.#feed({
+      kind: "WorkerHello",
+      ...this.#sender(process),
+      host: "h",
+      pid: process.life,
+      version: "1",
+      devices,
+      running,
+    });
   }
 
   #receive(process: Process, count: number): void {
@@ -140,13 +154,22 @@ export class World {
   #handle(process: Process, message: WorkerMessage): void {
     switch (message.kind) {
       case "Welcome":
-        process.trainings = process.trainings.filter(({ held }) => !message.drop.some((drop) => drop.token === held.token));
+        process.trainings = process.trainings.filter(
+          ({ held }) => !message.drop.some((drop) => drop.token === held.token),
+        );
         return;
       case "Assign": {
         const { attempt, token } = message;
         if (process.trainings.some(({ held }) => held.token === token)) return;
         const trial = attempt.split("#")[0] ?? "";
-        process.trainings.push({ held: { attempt, token }, trial, epoch: 0, started: false, ended: false, stop: false });
+        process.trainings.push({
+          held: { attempt, token },
+          trial,
+          epoch: 0,
+          started: false,
+          ended: false,
+          stop: false,
+        });
         return;
       }
       case "Stop":
@@ -179,7 +202,7 @@ export class World {
       return;
     }
     training.epoch++;
-    const metrics = { val_accuracy: valueOf(number, training.epoch), images_per_second: how };
+    const metrics = { val_accuracy: accuracyOf(number, training.epoch), images_per_second: how };
     process.outbox.push({ kind: "Reported", ...claim, epoch: training.epoch, step: training.epoch * 10, metrics });
   }
 
@@ -232,7 +255,12 @@ export class World {
       process.inbox = [];
     }
     this.rig.restart();
-    this.log.push({ event: { kind: "Booted" }, now: this.rig.now, reports: this.rig.reports.length, mutations: "restart" });
+    this.log.push({
+      event: { kind: "Booted" },
+      now: this.rig.now,
+      reports: this.rig.reports.length,
+      mutations: "restart",
+    });
   }
 
   #pass(later: number): void {
@@ -272,7 +300,16 @@ export class World {
     const life = incarnation(`${process.name}-${process.life + (how % 2 === 0 ? 0 : 7)}`);
     const metrics = { val_accuracy: 0.999 };
     const before = JSON.stringify(this.rig.state.trials.get(trialId(sweepId(1), 0)));
-    const effects = this.#feed({ kind: "Reported", worker: workerId(process.name), incarnation: life, attempt, token, epoch: 2, step: 1, metrics });
+    const effects = this.#feed({
+      kind: "Reported",
+      worker: workerId(process.name),
+      incarnation: life,
+      attempt,
+      token,
+      epoch: 2,
+      step: 1,
+      metrics,
+    });
     expect(effects.some((effect) => effect.kind === "send" && effect.message.kind === "Revoke")).toBe(true);
     expect(JSON.stringify(this.rig.state.trials.get(trialId(sweepId(1), 0)))).toBe(before);
     this.#count("stale refused");
@@ -288,12 +325,14 @@ export class World {
     this.log.push({ event, now: at, reports, mutations: JSON.stringify(mutations) });
     if ("attempt" in event) {
       const held = live.get(event.attempt);
-      const valid = held?.token === event.token && held.worker === event.worker && held.incarnation === event.incarnation;
+      const valid =
+        held?.token === event.token && held.worker === event.worker && held.incarnation === event.incarnation;
       if (valid) this.#heard.set(event.attempt, at);
       expect(valid || mutations.length === 0, "a message without a lease changed something").toBe(true);
     }
     if (event.kind === "Heartbeat" || event.kind === "WorkerHello") {
-      for (const held of event.running) if (live.get(held.attempt)?.token === held.token) this.#heard.set(held.attempt, at);
+      for (const held of event.running)
+        if (live.get(held.attempt)?.token === held.token) this.#heard.set(held.attempt, at);
     }
     for (const mutation of mutations) {
       if (mutation.kind === "putAttempt" && mutation.attempt.cause.startsWith("lease expired")) {
@@ -301,7 +340,8 @@ export class World {
         expect(at - (this.#heard.get(mutation.attempt.id) ?? 0)).toBeGreaterThanOrEqual(TIMES.lease);
       }
     }
-    for (const effect of effects) if (effect.kind === "send") this.#route(effect.worker, effect.incarnation, effect.message);
+    for (const effect of effects)
+      if (effect.kind === "send") this.#route(effect.worker, effect.incarnation, effect.message);
     return effects;
   }
 
@@ -323,7 +363,10 @@ export class World {
     if (process?.linked === true && `${process.name}-${process.life}` === life) process.inbox.push(message);
   }
 
-  #sender(process: Process): { readonly worker: ReturnType<typeof workerId>; readonly incarnation: ReturnType<typeof incarnation> } {
+  #sender(process: Process): {
+    readonly worker: ReturnType<typeof workerId>;
+    readonly incarnation: ReturnType<typeof incarnation>;
+  } {
     return { worker: workerId(process.name), incarnation: incarnation(`${process.name}-${process.life}`) };
   }
 
@@ -337,7 +380,11 @@ export class World {
   }
 }
 
-function outcomeOf(training: Training, diverges: boolean, draining: boolean): Extract<Event, { readonly kind: "AttemptEnded" }>["outcome"] {
+function outcomeOf(
+  training: Training,
+  diverges: boolean,
+  draining: boolean,
+): Extract<Event, { readonly kind: "AttemptEnded" }>["outcome"] {
   if (training.stop) return { kind: "stopped", weightsHash: null };
   if (diverges) return { kind: "diverged", epoch: 2, step: 15, what: "loss" };
   if (training.epoch < EPOCHS && draining) return { kind: "released", reason: "draining" };
@@ -345,6 +392,6 @@ function outcomeOf(training: Training, diverges: boolean, draining: boolean): Ex
 }
 
 /** Any fixed function will do; some reports are not finite. */
-function valueOf(number: number, epoch: number): number | "nan" {
+function accuracyOf(number: number, epoch: number): number | "nan" {
   return number % 7 === 5 && epoch === 2 ? "nan" : ((number * 37 + epoch * 11) % 90) / 100;
 }

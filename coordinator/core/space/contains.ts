@@ -12,7 +12,9 @@ export function expectedOf(distribution: Distribution, value: ParameterValue): s
     case "constant":
       return value === distribution.value ? null : JSON.stringify(distribution.value);
     case "categorical":
-      return distribution.values.includes(value) ? null : `one of ${distribution.values.map((v) => JSON.stringify(v)).join(", ")}`;
+      return distribution.values.includes(value)
+        ? null
+        : `one of ${distribution.values.map((v) => JSON.stringify(v)).join(", ")}`;
     case "int_uniform":
       return between(value, distribution.min, distribution.max, true);
     case "uniform":
