@@ -305,14 +305,15 @@ export class Agent {
     if (this.leaving) return;
     this.leaving = { code, deadline: now + this.limits.flushMillis };
     this.log("info", `leaving: ${reason}`, { held: this.attempts.size });
+    // With no link and nothing to give back there is nobody to tell.
+    if (this.link === "down" && this.attempts.size === 0 && this.outbox.size === 0) return;
+    // First, or what is given back below would come straight back as new offers.
+    this.drain();
     for (const attempt of this.attempts.values()) {
       if (attempt.phase === "ended") continue;
       this.command(attempt.device, { kind: "drop", held: attempt.held });
       this.end(attempt, { kind: "released", reason });
     }
-    // With no link and nothing to give back there is nobody to wait for.
-    if (this.outbox.size === 0 && this.link === "down") return;
-    this.drain();
   }
 
   private drain(): void {

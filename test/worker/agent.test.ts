@@ -118,7 +118,7 @@ describe("the agent, step by step", () => {
     handle(said(assign(held(0)), 1));
     const effects = handle({ kind: "leave", reason: "SIGTERM", code: 0 }, 100);
     expect(commands(effects)).toEqual([{ kind: "drop", held: held(0) }]);
-    expect(sends(effects).map((m) => m.body?.$case)).toEqual(["ended", "draining"]);
+    expect(sends(effects).map((m) => m.body?.$case)).toEqual(["draining", "ended"]);
     // A trial offered meanwhile goes straight back.
     const late = handle(said(assign(held(1)), 2), 200);
     expect(sends(late).map((m) => (m.body?.$case === "ended" ? m.body.value.outcome?.$case : ""))).toEqual([
