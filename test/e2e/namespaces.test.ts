@@ -1,0 +1,62 @@
+/** A coordinator and two workers as separate processes on separate hosts (network namespaces) share one sweep. */
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Network, namespacesUnavailable } from "./network.js";
+import { cliMain, Playground, smallSweep, workerMain } from "./program.js";
+
+const unavailable = namespacesUnavailable();
+if (unavailable !== null) process.stderr.write(`SKIPPED test/e2e/namespaces.test.ts: ${unavailable}\n`);
+
+describe.skipIf(unavailable !== null)("a coordinator and two workers on three hosts", () => {
+  const playground = new Playground();
+  let network: Network | null = null;
+  beforeAll(() => {
+    Playground.requireBuild();
+    network = new Network();
+  });
+  afterAll(async () => {
+    await playground.close();
+    network?.close();
+  });
+
+  it("share one sweep, and every trial is recorded once", async () => {
+    if (!network) throw new Error("no network");
+    const on = (namespace: string, ...command: string[]) =>
+      playground.startCommand("ip", "netns", "exec", namespace, process.execPath, ...command);
+
+    const up = on(network.hub, cliMain, "up", "--listen", "0.0.0.0:7440", "--insecure-plaintext", "--json");
+    await up.line((line) => line["event"] === "up");
+    const token = join(playground.store, "worker.token");
+    for (const name of ["left", "right"]) {
+      const { namespace, hubAddress } = network.addHost();
+      on(
+        namespace,
+        workerMain,
+        "join",
+        "--coordinator",
+        `${hubAddress}:7440`,
+        "--token-file",
+        token,
+        "--name",
+        name,
+        "--lanes",
+        "2",
+        "--threads",
+        "1",
+      );
+    }
+    const file = playground.file("shared.yaml", smallSweep({ run_cap: 12, epochs: 3 }));
+    const run = on(network.hub, cliMain, "run", file, "--json");
+    const { code, stderr } = await run.finished;
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    expect(run.lines.at(-1)).toMatchObject({ event: "summary", completed: 12, failed: 0, lost: 0 });
+
+    const byWorker = await playground.query("SELECT worker, count(*) AS n FROM trials GROUP BY worker ORDER BY worker");
+    expect(byWorker.map((row) => row["worker"])).toEqual(["left", "right"]);
+    const [reports] = await playground.query(
+      "SELECT count(*) AS n, count(DISTINCT trial || '/' || epoch) AS d FROM reports WHERE metric = 'val_accuracy'",
+    );
+    expect(reports).toEqual({ n: 36, d: 36 });
+  });
+});

@@ -1,0 +1,152 @@
+/**
+ * Runs the built program as a user would, for the end-to-end tests: its own store, its own processes, nothing shared.
+ * Every process started here is ended by `close`, by id.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+export const root = fileURLToPath(new URL("../../", import.meta.url));
+export const cliMain = join(root, "dist/coordinator/cli/main.js");
+export const workerMain = join(root, "dist/worker/main.js");
+
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export type JsonLine = Readonly<Record<string, unknown>>;
+
+/** A running program whose standard output is one JSON value a line. */
+export class Running {
+  readonly child: ChildProcess;
+  readonly lines: JsonLine[] = [];
+  readonly finished: Promise<Finished>;
+  private readonly waiting = new Set<() => void>();
+  private stdout = "";
+  private stderr = "";
+
+  constructor(command: string, args: readonly string[], environment: NodeJS.ProcessEnv) {
+    this.child = spawn(command, args, { env: environment, stdio: ["ignore", "pipe", "pipe"] });
+    const { stdout, stderr } = this.child;
+    if (!stdout || !stderr) throw new Error("no pipes");
+    createInterface({ input: stdout }).on("line", (line) => {
+      this.stdout += `${line}\n`;
+      if (line.startsWith("{")) this.lines.push(JSON.parse(line) as JsonLine);
+      for (const wake of this.waiting) wake();
+    });
+    stderr.setEncoding("utf8").on("data", (text: string) => {
+      this.stderr += text;
+    });
+    this.finished = new Promise((resolve) =>
+      this.child.once("close", (code) => {
+        resolve({ code, stdout: this.stdout, stderr: this.stderr });
+        for (const wake of this.waiting) wake();
+      }),
+    );
+  }
+
+  /** The first line, past or to come, that `accept` takes. Rejects when the program ends without one. */
+  async line(accept: (line: JsonLine) => boolean): Promise<JsonLine> {
+    for (;;) {
+      const found = this.lines.find(accept);
+      if (found) return found;
+      if (this.child.exitCode !== null || this.child.signalCode !== null) {
+        throw new Error(
+          `the program ended (${this.child.exitCode ?? this.child.signalCode}) without that line:\n${this.stdout}\n${this.stderr}`,
+        );
+      }
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          this.waiting.delete(wake);
+          resolve();
+        };
+        this.waiting.add(wake);
+      });
+    }
+  }
+
+  async kill(signal: NodeJS.Signals): Promise<Finished> {
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
+    return await this.finished;
+  }
+}
+
+/** A folder with a store, and the programs that use it. */
+export class Playground {
+  readonly folder = mkdtempSync(join(tmpdir(), "convsweep-e2e-"));
+  readonly store = join(this.folder, "store");
+  private readonly running: Running[] = [];
+
+  private get environment(): NodeJS.ProcessEnv {
+    return { ...process.env, CONVSWEEP_STORE: this.store, NO_COLOR: "1" };
+  }
+
+  static requireBuild(): void {
+    if (!existsSync(cliMain)) throw new Error("dist/ is not built: run `npm run build` first");
+  }
+
+  file(name: string, text: string): string {
+    const path = join(this.folder, name);
+    writeFileSync(path, text);
+    return path;
+  }
+
+  /** Starts the command line and leaves it running. */
+  start(...args: string[]): Running {
+    const running = new Running(process.execPath, [cliMain, ...args], this.environment);
+    this.running.push(running);
+    return running;
+  }
+
+  startCommand(command: string, ...args: string[]): Running {
+    const running = new Running(command, args, this.environment);
+    this.running.push(running);
+    return running;
+  }
+
+  /** Runs the command line to its end. */
+  async run(...args: string[]): Promise<Finished> {
+    return await this.start(...args).finished;
+  }
+
+  /** Rows of a query as objects. */
+  async query(sql: string): Promise<JsonLine[]> {
+    const { code, stdout, stderr } = await this.run("query", sql, "--format", "jsonl");
+    if (code !== 0) throw new Error(stderr);
+    return stdout
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as JsonLine);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.running.map((running) => running.kill("SIGKILL")));
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** A small sweep that trains for a few seconds. */
+export function smallSweep(overrides: Readonly<Record<string, unknown>> = {}): string {
+  return JSON.stringify({
+    name: "small",
+    network: "logit",
+    dataset: "synthetic-digits",
+    epochs: 2,
+    batch_size: 100,
+    optimizer: "momentum",
+    metric: { name: "val_accuracy", goal: "maximize" },
+    method: "random",
+    seed: 11,
+    run_cap: 4,
+    parameters: {
+      learning_rate: { distribution: "log_uniform_values", min: 0.001, max: 0.1 },
+      l2: { distribution: "log_uniform_values", min: 1e-6, max: 0.01 },
+    },
+    ...overrides,
+  });
+}
