@@ -2,7 +2,7 @@
 //
 // Guarantees: 28 x 28 grey images, white on black, as bytes; the same bytes for the same seed on every machine (IEEE
 // arithmetic in a fixed order, no platform mathematics); image i of a part does not depend on how many are drawn; every
-// ten images in a row hold each digit once. About 60 microseconds an image. Not here: the shapes of the digits
+// ten images in a row hold each digit once. About 30 microseconds an image. Not here: the shapes of the digits
 // (digit_strokes.h).
 #pragma once
 

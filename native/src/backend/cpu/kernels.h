@@ -13,7 +13,7 @@
 // Layouts: activations [C][H][W][N] (batch innermost, no padding), after flatten [F][N]; linear weights [out][in]; conv
 // weights [out][in / groups][kernel_h][kernel_w].
 //
-// The order of operations (part of the contract, see also docs/decisions):
+// The order of operations (part of the contract):
 //   * A matrix product, and a convolution forward or backward to its data: acc = 0; for k = 0 .. K-1: acc = fma(a, b, acc);
 //     then acc + bias where there is a bias. A convolution's k runs over (kernel row, kernel column, channel); a tap that
 //     falls on padding, or that a stride skips, takes no part.

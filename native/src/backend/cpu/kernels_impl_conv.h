@@ -11,7 +11,7 @@
 namespace convsweep::cpu::CONVSWEEP_ISA {
 
 // From so many tiles of rows on a panel is packed.
-inline constexpr int kPackTiles = 5;
+inline constexpr int kPackTiles = 3;
 
 struct TapSource {
   Taps taps;

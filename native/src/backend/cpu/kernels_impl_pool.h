@@ -93,8 +93,48 @@ void pool_backward(Parallel& parallel, const PoolShape& s, float* dx, F&& f, G&&
   });
 }
 
+// Windows side by side, without padding: each input pixel belongs to one window or to none.
+inline bool tiled(const PoolShape& s) {
+  return s.stride_h == s.size_h && s.stride_w == s.size_w && s.pad_top == 0 && s.pad_left == 0;
+}
+
+// Writes every pixel of a window from the window's one gradient; the sum of one term is 0 + it.
+inline void max_pool2d_backward_tiled(Parallel& parallel, const PoolShape& s, const float* dy,
+                                      const std::uint16_t* argmax, float* dx) {
+  const Index batch = s.batch, in_row = s.in_width * batch, out_row = s.out_width * batch;
+  const Vec zero = Vec::zero();
+  const int covered_w = s.out_width * s.size_w;
+  // Rows below the last window go with the last row of windows.
+  for_each_row(parallel, s.channels, s.out_height, in_row * s.size_h, [&](int channel, int row) {
+    float* const plane = dx + Index{channel} * s.in_height * in_row;
+    const Index out = (Index{channel} * s.out_height + row) * out_row;
+    for (int column = 0; column < s.out_width; ++column) {
+      float* const corner = plane + row * s.size_h * in_row + column * s.size_w * batch;
+      for_each_vector(0, batch, [&](Index n, Mask m) {
+        const Vec g = zero + load(dy + out + column * batch + n, m);
+        const Int winner = load_u16(argmax + out + column * batch + n, m);
+        int at = 0;
+        for (int r = 0; r < s.size_h; ++r) {
+          for (int c = 0; c < s.size_w; ++c, ++at) {
+            store(corner + r * in_row + c * batch + n, select(equal(winner, Int::of(at)), g, zero), m);
+          }
+        }
+      });
+    }
+    const int next = row + 1 == s.out_height ? s.in_height : (row + 1) * s.size_h;
+    for (int r = row * s.size_h; r < next; ++r) {
+      const int from = r < (row + 1) * s.size_h ? covered_w : 0;
+      fill_floats(plane + r * in_row + from * batch, 0.0F, (s.in_width - from) * batch);
+    }
+  });
+}
+
 inline void max_pool2d_backward(Parallel& parallel, const PoolShape& s, const float* dy, const std::uint16_t* argmax,
                                 float* dx) {
+  if (tiled(s)) {
+    max_pool2d_backward_tiled(parallel, s, dy, argmax, dx);
+    return;
+  }
   const Vec zero = Vec::zero();
   pool_backward(
       parallel, s, dx,

@@ -135,6 +135,18 @@ CONVSWEEP_INLINE float sum16(Vec a) {
   return a.v[0];
 }
 
+// Sixteen bytes, 0 to 255 each, as floats.
+CONVSWEEP_INLINE Vec load_bytes(const std::uint8_t* p) {
+  return lanes<Vec>([&](int i) { return static_cast<float>(p[i]); });
+}
+
+// to[w][i] = from[i][w] for 16 images and 16 pixels.
+CONVSWEEP_INLINE void transpose_bytes(const std::uint8_t* const* from, std::uint8_t* to) {
+  for (int i = 0; i < 16; ++i) {
+    for (int w = 0; w < 16; ++w) to[16 * w + i] = from[i][w];
+  }
+}
+
 // Rows of a 16 x 4 block to four vectors: out[j] lane i = p[i * stride + j].
 CONVSWEEP_INLINE void load_transposed(const float* p, std::int64_t stride, Vec out[4]) {
   for (int j = 0; j < 4; ++j) {
