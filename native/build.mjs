@@ -104,7 +104,7 @@ async function configure() {
     CONVSWEEP_ADDON: sanitize ? "OFF" : "ON",
     CONVSWEEP_TESTS: "ON",
     CONVSWEEP_BENCH: sanitize ? "OFF" : "ON",
-    CONVSWEEP_CUDA: cuda,
+    CONVSWEEP_CUDA: sanitize ? "off" : cuda,
     CONVSWEEP_SANITIZE: sanitize,
     CONVSWEEP_NODE_HEADERS: require("node-api-headers").include_dir,
     CONVSWEEP_NODE_ADDON_API: require("node-addon-api").include_dir,
@@ -122,7 +122,7 @@ async function configure() {
     ...generator,
     ...Object.entries(definitions).map(([key, value]) => `-D${key}=${value}`),
   ]);
-  say(`engine: ${/convsweep: (CUDA .*)/.exec(text)?.[1] ?? "configured"}`);
+  if (!sanitize) say(`engine: ${/convsweep: (CUDA .*)/.exec(text)?.[1] ?? "configured"}`);
   writeFileSync(stamp, wanted);
 }
 

@@ -44,7 +44,7 @@ export const TIMES = {
   /** An offered trial that no worker has started by then goes back to the queue. */
   offer: 9_000,
   reconnectMin: 250,
-  reconnectMax: 8_000,
+  reconnectMax: 4_000,
 } as const;
 
 export const LIMITS = {

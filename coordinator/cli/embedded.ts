@@ -31,6 +31,10 @@ export async function startEmbedded(context: Context, options: EmbeddedOptions):
     http: options.http,
     insecurePlaintext: options.insecurePlaintext,
     fallbackPort: options.fallbackPort,
+    log: (level, message) => {
+      if (level === "warn" || level === "error")
+        context.output.notice(`${level === "warn" ? "warning" : "error"}: ${message}`);
+    },
   });
   const workers = startLocalWorkers({
     count: options.workers,

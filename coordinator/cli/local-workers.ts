@@ -61,7 +61,8 @@ export function startLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
     running.set(index, child);
     child.once("exit", (code, signal) => {
       running.delete(index);
-      if (closing) return;
+      // 0: it drained and left because somebody asked it to.
+      if (closing || code === 0) return;
       const now = Date.now();
       const recent = [...deaths.filter((at) => now - at < 60_000), now];
       const how = signal === null ? `exit code ${code}` : `signal ${signal}`;

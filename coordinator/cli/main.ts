@@ -9,6 +9,7 @@ import { programVersion } from "../shell/version.js";
 import { addBackup } from "./backup.js";
 import { addGlobalOptions } from "./context.js";
 import { addDoctor } from "./doctor.js";
+import { endWithReader } from "./output.js";
 import { addPage } from "./page.js";
 import { addPlan } from "./plan.js";
 import { addQuery } from "./query.js";
@@ -70,6 +71,7 @@ function report(error: ConvsweepError): void {
   }
 }
 
+endWithReader();
 try {
   await makeProgram().parseAsync();
 } catch (thrown) {

@@ -52,12 +52,16 @@ export function makePaint(colour: boolean): Paint {
   };
 }
 
-export function makeOutput(json: boolean): Output {
-  const out = process.stdout;
-  out.on("error", (error: NodeJS.ErrnoException) => {
+/** A reader that has seen enough (`| head`) ends the program quietly. */
+export function endWithReader(): void {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(0);
     throw error;
   });
+}
+
+export function makeOutput(json: boolean): Output {
+  const out = process.stdout;
   const terminal = out.isTTY === true && process.env["TERM"] !== "dumb";
   return {
     json,

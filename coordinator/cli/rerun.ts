@@ -72,12 +72,10 @@ async function rerunAndFollow(
     interrupt.dispose();
   }
   if (interrupt.signal.aborted) return 130;
-  const answer = await client.query("SELECT id, state, cause, verified, weights_hash FROM trials WHERE id = ?", [
-    rerun,
-  ]);
+  const answer = await client.query("SELECT state, cause, verified, verified_detail FROM trials WHERE id = ?", [rerun]);
   const [row] = asObjects(answer);
   const said =
-    typeof row?.["verified"] === "string" ? (JSON.parse(row["verified"]) as { equal: boolean; detail: string }) : null;
+    row?.["verified"] == null ? null : { equal: row["verified"] === 1, detail: String(row["verified_detail"]) };
   if (output.json)
     output.data({ event: "rerun", trial: rerun, of: id, state: row?.["state"], cause: row?.["cause"], verified: said });
   else if (said)

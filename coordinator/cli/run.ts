@@ -7,7 +7,9 @@
 import { readFileSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { Command } from "commander";
+import type { Recipe } from "../../native/recipe.js";
 import { ConvsweepError, DEFAULT_PORTS, LIMITS } from "../../proto/contract.js";
+import { compileSweep } from "../recipe/compile.js";
 import { type AdminClient, openAdminClient } from "../shell/admin-client.js";
 import { tokenFile } from "../shell/credentials.js";
 import { findRunning } from "./connect.js";
@@ -16,6 +18,7 @@ import { type Embedded, startEmbedded } from "./embedded.js";
 import { followSweep } from "./follow.js";
 import { aborted, onInterrupt } from "./interrupt.js";
 import { summaryLines } from "./summary.js";
+import { captureWorkerProgram } from "./worker-process.js";
 
 interface Options {
   readonly keep?: true;
@@ -84,7 +87,23 @@ async function run(context: Context, file: string, options: Options): Promise<nu
       `--detach needs a running coordinator; start one with \`${context.command} up\``,
     );
   }
+  await requireData(context, file, text);
   return await runEmbedded(context, file, text, options);
+}
+
+/** The files that a local worker will need are there, or it is said now instead of by every trial. */
+async function requireData(context: Context, file: string, text: string): Promise<void> {
+  const { dataset } = compileSweep(text, basename(file)).spec.recipe as unknown as Recipe;
+  const { folder, datasets } = JSON.parse(await captureWorkerProgram(["data", "list", "--json"])) as {
+    readonly folder: string;
+    readonly datasets: readonly { readonly name: string; readonly state: string }[];
+  };
+  if (datasets.find((set) => set.name === dataset.name)?.state !== "missing") return;
+  throw new ConvsweepError(
+    "NOT_FOUND",
+    `data set ${dataset.name} is not in ${folder}; get it with \`${context.command} data fetch ${dataset.name}\`, or name the folder that holds it in CONVSWEEP_DATA`,
+    { path: "dataset", expected: `the files of ${dataset.name} in ${folder}` },
+  );
 }
 
 async function runEmbedded(context: Context, file: string, text: string, options: Options): Promise<number> {

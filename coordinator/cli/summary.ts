@@ -20,6 +20,8 @@ export interface SweepSummary {
   readonly metric: string;
   readonly best: TrialSummary | null;
   readonly worst: TrialSummary | null;
+  /** Why the first of the failed or lost trials ended. */
+  readonly failure: { readonly trial: string; readonly cause: string } | null;
 }
 
 export interface TrialSummary {
@@ -38,6 +40,7 @@ const trialSummary = (trial: TrialRow | undefined): TrialSummary | null =>
 export function summarize(model: SweepModel, now: number): SweepSummary | null {
   const sweep = model.sweep;
   if (!sweep) return null;
+  const broken = [...model.trials.values()].find((trial) => trial.state === "failed" || trial.state === "lost");
   const valued = rankedTrials(model).filter((trial) => trial.best !== null);
   return {
     event: "summary",
@@ -55,6 +58,7 @@ export function summarize(model: SweepModel, now: number): SweepSummary | null {
     metric: sweep.metric,
     best: trialSummary(valued[0]),
     worst: valued.length > 1 ? trialSummary(valued.at(-1)) : null,
+    failure: broken ? { trial: broken.id, cause: broken.cause } : null,
   };
 }
 
@@ -79,6 +83,7 @@ export function summaryLines(summary: SweepSummary, command: string, paint: Pain
   const lines = [
     `Sweep ${summary.sweep} ${summary.state}${summary.cause ? ` (${summary.cause})` : ""}: ${counts || "no trial ended"} in ${formatDuration(summary.seconds * 1000)}`,
   ];
+  if (summary.failure) lines.push(`${paint.red("failed")} trial ${summary.failure.trial}  ${summary.failure.cause}`);
   if (summary.best) {
     lines.push(
       `${paint.green("best ")}  trial ${summary.best.trial}  ${summary.metric} ${paint.bold(formatMetric(summary.best.value))}` +

@@ -112,7 +112,7 @@ async function showTrial(context: Context, id: string): Promise<void> {
   for (const [name, value] of Object.entries(parameters)) output.line(`  ${name} = ${formatParameter(value)}`);
   if (row["weights_hash"]) output.line(output.paint.dim(`  weights  ${row["weights_hash"]}`));
   if (row["fingerprint"]) output.line(output.paint.dim(`  engine   ${row["fingerprint"]}`));
-  if (row["verified"]) output.line(`  verified ${row["verified"]}`);
+  if (row["verified_detail"]) output.line(`  verified ${row["verified_detail"]}`);
   const table = epochTable(reports.rows);
   if (table.rows.length > 0) {
     output.line();

@@ -6,6 +6,7 @@
  * exponents in `log_uniform`, whole numbers from `min: 0, max: 1`, rounding beyond the bounds) is said in a warning. Not
  * here: whether the values suit the parameter (ranges.ts).
  */
+import { quantise } from "../core/space/quantise.js";
 import type { Distribution, ParameterValue } from "../core/types.js";
 import { type FileNode, type MapEntry, type MapNode, type Numeral, type Position, Reader } from "./reader.js";
 
@@ -335,19 +336,10 @@ function logUniform(one: Fields, name: DistributionName, exponents: boolean): Di
 const short = (value: number): string => String(Number(value.toPrecision(4)));
 
 function warnBeyond(one: Fields, min: number, max: number, q: number): void {
-  const [low, high] = [roundTo(min, q), roundTo(max, q)];
+  const [low, high] = [quantise(min, q, false), quantise(max, q, false)];
   if (low >= min && high <= max) return;
   one.warn(
     `rounding to multiples of ${q} is not clipped (as in W&B): it draws from ${short(low)} to ${short(high)}`,
     "q",
   );
-}
-
-/** Half to even, as NumPy rounds. */
-export function roundTo(value: number, q: number): number {
-  const ratio = value / q;
-  const down = Math.floor(ratio);
-  const rest = ratio - down;
-  const steps = rest === 0.5 ? (down % 2 === 0 ? down : down + 1) : Math.round(ratio);
-  return steps * q;
 }

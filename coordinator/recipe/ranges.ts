@@ -5,8 +5,8 @@
  * can is a warning, unless all of it is outside. Not here: reading distributions.
  */
 import type { HyperparameterRange } from "../../native/hyperparameters.js";
+import { quantise } from "../core/space/quantise.js";
 import type { Distribution, ParameterValue } from "../core/types.js";
-import { roundTo } from "./distributions.js";
 import type { Position, Reader } from "./reader.js";
 
 interface Support {
@@ -15,8 +15,6 @@ interface Support {
   /** Tails without an end of their own. */
   readonly open: boolean;
 }
-
-const rounded = (value: number, q: number | null): number => (q === null ? value : roundTo(value, q));
 
 /** Values that are not numbers are left to the caller. */
 function supportOf(distribution: Distribution): Support {
@@ -31,14 +29,14 @@ function supportOf(distribution: Distribution): Support {
     case "uniform":
     case "log_uniform": {
       const { min, max, q } = distribution;
-      return { low: rounded(min, q), high: rounded(max, q), open: false };
+      return { low: quantise(min, q, false), high: quantise(max, q, false), open: false };
     }
     case "normal":
       return { low: Number.NEGATIVE_INFINITY, high: Number.POSITIVE_INFINITY, open: true };
     case "log_normal":
       return { low: distribution.q === null ? Number.MIN_VALUE : 0, high: Number.POSITIVE_INFINITY, open: true };
     case "beta":
-      return { low: 0, high: rounded(1, distribution.q), open: false };
+      return { low: 0, high: quantise(1, distribution.q, false), open: false };
     case "zero_or_log":
       return { low: distribution.p > 0 ? 0 : distribution.min, high: distribution.max, open: false };
   }

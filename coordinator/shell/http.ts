@@ -32,7 +32,7 @@ export interface HttpServer {
 
 const LOGIN_NEEDED =
   "This page needs a login link. The coordinator printed one when it started; " +
-  "`convsweep doctor` on its machine prints a fresh one.\n";
+  "`convsweep page` on its machine prints a fresh one.\n";
 
 export async function listenHttp(at: Address, fallbackPort: boolean, parts: HttpParts): Promise<HttpServer> {
   const server = createServer({

@@ -62,7 +62,13 @@ describe("tables, bars, cells", () => {
     expect(formatBar(0, 10)).toBe("░".repeat(10));
     expect(formatBar(1, 10)).toBe("█".repeat(10));
     expect(formatBar(0.5, 10)).toBe("█████░░░░░");
-    fc.assert(fc.property(fc.double({ noNaN: true }), fc.integer({ min: 1, max: 60 }), (share, width) => formatBar(share, width).length === width));
+    fc.assert(
+      fc.property(
+        fc.double({ noNaN: true }),
+        fc.integer({ min: 1, max: 60 }),
+        (share, width) => formatBar(share, width).length === width,
+      ),
+    );
   });
 
   it("quotes CSV as RFC 4180 says", () => {

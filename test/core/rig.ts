@@ -22,7 +22,7 @@ import type {
   Worker,
   WorkerDevice,
 } from "../../coordinator/core/types.js";
-import type { AttemptId } from "../../proto/contract.js";
+import type { AttemptId, Incarnation, WorkerId } from "../../proto/contract.js";
 import { incarnation, millis, sweepId, trialId, workerId } from "../../proto/contract.js";
 
 export type Sent = Extract<Effect, { readonly kind: "send" }>;
@@ -80,7 +80,11 @@ export class Rig {
     attemptReports: (attempt) => this.reports.filter((report) => report.attempt === attempt),
   };
 
-  constructor(readonly algorithms: Algorithms = ALGORITHMS) {}
+  readonly algorithms: Algorithms;
+
+  constructor(algorithms: Algorithms = ALGORITHMS) {
+    this.algorithms = algorithms;
+  }
 
   /** Decides and applies; answers the effects. */
   feed(event: Event): readonly Effect[] {
@@ -179,15 +183,14 @@ export class Rig {
 
 /** The worker's side of the contract, as far as the core can see it. */
 export class FakeWorker {
-  readonly id;
-  life;
+  readonly rig: Rig;
+  readonly id: WorkerId;
+  readonly life: Incarnation;
+  devices: readonly WorkerDevice[];
 
-  constructor(
-    readonly rig: Rig,
-    name: string,
-    public devices: readonly WorkerDevice[] = [deviceOf(2)],
-    life = `${name}-1`,
-  ) {
+  constructor(rig: Rig, name: string, devices: readonly WorkerDevice[] = [deviceOf(2)], life = `${name}-1`) {
+    this.rig = rig;
+    this.devices = devices;
     this.id = workerId(name);
     this.life = incarnation(life);
   }

@@ -14,7 +14,7 @@ constexpr OpTable table = {
 #define CONVSWEEP_UPDATE_OP(name, state) .name = update_##name,
 #include "ops/ops.def"
     .gather = cpu::gather, .check_finite = cpu::check_finite};
-static_assert(complete(table), "the CPU backend lacks an operation of ops.def");
+CONVSWEEP_ASSERT_COMPLETE(table, "the CPU backend lacks an operation of ops.def");
 
 }  // namespace
 

@@ -61,7 +61,7 @@ constexpr OpTable table = {
 #include "ops/ops.def"
     .gather = [](ExecutionContext&, const GatherCall& call) { reference::gather(call); },
     .check_finite = check_finite};
-static_assert(complete(table), "the reference backend lacks an operation of ops.def");
+CONVSWEEP_ASSERT_COMPLETE(table, "the reference backend lacks an operation of ops.def");
 
 class ReferenceContext final : public ExecutionContext {};
 
