@@ -1,0 +1,106 @@
+/**
+ * Wrong networks in sweep files and the exact message each earns: place, key path, what was expected, what was found,
+ * and the nearest known word. One change to a right file a row.
+ */
+import { describe, expect, it } from "vitest";
+import { net, refusalOf, sub } from "./right-file.js";
+
+/** What is wrong, the file, the message after `f.yaml:`. */
+const wrong: readonly (readonly [string, string, string])[] = [
+  [
+    "network mistyped",
+    sub("network: lenet", "network: lent"),
+    '2:10: network: expected a name (logit, mlp800, fcnet, digits, tinycnn, lenet, lenet-dropout, convnet5) or a list of layers, found "lent"; did you mean lenet?',
+  ],
+  [
+    "network for another image",
+    sub("dataset: mnist", "dataset: cifar10").replace("network: lenet", "network: [flatten, {linear: 9}]"),
+    "2:10: network: expected the last layer to yield 10 values, one a class, found 9",
+  ],
+  [
+    "network with no layers",
+    sub("network: lenet", "network: []"),
+    "2:10: network: expected a list of layers that is not empty",
+  ],
+  [
+    "layer mistyped",
+    net(["conv2: {filters: 4, kernel: 3}", "flatten", "linear: 10"]),
+    "3:5: network[0].conv2: unknown operation; did you mean conv2d?",
+  ],
+  [
+    "layer name mistyped",
+    net(["flaten", "linear: 10"]),
+    '3:5: network[0]: unknown operation "flaten"; did you mean flatten?',
+  ],
+  [
+    "layer of two operations",
+    net(["{relu: , tanh: }", "linear: 10"]),
+    "3:5: network[0]: expected one operation a layer, found relu, tanh",
+  ],
+  [
+    "layer attribute",
+    net(["conv2d: {filter: 4, kernel: 3}"]),
+    "3:14: network[0].conv2d.filter: unknown key; did you mean filters?",
+  ],
+  ["layer without kernel", net(["conv2d: {filters: 4}"]), "3:5: network[0].conv2d: conv2d needs kernel"],
+  [
+    "layer kernel zero",
+    net(["conv2d: {filters: 4, kernel: 0}", "flatten", "linear: 10"]),
+    "3:34: network[0].conv2d.kernel: expected a whole number >= 1 and <= 65536, found 0",
+  ],
+  [
+    "layer kernel of three",
+    net(["conv2d: {filters: 4, kernel: [3, 3, 3]}", "flatten", "linear: 10"]),
+    "3:34: network[0].conv2d.kernel: expected a whole number or two (rows, columns), found a list of 3",
+  ],
+  [
+    "layer kernel larger than image",
+    net(["conv2d: {filters: 4, kernel: 29}", "flatten", "linear: 10"]),
+    "3:5: network[0].kernel: expected at most the padded input of 1x28x28, found 29x29",
+  ],
+  [
+    "layer padding",
+    net(["conv2d: {filters: 4, kernel: 3, padding: sam}", "flatten", "linear: 10"]),
+    '3:46: network[0].conv2d.padding: expected one of valid, same, found "sam"; did you mean same?',
+  ],
+  [
+    "linear before flatten",
+    net(["conv2d: {filters: 4, kernel: 3}", "linear: 10"]),
+    "4:5: network[1]: linear needs a flat input, found 4x26x26; put flatten before it",
+  ],
+  [
+    "groups",
+    net(["conv2d: {filters: 4, kernel: 3, groups: 3}", "flatten", "linear: 10"]),
+    "3:5: network[0].groups: expected a divisor of 1 channels and 4 filters, found 3",
+  ],
+  [
+    "conv2d with a number",
+    net(["conv2d: 4"]),
+    "3:13: network[0].conv2d: expected a mapping of filters, kernel, stride, padding, groups, bias, init, found 4",
+  ],
+  ["relu with a number", net(["relu: 4"]), "3:11: network[0].relu: expected nothing: it has no attributes, found 4"],
+  [
+    "dropout rate",
+    net(["flatten", "dropout: 1", "linear: 10"]),
+    "4:14: network[1].dropout.rate: expected a number >= 0 and < 1, found 1",
+  ],
+  [
+    "init",
+    net(["flatten", "linear: {units: 10, init: he}"]),
+    '4:31: network[1].linear.init: expected one of he_normal, he_uniform, glorot_uniform, torch_uniform, found "he"',
+  ],
+  [
+    "bias yes",
+    net(["flatten", "linear: {units: 10, bias: yes}"]),
+    '4:31: network[1].linear.bias: expected true or false, found "yes"; in YAML 1.2 write true',
+  ],
+];
+
+describe("wrong networks in sweep files", () => {
+  it.each(wrong)("%s", (_what, text, message) => {
+    const error = refusalOf(text);
+    expect(error.message).toBe(`f.yaml:${message}`);
+    expect(error.code).toBe("BAD_INPUT");
+    expect(error.path).toMatch(/^f\.yaml:\d+:\d+$/);
+  });
+});
