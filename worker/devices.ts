@@ -55,10 +55,10 @@ export function deviceToWire(engine: Engine, device: ChosenDevice): Device {
 export function describeDevices(found: readonly DeviceInfo[]): string {
   return found
     .map((d) => {
+      if (d.unusable !== null) return `${d.id}  not usable: ${d.unusable.replace(`${d.id}: `, "")}\n`;
       const memory = `${(d.memoryBytes / 2 ** 30).toFixed(1)} GiB`;
       const kernels = d.isa === null ? "" : `, ${d.isa} kernels`;
-      const use = d.unusable === null ? `${defaultLanes(d)} lanes by default` : `not usable: ${d.unusable}`;
-      return `${d.id}  ${d.name}, ${d.cores} cores, ${memory}${kernels}; ${use}\n`;
+      return `${d.id}  ${d.name}, ${d.cores} cores, ${memory}${kernels}; ${defaultLanes(d)} lanes by default\n`;
     })
     .join("");
 }

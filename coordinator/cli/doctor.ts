@@ -63,8 +63,10 @@ async function engine(): Promise<Finding> {
   const { devices } = JSON.parse(await captureWorkerProgram(["devices", "--json"])) as {
     readonly devices: readonly { readonly id: string; readonly name: string; readonly unusable: string | null }[];
   };
-  const lines = devices.map(
-    (device) => `${device.id}: ${device.name}${device.unusable === null ? "" : ` (not usable: ${device.unusable})`}`,
+  const lines = devices.map((device) =>
+    device.unusable === null
+      ? `${device.id}: ${device.name}`
+      : `${device.id}: not usable, ${device.unusable.replace(`${device.id}: `, "")}`,
   );
   return {
     what: "engine",

@@ -78,8 +78,7 @@ async function rerunAndFollow(
     row?.["verified"] == null ? null : { equal: row["verified"] === 1, detail: String(row["verified_detail"]) };
   if (output.json)
     output.data({ event: "rerun", trial: rerun, of: id, state: row?.["state"], cause: row?.["cause"], verified: said });
-  else if (said)
-    output.line(`${said.equal ? output.paint.green("identical") : output.paint.red("different")}: ${said.detail}`);
+  else if (said) output.line((said.equal ? output.paint.green : output.paint.red)(said.detail));
   else output.line(`${row?.["state"]}${row?.["cause"] ? ` (${row["cause"]})` : ""}`);
   if (verify) return said?.equal ? 0 : 1;
   return row?.["state"] === "completed" ? 0 : 1;

@@ -61,7 +61,7 @@ export function trialsSql(question: TrialsQuestion): Sql {
     ...metrics.map((name) => extract("metrics", name)),
   ].join(", ");
   const known = new Set([...VIEW_COLUMNS, ...question.parameters, ...metrics]);
-  const shown = [...SHOWN, ...question.parameters, "wall_seconds", "device", "worker", "cause"]
+  const shown = [...SHOWN, ...question.parameters, "wall_seconds", "origin", "worker", "cause"]
     .map(quoteName)
     .join(", ");
   const parameters: (string | number)[] = [];

@@ -4,6 +4,11 @@ import { ask } from "./connect.js";
 import { contextOf } from "./context.js";
 import { type Format, formatOption, writeRows } from "./rows.js";
 
+/** The devices as `cpu 2 lanes`; everything else in the other formats. */
+const SHOWN = `id, state, host, pid, version,
+  (SELECT group_concat((value ->> 'id') || ' ' || (value ->> 'lanes') || ' lanes', ', ') FROM json_each(workers.devices)) AS devices,
+  last_seen`;
+
 export function addWorkers(program: Command): void {
   program
     .command("workers")
@@ -11,6 +16,7 @@ export function addWorkers(program: Command): void {
     .addOption(formatOption())
     .action(async (options: { format: Format }, command: Command) => {
       const context = contextOf(command);
-      writeRows(context.output, await ask(context, "SELECT * FROM workers ORDER BY id"), options.format);
+      const columns = options.format === "table" && !context.output.json ? SHOWN : "*";
+      writeRows(context.output, await ask(context, `SELECT ${columns} FROM workers ORDER BY id`), options.format);
     });
 }
