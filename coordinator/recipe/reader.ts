@@ -7,7 +7,7 @@
  */
 import type { ConvsweepError } from "../../proto/contract.js";
 import { nearest } from "./nearest.js";
-import { describe, type FileNode, type MapEntry, type MapNode, type Position, type ScalarNode } from "./node.js";
+import { describe, type FileNode, type MapEntry, type MapNode, type Position } from "./node.js";
 import { refusal } from "./yaml.js";
 
 const NUMERIC = /^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?$/;
@@ -147,4 +147,4 @@ export function isNothing(node: FileNode | undefined): boolean {
   return node === undefined || (node.kind === "scalar" && node.value === null);
 }
 
-export type { FileNode, MapEntry, MapNode, Position, ScalarNode };
+export type { FileNode, MapEntry, MapNode, Position };
