@@ -17,7 +17,7 @@ import type {
   SessionMemory,
   SliceLimits,
   SliceResult,
-} from "./index.js";
+} from "./types.js";
 
 /** What src/binding exports. A session is an opaque handle there. */
 interface Addon {

@@ -5,8 +5,9 @@
  * runs both over the catalogue and over wrong networks. Not here: the range of single attributes (positive sizes and the
  * like): whoever reads a file checks those.
  */
-import type { LayerSummary } from "../index.js";
+
 import type { LayerSpec, Padding, Pair } from "../recipe.js";
+import type { LayerSummary } from "../types.js";
 
 /** A network that cannot be built. `path` names the layer: `network.layers[3].kernel`. */
 export class ShapeError extends Error {

@@ -38,7 +38,7 @@ struct SessionConfig {
   std::int32_t* control = nullptr;
 };
 
-// See the types of the same names in native/index.ts.
+// See the types of the same names in native/types.ts.
 struct LaneReport {
   int lane = 0;
   std::uint32_t epoch = 0, step = 0;

@@ -1,4 +1,4 @@
-// The entry points, by file. Fields stand in the same order here and in native/index.ts.
+// The entry points, by file. Fields stand in the same order here and in native/types.ts.
 #pragma once
 
 #include <napi.h>

@@ -1,0 +1,178 @@
+/**
+ * The engine's TypeScript face: typed handles and data, never a pointer.
+ *
+ * Guarantees: every call validates what protects memory and throws `EngineError` with a code and the path of the
+ * offending value; `null` means absent, `undefined` never crosses. Handles belong to the thread that made them; data
+ * sets are process-wide and shared by digest. `runSlice` is synchronous and returns after at most about `maxMillis`.
+ * Fields stand in the same order here and in src/binding/.
+ *
+ * Not here: friendly validation of sweep files (coordinator/recipe), reading data files (worker/data).
+ */
+
+export type Isa = "avx512" | "avx2" | "scalar";
+
+export interface DeviceInfo {
+  /** `cpu`, `cuda:0`, ... */
+  readonly id: string;
+  readonly backend: "cpu" | "cuda";
+  readonly name: string;
+  /** What the CPU kernels run on; `null` for other backends. */
+  readonly isa: Isa | null;
+  readonly cores: number;
+  readonly memoryBytes: number;
+  /** `null` if usable, else why not, in one sentence. */
+  readonly unusable: string | null;
+}
+
+/** Bytes as published: image i starts at i * c * h * w, planes first. */
+export interface DatasetArrays {
+  readonly shape: readonly [number, number, number];
+  readonly classes: number;
+  readonly trainImages: Uint8Array;
+  readonly trainLabels: Uint8Array;
+  readonly testImages: Uint8Array;
+  readonly testLabels: Uint8Array;
+}
+
+export interface SessionOptions {
+  /** A `Recipe` (recipe.ts) as JSON. */
+  readonly recipe: string;
+  readonly device: string;
+  /** A digest given to `registerDataset` in this process. */
+  readonly dataset: string;
+  /** How many lanes the session can hold at once, at least 1. */
+  readonly lanes: number;
+  /** Threads the session may use, at least 1. Never changes a result. */
+  readonly threads: number;
+  /** `auto` takes the widest the processor has. Never changes a result. */
+  readonly isa: Isa | "auto";
+  /**
+   * Over a SharedArrayBuffer, polled once a step: [0] = 0 run, 1 return from the slice now. The engine counts steps
+   * into [1] (wrapping) as proof of life. `null` for none.
+   */
+  readonly control: Int32Array | null;
+}
+
+export interface LaneOptions {
+  /** Key of every random draw of the lane: 64 bits. */
+  readonly seed: bigint;
+  /** Full set of lane hyperparameters, in the order of hyperparameters.ts; NaN for `dropout` = each layer's own rate. */
+  readonly hyperparameters: Float64Array;
+  /**
+   * Bytes of `saveLane` to go on from, or `null` to start at epoch 0. `seed` and `hyperparameters` stay those given
+   * here: to go on to the bit, give the same again.
+   */
+  readonly checkpoint: Uint8Array | null;
+}
+
+/** Metrics of one finished epoch of one lane. Epochs count from 1 here: `epoch` epochs are done. */
+export interface LaneReport {
+  readonly lane: number;
+  readonly epoch: number;
+  /** Optimiser steps done. */
+  readonly step: number;
+  readonly train_loss: number;
+  readonly train_accuracy: number;
+  /** NaN when the recipe holds no validation images out. */
+  readonly val_loss: number;
+  readonly val_accuracy: number;
+  /** As used at the last step of the epoch. */
+  readonly learning_rate: number;
+  /** Training images of this lane a second of slice time, while it shared the device. */
+  readonly images_per_second: number;
+  /** `null` unless this was the last epoch and the recipe asks for it. */
+  readonly test_loss: number | null;
+  readonly test_accuracy: number | null;
+  /** All epochs are done; the lane waits to be saved and removed. */
+  readonly finished: boolean;
+}
+
+/** A lane whose loss or weights stopped being finite. It trains no further; remove it. */
+export interface LaneDivergence {
+  readonly lane: number;
+  /** Whole epochs done before. */
+  readonly epoch: number;
+  readonly step: number;
+  /** What was not finite first. */
+  readonly what: "loss" | "weights";
+}
+
+export interface LanePosition {
+  readonly lane: number;
+  readonly epoch: number;
+  readonly step: number;
+  /** Training loss of the last step, NaN before the first. */
+  readonly loss: number;
+}
+
+export interface SliceResult {
+  readonly reports: readonly LaneReport[];
+  readonly diverged: readonly LaneDivergence[];
+  readonly positions: readonly LanePosition[];
+  /** `idle`: no lane has anything left to do. */
+  readonly state: "more" | "idle" | "interrupted";
+}
+
+export interface TensorInfo {
+  /** `layer index.op.parameter`, e.g. `0.conv2d.weight`. */
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+export interface LaneWeights {
+  readonly tensors: readonly TensorInfo[];
+  /** All tensors one after another, float32, in PyTorch's layout (out, in, kh, kw). */
+  readonly data: Float32Array;
+}
+
+export interface SessionMemory {
+  readonly bytesPerLane: number;
+  readonly bytesShared: number;
+}
+
+export interface SliceLimits {
+  /** Checked once a batch; a slice always does at least one batch if there is one to do. */
+  readonly maxMillis: number;
+  /** Batches a lane, of training and evaluation alike; `null` for no limit. */
+  readonly maxSteps: number | null;
+}
+
+export interface Session {
+  readonly capacity: number;
+  /** Puts a trial into a free lane and returns its index. Throws ENGINE_LANES_FULL. */
+  addLane(options: LaneOptions): number;
+  removeLane(lane: number): void;
+  setHyperparameters(lane: number, values: Float64Array): void;
+  /** Everything needed to continue the lane, to the bit, here or elsewhere. */
+  saveLane(lane: number): Uint8Array;
+  runSlice(limits: SliceLimits): SliceResult;
+  weights(lane: number): LaneWeights;
+  loadWeights(lane: number, data: Float32Array): void;
+  memory(): SessionMemory;
+  /** Idempotent. Every other call after it throws ENGINE_CLOSED. */
+  close(): void;
+}
+
+export interface LayerSummary {
+  readonly op: string;
+  /** Channels, rows, columns after the layer. */
+  readonly output: readonly [number, number, number];
+  readonly parameters: number;
+  /** Multiply-adds of a forward pass of one image. */
+  readonly multiplyAdds: number;
+}
+
+export interface Engine {
+  readonly version: string;
+  /** backend + precision + engine version: trials compare to the bit where it is equal. */
+  fingerprint(device: string): string;
+  devices(): readonly DeviceInfo[];
+  /** Copies the arrays once; a digest already there is not copied again. */
+  registerDataset(digest: string, arrays: DatasetArrays): void;
+  hasDataset(digest: string): boolean;
+  createSession(options: SessionOptions): Session;
+  /** Memory of a session before it is made. */
+  planSession(recipe: string, device: string): SessionMemory;
+  /** The generated digit set, from its seed. */
+  syntheticDigits(seed: number, train: number, test: number): DatasetArrays;
+}
