@@ -8,7 +8,7 @@
 import { attemptId, ConvsweepError } from "../../proto/contract.js";
 import type { Mutation } from "./events.js";
 import type { State } from "./state.js";
-import { indexOf, replaceAttempt, replaceSweep, replaceTrial } from "./state.js";
+import { indexOf, replaceAttempt, replaceSweep, replaceTrial, replaceWorker } from "./state.js";
 import {
   ATTEMPT_TRANSITIONS,
   isLive,
@@ -96,15 +96,12 @@ function putAttempt(state: State, next: Attempt): () => void {
 }
 
 function putWorker(state: State, next: Worker): () => void {
-  const old = state.workers.get(next.id);
-  if (old !== undefined && old.incarnation === next.incarnation) {
+  const old = state.workers.get(next.id) ?? null;
+  if (old !== null && old.incarnation === next.incarnation) {
     move(WORKER_TRANSITIONS, old.state, next.state, `worker ${next.id}`);
   }
-  state.workers.set(next.id, next);
-  return () => {
-    if (old === undefined) state.workers.delete(next.id);
-    else state.workers.set(old.id, old);
-  };
+  replaceWorker(state, next.id, next);
+  return () => replaceWorker(state, next.id, old);
 }
 
 function broken(message: string, expected: string, found: string): ConvsweepError {

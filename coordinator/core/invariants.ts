@@ -7,7 +7,7 @@
  */
 import { canonicalJson } from "./canonical.js";
 import type { State } from "./state.js";
-import { deviceKey, indexOf, liveAttempt, partsOf, stateFrom, trialsOf } from "./state.js";
+import { busyLanes, indexOf, liveAttempt, partsOf, stateFrom, trialsOf } from "./state.js";
 import { isEnded, isFinal, isLive } from "./transitions.js";
 import type { Attempt, Json, Sweep, Trial, Worker } from "./types.js";
 
@@ -97,7 +97,7 @@ function workerFaults(state: State, worker: Worker): readonly string[] {
   return [
     ...faults(`worker ${worker.id}`, [[worker.state !== "gone" || held === 0, `is gone and holds ${held}`]]),
     ...worker.devices.flatMap(({ id, lanes }) => {
-      const busy = state.indexes.devices.get(deviceKey(worker.id, worker.incarnation, id))?.busy ?? 0;
+      const busy = busyLanes(state, worker, id);
       return faults(`worker ${worker.id} ${id}`, [[busy <= lanes, `has ${busy} trials on ${lanes} lanes`]]);
     }),
   ];
@@ -114,6 +114,7 @@ function indexFaults(state: State): readonly string[] {
   const derived = ({ indexes }: State): unknown => ({
     open: [...indexes.open].sort((a, b) => a - b),
     devices: [...indexes.devices].map(([key, { busy, cohorts }]) => [key, busy, [...cohorts].sort()]).sort(),
+    roomy: [...indexes.roomy].sort(),
     workers: [...indexes.workers].map(([id, held]) => [id, [...held].sort()]).sort(),
   });
   return [

@@ -16,10 +16,12 @@ import { isEnded } from "./transitions.js";
 import type { Attempt, Sweep, Worker } from "./types.js";
 
 export function tick(draft: Draft): void {
-  for (const worker of sortedWorkers(draft.state)) noteSilence(draft, worker);
-  for (const attempt of byToken(draft.state.attempts.values())) {
-    if (attempt.leaseUntil <= draft.now) loseAttempt(draft, attempt, `lease expired on ${attempt.worker}`);
-  }
+  const silent = [...draft.state.workers.values()].filter(
+    (worker) => silenceDeadline(draft.state, worker) <= draft.now,
+  );
+  for (const worker of byName(silent)) unlink(draft, worker, "silent for the length of a lease");
+  const expired = [...draft.state.attempts.values()].filter((attempt) => attempt.leaseUntil <= draft.now);
+  for (const attempt of byToken(expired)) loseAttempt(draft, attempt, `lease expired on ${attempt.worker}`);
   for (const id of openSweeps(draft.state)) {
     const sweep = draft.sweep(id);
     const deadline = wallDeadline(sweep);
@@ -34,7 +36,7 @@ export function booted(draft: Draft): void {
   for (const attempt of byToken(draft.state.attempts.values())) {
     draft.putAttempt({ ...attempt, leaseUntil: leaseEnd(draft) });
   }
-  for (const worker of sortedWorkers(draft.state)) unlink(draft, worker, "coordinator restarted");
+  for (const worker of byName(draft.state.workers.values())) unlink(draft, worker, "coordinator restarted");
   askForTick(draft);
 }
 
@@ -56,15 +58,11 @@ export function openSweeps(state: State): readonly Sweep["id"][] {
   return [...state.indexes.open].sort((a, b) => a - b);
 }
 
-export function sortedWorkers(state: State): readonly Worker[] {
-  return [...state.workers.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+export function byName(workers: Iterable<Worker>): readonly Worker[] {
+  return [...workers].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
 /** An open link on which nothing came for the length of a lease is as good as none. */
-function noteSilence(draft: Draft, worker: Worker): void {
-  if (silenceDeadline(draft.state, worker) <= draft.now) unlink(draft, worker, "silent for the length of a lease");
-}
-
 function silenceDeadline(state: State, worker: Worker): number {
   const waits = worker.state === "connected" || (worker.state === "draining" && !state.indexes.workers.has(worker.id));
   return waits ? worker.lastSeen + TIMES.lease : Number.POSITIVE_INFINITY;

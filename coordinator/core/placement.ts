@@ -10,14 +10,15 @@
 import { grant } from "./assign.js";
 import type { Draft } from "./draft.js";
 import { markExhausted, promotePaused } from "./endings.js";
-import { openSweeps, sortedWorkers } from "./leases.js";
+import { byName, openSweeps } from "./leases.js";
 import { addSampled, cohortKeyOf, suggest } from "./sampling.js";
-import { deviceKey, indexOf, trainsAlone } from "./state.js";
+import { busyLanes, deviceKey, indexOf, trainsAlone } from "./state.js";
 import type { Sweep, Trial, Worker, WorkerDevice } from "./types.js";
 
 interface Place {
   readonly worker: Worker;
   readonly device: WorkerDevice;
+  busy: number;
 }
 
 /** A sweep that may have something for a lane. */
@@ -30,49 +31,73 @@ interface Candidate {
 }
 
 export function place(draft: Draft): void {
-  const places = connectedPlaces(draft);
-  const lanes = places.reduce((sum, { device }) => sum + device.lanes, 0);
-  let open = places.filter((candidate) => busyOf(draft, candidate) < candidate.device.lanes);
+  let open = somethingWaits(draft) ? openPlaces(draft) : [];
   while (open.length > 0) {
-    const next = leastLoaded(draft, open);
-    const trial = trialFor(draft, next, lanes, places);
-    if (trial !== null) grant(draft, trial, next.worker, next.device, reasonOf(draft, trial, next));
-    if (trial === null || busyOf(draft, next) >= next.device.lanes) open = open.filter((other) => other !== next);
+    const next = leastLoaded(open);
+    const trial = trialFor(draft, next);
+    // Only trials put in by hand may refuse one device and take another.
+    if (trial === null && !somethingWaits(draft, "by hand")) break;
+    if (trial !== null) {
+      grant(draft, trial, next.worker, next.device, reasonOf(draft, trial, next));
+      next.busy++;
+    }
+    if (trial === null || next.busy >= next.device.lanes) open = open.filter((other) => other !== next);
   }
   draft.placementDue = false;
 }
 
-function connectedPlaces(draft: Draft): readonly Place[] {
-  return sortedWorkers(draft.state)
-    .filter((worker) => worker.state === "connected")
-    .flatMap((worker) => worker.devices.map((device) => ({ worker, device })));
+/** A look at the counts alone: most events find nothing to place. */
+function somethingWaits(draft: Draft, which: "any" | "by hand" = "any"): boolean {
+  for (const id of draft.state.indexes.open) {
+    const sweep = draft.sweep(id);
+    if (!hasRoom(draft, sweep)) continue;
+    const { manual, sampled } = indexOf(draft.state, id);
+    if (manual.length > 0) return true;
+    if (which === "any" && (sampled.length > 0 || canDraw(draft, sweep) || canResume(draft, sweep))) return true;
+  }
+  return false;
 }
 
-function leastLoaded(draft: Draft, open: readonly Place[]): Place {
-  const load = (candidate: Place): number => busyOf(draft, candidate) / candidate.device.lanes;
+/** Devices with a free lane, in an order that has no history. */
+function openPlaces(draft: Draft): readonly Place[] {
+  const roomy = [...draft.state.indexes.roomy].flatMap((id) => draft.state.workers.get(id) ?? []);
+  return byName(roomy)
+    .flatMap((worker) =>
+      worker.devices.map((device) => ({ worker, device, busy: busyLanes(draft.state, worker, device.id) })),
+    )
+    .filter(({ device, busy }) => busy < device.lanes);
+}
+
+function leastLoaded(open: readonly Place[]): Place {
+  const load = ({ busy, device }: Place): number => busy / device.lanes;
   return open.reduce((least, candidate) => (load(candidate) < load(least) ? candidate : least));
 }
 
-function busyOf(draft: Draft, { worker, device }: Place): number {
-  return draft.state.indexes.devices.get(deviceKey(worker.id, worker.incarnation, device.id))?.busy ?? 0;
-}
-
 /** The best trial for a lane of this device, drawn if need be; `null` if there is none. */
-function trialFor(draft: Draft, next: Place, lanes: number, places: readonly Place[]): Trial | null {
+function trialFor(draft: Draft, next: Place): Trial | null {
   // Whether a sweep has a trial to draw is known only by drawing; those that had none are not asked twice.
   const dry = new Set<Sweep["id"]>();
   for (;;) {
     const sweeps = openSweeps(draft.state).flatMap((id) => (dry.has(id) ? [] : [draft.sweep(id)]));
-    const byHand = sweeps.flatMap((sweep) => manualFor(draft, sweep, next, places) ?? []);
+    const byHand = sweeps.flatMap((sweep) => manualFor(draft, sweep, next) ?? []);
     const first = byHand.sort((a, b) => a.createdAt - b.createdAt || a.sweep - b.sweep || a.number - b.number)[0];
     if (first !== undefined) return first;
     const candidates = sweeps.flatMap((sweep) => candidateOf(draft, sweep, next) ?? []);
-    const best = candidates.sort(ranking(lanes / Math.max(1, candidates.length)))[0];
+    const best = candidates.length > 1 ? candidates.sort(ranking(shareOf(draft, candidates.length)))[0] : candidates[0];
     if (best === undefined) return null;
     const trial = best.trial ?? nextOf(draft, best.sweep);
     if (trial !== null) return trial;
     dry.add(best.sweep.id);
   }
+}
+
+/** Lanes for each of `sweeps` if all were equal. */
+function shareOf(draft: Draft, sweeps: number): number {
+  return connectedDevices(draft).reduce((sum, device) => sum + device.lanes, 0) / sweeps;
+}
+
+function connectedDevices(draft: Draft): readonly WorkerDevice[] {
+  return [...draft.state.workers.values()].flatMap((worker) => (worker.state === "connected" ? worker.devices : []));
 }
 
 function ranking(share: number): (a: Candidate, b: Candidate) => number {
@@ -85,20 +110,23 @@ function hasRoom(draft: Draft, sweep: Sweep): boolean {
   return sweep.state !== "paused" && (maxParallel === null || indexOf(draft.state, sweep.id).live < maxParallel);
 }
 
-function manualFor(draft: Draft, sweep: Sweep, next: Place, places: readonly Place[]): Trial | null {
+function manualFor(draft: Draft, sweep: Sweep, next: Place): Trial | null {
   if (!hasRoom(draft, sweep)) return null;
   for (const number of indexOf(draft.state, sweep.id).manual) {
     const trial = draft.trialAt(sweep, number);
-    if (trial.notBefore <= draft.now && suits(draft, trial, next, places)) return trial;
+    if (trial.notBefore <= draft.now && suits(draft, trial, next)) return trial;
   }
   return null;
 }
 
 /** To be compared to the bit, a trial needs the kind of device that its original had, where there is one. */
-function suits(draft: Draft, trial: Trial, next: Place, places: readonly Place[]): boolean {
+function suits(draft: Draft, trial: Trial, next: Place): boolean {
   if (trial.origin.kind !== "rerun" || !trial.origin.verify) return true;
   const { fingerprint } = draft.trial(trial.origin.of);
-  return next.device.fingerprint === fingerprint || !places.some(({ device }) => device.fingerprint === fingerprint);
+  return (
+    next.device.fingerprint === fingerprint ||
+    !connectedDevices(draft).some((device) => device.fingerprint === fingerprint)
+  );
 }
 
 function candidateOf(draft: Draft, sweep: Sweep, { worker, device }: Place): Candidate | null {
@@ -114,8 +142,7 @@ function candidateOf(draft: Draft, sweep: Sweep, { worker, device }: Place): Can
     waiting ??= trial;
   }
   if (waiting !== null) return { sweep, trial: waiting, joins: false, live };
-  const canResume = sweep.state === "running" && index.counts.paused > 0;
-  if (!canDraw(draft, sweep) && !canResume) return null;
+  if (!canDraw(draft, sweep) && !canResume(draft, sweep)) return null;
   // What will be drawn is known to join only where nothing that is drawn separates cohorts.
   const joins = sweep.spec.structural.length === 0 && cohorts?.has(cohortKeyOf(sweep.spec, {})) === true;
   return { sweep, trial: null, joins, live };
@@ -123,17 +150,18 @@ function candidateOf(draft: Draft, sweep: Sweep, { worker, device }: Place): Can
 
 /** A paused trial that the scheduler sends on, or a new one; `null` if there is neither after all. */
 function nextOf(draft: Draft, sweep: Sweep): Trial | null {
-  const { counts } = indexOf(draft.state, sweep.id);
-  if (counts.paused > 0) {
-    const promoted = promotePaused(draft, sweep);
-    if (promoted !== null) return promoted;
-  }
+  const promoted = canResume(draft, sweep) ? promotePaused(draft, sweep) : null;
+  if (promoted !== null) return promoted;
   const current = draft.sweep(sweep.id);
   return canDraw(draft, current) ? drawNext(draft, current) : null;
 }
 
 function canDraw(draft: Draft, sweep: Sweep): boolean {
   return sweep.state === "running" && sweep.cause === "" && indexOf(draft.state, sweep.id).total < sweep.spec.runCap;
+}
+
+function canResume(draft: Draft, sweep: Sweep): boolean {
+  return sweep.state === "running" && indexOf(draft.state, sweep.id).counts.paused > 0;
 }
 
 function drawNext(draft: Draft, sweep: Sweep): Trial | null {

@@ -35,6 +35,8 @@ export interface State {
     readonly devices: Map<string, DeviceLoad>;
     /** Live attempts by worker, over all its lives. */
     readonly workers: Map<WorkerId, Set<AttemptId>>;
+    /** Connected workers with a free lane. */
+    readonly roomy: Set<WorkerId>;
   };
 }
 
@@ -57,7 +59,7 @@ export function emptyState(): State {
     workers: new Map(),
     lastToken: token(0),
     lastSweep: sweepId(0),
-    indexes: { sweeps: new Map(), open: new Set(), devices: new Map(), workers: new Map() },
+    indexes: { sweeps: new Map(), open: new Set(), devices: new Map(), workers: new Map(), roomy: new Set() },
   };
 }
 
@@ -68,7 +70,7 @@ export function stateFrom(parts: StateParts): State {
   for (const sweep of parts.sweeps) replaceSweep(state, sweep.id, sweep);
   for (const trial of parts.trials) replaceTrial(state, null, trial);
   for (const attempt of parts.attempts) if (isLive(attempt.state)) replaceAttempt(state, null, attempt);
-  for (const worker of parts.workers) state.workers.set(worker.id, worker);
+  for (const worker of parts.workers) replaceWorker(state, worker.id, worker);
   return state;
 }
 
@@ -159,6 +161,27 @@ export function replaceAttempt(state: State, old: Attempt | null, next: Attempt 
   if (live !== null) occupy(state, live, 1);
 }
 
+/** Puts `next`, or takes the worker out for `null`. */
+export function replaceWorker(state: State, id: WorkerId, next: Worker | null): void {
+  if (next === null) state.workers.delete(id);
+  else state.workers.set(id, next);
+  keepRoomy(state, id);
+}
+
+/** Lanes of a device that hold a live attempt of this life of the worker. */
+export function busyLanes(state: State, worker: Worker, device: string): number {
+  return state.indexes.devices.get(deviceKey(worker.id, worker.incarnation, device))?.busy ?? 0;
+}
+
+function keepRoomy(state: State, id: WorkerId): void {
+  const worker = state.workers.get(id);
+  const room =
+    worker?.state === "connected" &&
+    worker.devices.some((device) => busyLanes(state, worker, device.id) < device.lanes);
+  if (room) state.indexes.roomy.add(id);
+  else state.indexes.roomy.delete(id);
+}
+
 function keepOpen(state: State, sweep: Sweep): void {
   if (!isEnded(sweep.state) || indexOf(state, sweep.id).open > 0) state.indexes.open.add(sweep.id);
   else state.indexes.open.delete(sweep.id);
@@ -176,6 +199,7 @@ function occupy(state: State, attempt: Attempt, sign: 1 | -1): void {
   devices.set(key, load);
   load.busy += sign;
   if (load.busy === 0) devices.delete(key);
+  keepRoomy(state, attempt.worker);
   const trial = state.trials.get(attempt.trial);
   if (trial === undefined) throw new Error(`attempt ${attempt.id} has no trial`);
   if (trainsAlone(trial)) return;

@@ -11,7 +11,7 @@ import { member } from "./canonical.js";
 import type { Mutation } from "./events.js";
 import { scaleOf } from "./space/contains.js";
 import type { State } from "./state.js";
-import { deviceKey, indexOf } from "./state.js";
+import { busyLanes, indexOf } from "./state.js";
 import type { SweepIndex } from "./sweep-index.js";
 import { isEnded } from "./transitions.js";
 import type { Sweep, Trial, Worker } from "./types.js";
@@ -100,8 +100,7 @@ export function workerRow(state: State, worker: Worker, _now: Millis): WorkerRow
     state: worker.state,
     version: worker.version,
     devices: worker.devices.map(({ id, name, backend, lanes }) => {
-      const load = state.indexes.devices.get(deviceKey(worker.id, worker.incarnation, id));
-      return { id, name, backend, lanes, busy: load?.busy ?? 0 };
+      return { id, name, backend, lanes, busy: busyLanes(state, worker, id) };
     }),
     connectedAt: worker.connectedAt,
     lastSeen: worker.lastSeen,
