@@ -1,7 +1,7 @@
 /**
  * Builds the engine: native/build/engine.node, and with `--test` also builds and runs the C++ tests.
  *
- * Guarantees: incremental (nothing to do takes a fraction of a second); only one build at a time a checkout; the
+ * Guarantees: incremental (nothing to do takes a fraction of a second); only one build at a time a tree; the
  * addon appears whole or not at all. Needs a C++20 compiler, cmake >= 3.25 and make or ninja; no network.
  *
  *   node native/build.mjs [--test [doctest arguments]] [--bench] [--clean] [--quiet]
@@ -45,9 +45,9 @@ function newest(path) {
   return readdirSync(path).reduce((latest, name) => Math.max(latest, newest(join(path, name))), stat.mtimeMs);
 }
 
-/** Waits for another build of this checkout; a lock whose process is gone is taken over. */
+/** Waits for another build of this tree; a lock whose process is gone is taken over. Answers how to let go of it. */
 function lock() {
-  const file = join(output, ".lock");
+  const file = `${tree}.lock`;
   mkdirSync(output, { recursive: true });
   for (;;) {
     try {
@@ -60,8 +60,14 @@ function lock() {
       else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
     }
   }
-  process.on("exit", () => rmSync(file, { force: true }));
+  let held = true;
+  const release = () => {
+    if (held) rmSync(file, { force: true });
+    held = false;
+  };
+  process.on("exit", release);
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
+  return release;
 }
 
 function alive(pid) {
@@ -139,7 +145,7 @@ async function main() {
   const same = existsSync(done) && readFileSync(done, "utf8") === cuda && existsSync(join(output, "engine.node"));
   if (!testing && !flags.has("--bench") && same && statSync(done).mtimeMs > inputs) return;
   const started = Date.now();
-  lock();
+  const release = lock();
   await configure();
   if (!sanitize) {
     const before = newest(join(output, "engine.node"));
@@ -151,6 +157,7 @@ async function main() {
   if (flags.has("--bench")) await build("all");
   if (!testing) return;
   await build("native_tests");
+  release();
   const tests = spawnSync(join(tree, "native_tests"), args.slice(testAt + 1), { stdio: "inherit", cwd: here });
   process.exitCode = tests.status ?? 1;
 }
