@@ -34,6 +34,9 @@ export function parseTrialId(text: string): { readonly sweep: SweepId; readonly 
   return match ? { sweep: sweepId(Number(match[1])), number: Number(match[2]) } : null;
 }
 
+/** Of the program and all its parts; package.json says the same, a test compares them. */
+export const PROGRAM_VERSION = "0.1.0";
+
 /** Both sides of `Link` speak this; a worker with another major version is refused. */
 export const PROTOCOL = { major: 1, minor: 0 } as const;
 

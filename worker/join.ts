@@ -6,8 +6,10 @@
  * the engine it ends the process itself, at once: nothing else would, and leases then run out. Not here: decisions
  * (agent.ts), the command line (main.ts).
  */
+
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import { PROGRAM_VERSION } from "../proto/contract.js";
 import { Agent, type AgentEffect, type AgentInput } from "./agent.js";
 import type { JoinConfig } from "./config.js";
 import { chooseDevices, deviceToWire } from "./devices.js";
@@ -15,7 +17,6 @@ import type { Engine } from "./engine.js";
 import { Link } from "./link.js";
 import type { Log } from "./log.js";
 import { Pool } from "./pool.js";
-import { programVersion } from "./version.js";
 
 /** How long the threads may take to close their sessions before the process ends without that. */
 const CLOSE_MILLIS = 3_000;
@@ -42,7 +43,7 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
     incarnation: randomUUID(),
     host: hostname(),
     pid: process.pid,
-    version: programVersion(),
+    version: PROGRAM_VERSION,
     devices: devices.map((d) => deviceToWire(engine, d)),
   });
   let resolve: (code: number) => void = () => {};

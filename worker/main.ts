@@ -8,7 +8,7 @@
  */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { ConvsweepError, toConvsweepError } from "../proto/contract.js";
+import { ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../proto/contract.js";
 import { type JoinOptions, joinConfig, wholeNumber } from "./config.js";
 import { dataCommand, processIo } from "./data/cli.js";
 import { chooseDevices, describeDevices } from "./devices.js";
@@ -16,7 +16,6 @@ import { engineError, openEngine } from "./engine.js";
 import { joinCoordinator } from "./join.js";
 import { LOG_LEVELS, openLog } from "./log.js";
 import { describeProbe, probe } from "./probe.js";
-import { programVersion } from "./version.js";
 
 const PROBE_MILLIS = 1_000;
 
@@ -100,7 +99,7 @@ async function run(argv: readonly string[]): Promise<number> {
   let code = 0;
   const program = new Command("convsweep-worker")
     .description("Holds leases of a coordinator and trains them on this machine's devices.")
-    .version(programVersion())
+    .version(PROGRAM_VERSION)
     .exitOverride()
     .showHelpAfterError();
   program

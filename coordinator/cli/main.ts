@@ -4,8 +4,7 @@
  * error.
  */
 import { Command, CommanderError } from "commander";
-import { type ConvsweepError, toConvsweepError } from "../../proto/contract.js";
-import { programVersion } from "../shell/version.js";
+import { type ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../../proto/contract.js";
 import { addBackup } from "./backup.js";
 import { addGlobalOptions } from "./context.js";
 import { addDoctor } from "./doctor.js";
@@ -29,7 +28,7 @@ function makeProgram(): Command {
     .description(
       "Searches hyperparameters of convolutional networks: trials train together, every result can be repeated to the bit.",
     )
-    .version(programVersion())
+    .version(PROGRAM_VERSION)
     .showSuggestionAfterError()
     .showHelpAfterError("(--help shows what there is)")
     .exitOverride()

@@ -1,6 +1,7 @@
 /**
  * The coordinator as people run it: compose.ts with the real parts.
  */
+import { PROGRAM_VERSION } from "../../proto/contract.js";
 import { compileSweep } from "../recipe/compile.js";
 import { runQuery } from "../store/query.js";
 import { openSqliteStore } from "../store/sqlite.js";
@@ -8,7 +9,6 @@ import { systemClock } from "./clock.js";
 import { type CoordinatorOptions, type RunningCoordinator, startWith } from "./compose.js";
 import { silentLog } from "./log.js";
 import { defaultDashboardDir } from "./static-files.js";
-import { programVersion } from "./version.js";
 
 export type { CoordinatorOptions, RunningCoordinator } from "./compose.js";
 
@@ -18,7 +18,7 @@ export function startCoordinator(options: CoordinatorOptions): Promise<RunningCo
     compile: compileSweep,
     runQuery,
     clock: systemClock(),
-    version: programVersion(),
+    version: PROGRAM_VERSION,
     dashboardDir: defaultDashboardDir(),
     log: options.log ?? silentLog,
   });

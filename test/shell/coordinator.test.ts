@@ -2,8 +2,8 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { openAdminClient } from "../../coordinator/shell/admin-client.js";
 import { startCoordinator } from "../../coordinator/shell/coordinator.js";
 import { tokenFile } from "../../coordinator/shell/credentials.js";
-import { programVersion } from "../../coordinator/shell/version.js";
 import type { Recipe } from "../../native/recipe.js";
+import { PROGRAM_VERSION } from "../../proto/contract.js";
 import { rejection, scratch } from "./fixture.js";
 import { HASH, ScriptedWorker } from "./scripted-worker.js";
 
@@ -48,7 +48,7 @@ describe("startCoordinator, with every real part", () => {
     worker.started(held);
     worker.report(held, 1, 0.875);
     await worker.durable(worker.completed(held));
-    expect(await admin.getStatus()).toMatchObject({ version: programVersion(), pid: process.pid });
+    expect(await admin.getStatus()).toMatchObject({ version: PROGRAM_VERSION, pid: process.pid });
     expect((await rejection(startCoordinator(options))).code).toBe("CONFLICT");
     await first.close();
 
