@@ -2,8 +2,9 @@
 //
 //   bench_kernels [--json] [--isa avx512|avx2|scalar] [--seconds S] [--threads T] [--only TEXT]
 //
-// Guarantees: the peak is measured in the same run, on the same threads; every figure is the best of many repetitions, in
-// the thread's own time with one thread and in real time with more (the machine may be shared). Multiply-adds count 2. Taps on padding count. Not here: whole training steps.
+// Guarantees: the peak is measured in the same run, on the same threads; every figure is the best of many repetitions,
+// in the thread's own time with one thread and in real time with more (the machine may be shared). Multiply-adds
+// count 2. Taps on padding count. Not here: whole training steps.
 #include <time.h>
 
 #include <algorithm>
@@ -24,9 +25,7 @@ using namespace convsweep::cpu;
 
 namespace {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Seconds this thread has run: other programs on the core do not count.
 double thread_seconds() {
@@ -102,9 +101,10 @@ class Report {
     const double seconds = best_seconds(options_.seconds, options_.threads, f);
     const double rate = flops / seconds / 1e9;
     if (options_.json) {
-      std::printf("{\"kernel\":\"%s\",\"isa\":\"%s\",\"threads\":%d,\"microseconds\":%.3f,\"gflops\":%.2f,"
-                  "\"share_of_peak\":%.4f}\n",
-                  name.c_str(), isa_name(options_.isa), options_.threads, seconds * 1e6, rate, rate / peak_);
+      std::printf(
+          "{\"kernel\":\"%s\",\"isa\":\"%s\",\"threads\":%d,\"microseconds\":%.3f,\"gflops\":%.2f,"
+          "\"share_of_peak\":%.4f}\n",
+          name.c_str(), isa_name(options_.isa), options_.threads, seconds * 1e6, rate, rate / peak_);
     } else if (flops > 0) {
       std::printf("%-44s %10.1f us %8.1f GFLOP/s %6.1f %%\n", name.c_str(), seconds * 1e6, rate, 100 * rate / peak_);
     } else {
@@ -120,7 +120,8 @@ class Report {
 
 void bench_gemm(Report& report, const KernelTable& k, Parallel& parallel, const char* name, bool ta, bool tb, int m,
                 int n, int depth) {
-  const Memory a = floats(std::int64_t{m} * depth), b = floats(std::int64_t{depth} * n), c = floats(std::int64_t{m} * n);
+  const Memory a = floats(std::int64_t{m} * depth), b = floats(std::int64_t{depth} * n),
+               c = floats(std::int64_t{m} * n);
   const Memory scratch =
       floats(static_cast<std::int64_t>(k.gemm_scratch_bytes(ta, tb, m, n, depth, parallel.width()) / sizeof(float)));
   report.add(name, 2.0 * m * n * depth, [&] {
@@ -135,18 +136,14 @@ void bench_linear(Report& report, const KernelTable& k, Parallel& parallel, cons
   const Memory x = floats(std::int64_t{in} * batch), w = floats(std::int64_t{in} * out), bias = floats(out);
   const Memory y = floats(std::int64_t{out} * batch), dx = floats(std::int64_t{in} * batch);
   const Memory dw = floats(std::int64_t{in} * out);
-  const Memory scratch =
-      floats(static_cast<std::int64_t>(k.linear_scratch_bytes(s, parallel.width()) / sizeof(float)));
+  const Memory scratch = floats(static_cast<std::int64_t>(k.linear_scratch_bytes(s, parallel.width()) / sizeof(float)));
   const double flops = 2.0 * batch * in * out;
-  report.add(name + " forward", flops, [&] {
-    k.linear_forward(parallel, s, x.get(), w.get(), bias.get(), y.get(), scratch.get());
-  });
-  report.add(name + " backward data", flops, [&] {
-    k.linear_backward_data(parallel, s, y.get(), w.get(), dx.get(), scratch.get());
-  });
-  report.add(name + " backward weights", flops, [&] {
-    k.linear_backward_weights(parallel, s, x.get(), y.get(), dw.get(), scratch.get());
-  });
+  report.add(name + " forward", flops,
+             [&] { k.linear_forward(parallel, s, x.get(), w.get(), bias.get(), y.get(), scratch.get()); });
+  report.add(name + " backward data", flops,
+             [&] { k.linear_backward_data(parallel, s, y.get(), w.get(), dx.get(), scratch.get()); });
+  report.add(name + " backward weights", flops,
+             [&] { k.linear_backward_weights(parallel, s, x.get(), y.get(), dw.get(), scratch.get()); });
 }
 
 void bench_conv(Report& report, const KernelTable& k, Parallel& parallel, const std::string& name, int batch, int in,
@@ -162,25 +159,22 @@ void bench_conv(Report& report, const KernelTable& k, Parallel& parallel, const 
   const std::int64_t in_count = std::int64_t{in} * size * size * batch;
   const std::int64_t out_count = std::int64_t{out} * s.out_height * s.out_width * batch;
   const Memory x = floats(in_count), dx = floats(in_count), y = floats(out_count), bias = floats(out);
-  const Memory w = floats(std::int64_t{out} * in * kernel * kernel), dw = floats(std::int64_t{out} * in * kernel * kernel);
-  const Memory scratch =
-      floats(static_cast<std::int64_t>(k.conv2d_scratch_bytes(s, parallel.width()) / sizeof(float)));
+  const Memory w = floats(std::int64_t{out} * in * kernel * kernel),
+               dw = floats(std::int64_t{out} * in * kernel * kernel);
+  const Memory scratch = floats(static_cast<std::int64_t>(k.conv2d_scratch_bytes(s, parallel.width()) / sizeof(float)));
   const double flops = 2.0 * static_cast<double>(out_count) * in * kernel * kernel;
-  report.add(name + " forward", flops, [&] {
-    k.conv2d_forward(parallel, s, x.get(), w.get(), bias.get(), y.get(), scratch.get());
-  });
+  report.add(name + " forward", flops,
+             [&] { k.conv2d_forward(parallel, s, x.get(), w.get(), bias.get(), y.get(), scratch.get()); });
   if (!first) {
-    report.add(name + " backward data", 2.0 * static_cast<double>(in_count) * out * kernel * kernel, [&] {
-      k.conv2d_backward_data(parallel, s, y.get(), w.get(), dx.get(), scratch.get());
-    });
+    report.add(name + " backward data", 2.0 * static_cast<double>(in_count) * out * kernel * kernel,
+               [&] { k.conv2d_backward_data(parallel, s, y.get(), w.get(), dx.get(), scratch.get()); });
   }
-  report.add(name + " backward weights", flops, [&] {
-    k.conv2d_backward_weights(parallel, s, x.get(), y.get(), dw.get(), scratch.get());
-  });
+  report.add(name + " backward weights", flops,
+             [&] { k.conv2d_backward_weights(parallel, s, x.get(), y.get(), dw.get(), scratch.get()); });
 }
 
-void bench_pool(Report& report, const KernelTable& k, Parallel& parallel, const std::string& name, int batch, int channels,
-                int size, int window) {
+void bench_pool(Report& report, const KernelTable& k, Parallel& parallel, const std::string& name, int batch,
+                int channels, int size, int window) {
   PoolShape s;
   s.batch = batch;
   s.channels = channels;
@@ -291,12 +285,13 @@ int main(int argc, char** argv) {
   const double seconds = best_seconds(options.seconds, options.threads, [&] {
     auto body = [&](int, int) { convsweep::bench::run_multiply_adds(options.isa); };
     parallel.for_each(
-        options.threads, [](void* context, int task, int slot) { (*static_cast<decltype(body)*>(context))(task, slot); },
-        &body);
+        options.threads,
+        [](void* context, int task, int slot) { (*static_cast<decltype(body)*>(context))(task, slot); }, &body);
   });
   const double peak = 2.0 * chained * options.threads / seconds / 1e9;
   if (options.json) {
-    std::printf("{\"kernel\":\"peak\",\"isa\":\"%s\",\"threads\":%d,\"gflops\":%.2f}\n", table->name, options.threads, peak);
+    std::printf("{\"kernel\":\"peak\",\"isa\":\"%s\",\"threads\":%d,\"gflops\":%.2f}\n", table->name, options.threads,
+                peak);
   } else {
     std::printf("%s, %d thread(s): peak %.1f GFLOP/s\n", table->name, options.threads, peak);
   }

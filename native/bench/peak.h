@@ -1,6 +1,7 @@
 // The multiply-adds a core can do: independent chains of them in registers, nothing else.
 //
-// Needs no compiler flags: each function asks for its instruction set itself and is only called where the processor has it.
+// Needs no compiler flags: each function asks for its instruction set itself and is only called where the processor has
+// it.
 #pragma once
 
 #if defined(__x86_64__)
@@ -55,9 +56,12 @@ __attribute__((noinline)) inline void chains1() {
 // Single-precision multiply-adds of one run_multiply_adds().
 inline double peak_multiply_adds(cpu::Isa isa) {
   switch (isa) {
-    case cpu::Isa::avx512: return 16.0 * 16 * kRounds;
-    case cpu::Isa::avx2: return 12.0 * 8 * kRounds;
-    default: return 8.0 * kRounds;
+    case cpu::Isa::avx512:
+      return 16.0 * 16 * kRounds;
+    case cpu::Isa::avx2:
+      return 12.0 * 8 * kRounds;
+    default:
+      return 8.0 * kRounds;
   }
 }
 

@@ -1,7 +1,7 @@
 // What the kernel tests share: every instruction set this machine has, two ways to split work, and comparisons.
 //
-// Guarantees: deterministic; `Backwards` runs tasks in reverse over three slots on the caller, which shows any dependence
-// of a result on the split or on the order of tasks without needing a thread.
+// Guarantees: deterministic; `Backwards` runs tasks in reverse over three slots on the caller, which shows any
+// dependence of a result on the split or on the order of tasks without needing a thread.
 #pragma once
 
 #include <cmath>
@@ -99,8 +99,7 @@ class Scratch {
 
 // Runs `f(table, parallel)`, which yields the output's floats, for every table and both splits; all must have the same
 // bytes. Yields them.
-inline std::vector<float> same_everywhere(
-    const std::function<std::vector<float>(const KernelTable&, Parallel&)>& f) {
+inline std::vector<float> same_everywhere(const std::function<std::vector<float>(const KernelTable&, Parallel&)>& f) {
   std::vector<float> first;
   bool have = false;
   for (const KernelTable* table : tables()) {

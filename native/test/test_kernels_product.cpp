@@ -121,20 +121,15 @@ void check_conv(const Case& c) {
       return out.values();
     });
   };
-  check_close(run(dy.size(),
-                  [&](const KernelTable& t, Parallel& p, float* y, void* scratch) {
-                    t.conv2d_forward(p, s, x.data(), w.data(), bias.data(), y, scratch);
-                  }),
-              want.y, 1e-6 * std::sqrt(s.in_channels / s.groups * s.kernel_h * s.kernel_w) + 1e-6);
-  check_close(run(x.size(),
-                  [&](const KernelTable& t, Parallel& p, float* dx, void* scratch) {
-                    t.conv2d_backward_data(p, s, dy.data(), w.data(), dx, scratch);
-                  }),
+  check_close(
+      run(dy.size(), [&](const KernelTable& t, Parallel& p, float* y,
+                         void* scratch) { t.conv2d_forward(p, s, x.data(), w.data(), bias.data(), y, scratch); }),
+      want.y, 1e-6 * std::sqrt(s.in_channels / s.groups * s.kernel_h * s.kernel_w) + 1e-6);
+  check_close(run(x.size(), [&](const KernelTable& t, Parallel& p, float* dx,
+                                void* scratch) { t.conv2d_backward_data(p, s, dy.data(), w.data(), dx, scratch); }),
               want.dx, 1e-6 * std::sqrt(s.out_channels / s.groups * s.kernel_h * s.kernel_w) + 1e-6);
-  check_close(run(w.size(),
-                  [&](const KernelTable& t, Parallel& p, float* dw, void* scratch) {
-                    t.conv2d_backward_weights(p, s, x.data(), dy.data(), dw, scratch);
-                  }),
+  check_close(run(w.size(), [&](const KernelTable& t, Parallel& p, float* dw,
+                                void* scratch) { t.conv2d_backward_weights(p, s, x.data(), dy.data(), dw, scratch); }),
               want.dw, 1e-6 * std::sqrt(s.out_height * s.out_width * s.batch) + 1e-6);
 }
 
@@ -187,15 +182,17 @@ TEST_CASE("linear layers agree with plain products") {
         return out.values();
       });
     };
-    check_close(run(y.size(), [&](const KernelTable& t, Parallel& p, float* out, void* scratch) {
-                  t.linear_forward(p, s, x.data(), w.data(), b.data(), out, scratch);
-                }), y, 3e-6);
-    check_close(run(dx.size(), [&](const KernelTable& t, Parallel& p, float* out, void* scratch) {
-                  t.linear_backward_data(p, s, dy.data(), w.data(), out, scratch);
-                }), dx, 3e-6);
-    check_close(run(dw.size(), [&](const KernelTable& t, Parallel& p, float* out, void* scratch) {
-                  t.linear_backward_weights(p, s, x.data(), dy.data(), out, scratch);
-                }), dw, 3e-6);
+    check_close(
+        run(y.size(), [&](const KernelTable& t, Parallel& p, float* out,
+                          void* scratch) { t.linear_forward(p, s, x.data(), w.data(), b.data(), out, scratch); }),
+        y, 3e-6);
+    check_close(run(dx.size(), [&](const KernelTable& t, Parallel& p, float* out,
+                                   void* scratch) { t.linear_backward_data(p, s, dy.data(), w.data(), out, scratch); }),
+                dx, 3e-6);
+    check_close(
+        run(dw.size(), [&](const KernelTable& t, Parallel& p, float* out,
+                           void* scratch) { t.linear_backward_weights(p, s, x.data(), dy.data(), out, scratch); }),
+        dw, 3e-6);
   }
 }
 

@@ -1,11 +1,11 @@
 // exp, log, tanh and sigmoid in single precision, the same bytes on every processor.
 //
 // Guarantees: each is one fixed sequence of IEEE operations, written once as a template: over `Single` below for scalar
-// code (host and CUDA) and over the sixteen-lane vectors of the CPU kernels. So a scalar and a vector kernel agree to the
-// bit. Errors against the exact value, in units in the last place, measured by the tests over floats of all exponents: exp
-// below 1.1, log below 1, tanh below 1.5, sigmoid below 2.5. Infinity, NaN, overflow and denormal numbers are what
-// the exact function gives, rounded; nothing needs flush-to-zero to be on or off.
-// Not here: double precision; the reference backend uses the standard library's.
+// code (host and CUDA) and over the sixteen-lane vectors of the CPU kernels. So a scalar and a vector kernel agree to
+// the bit. Errors against the exact value, in units in the last place, measured by the tests over floats of all
+// exponents: exp below 1.1, log below 1, tanh below 1.5, sigmoid below 2.5. Infinity, NaN, overflow and denormal
+// numbers are what the exact function gives, rounded; nothing needs flush-to-zero to be on or off. Not here: double
+// precision; the reference backend uses the standard library's.
 //
 // Polynomials: S. L. Moshier, Cephes Mathematical Library, expf, logf, tanhf.
 #pragma once
@@ -59,8 +59,8 @@ CONVSWEEP_HD inline R absolute(R x) {
   return from_bits(bits(x) & R::Bits::of(0x7FFFFFFF));
 }
 
-// x = n ln 2 + r with n an integer, |r| <= ln(2) / 2; e^r by a polynomial; times 2^n in two steps, so that results next to
-// overflow and denormal ones are rounded once, from the right side.
+// x = n ln 2 + r with n an integer, |r| <= ln(2) / 2; e^r by a polynomial; times 2^n in two steps, so that results next
+// to overflow and denormal ones are rounded once, from the right side.
 template <class R>
 CONVSWEEP_HD inline R exp_of(R x) {
   using Bits = typename R::Bits;
@@ -112,8 +112,8 @@ CONVSWEEP_HD inline R log_of(R x) {
   y = fma(z, R::of(-0.5F), y);
   R result = fma(e, R::of(0.693359375F), m + y);
   const R infinity = from_bits(Bits::of(0x7F800000)), nan = from_bits(Bits::of(0x7FC00000));
-  result = select(less(R::of(3.4028234664e38F), x), x, result);                // +infinity
-  result = select(less(x, R::of(0.0F)), nan, result);                          // below zero
+  result = select(less(R::of(3.4028234664e38F), x), x, result);                       // +infinity
+  result = select(less(x, R::of(0.0F)), nan, result);                                 // below zero
   result = select(less(absolute(x), R::of(1e-45F)), R::of(0.0F) - infinity, result);  // zero
   return select(is_nan(x), x, result);
 }

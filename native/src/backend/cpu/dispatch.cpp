@@ -56,11 +56,15 @@ const KernelTable* kernels_for(Isa isa) noexcept {
   if (!isa_supported(isa)) return nullptr;
   switch (isa) {
 #if defined(__x86_64__)
-    case Isa::avx512: return &kTable_avx512;
-    case Isa::avx2: return &kTable_avx2;
+    case Isa::avx512:
+      return &kTable_avx512;
+    case Isa::avx2:
+      return &kTable_avx2;
 #endif
-    case Isa::scalar: return &kTable_scalar;
-    default: return nullptr;
+    case Isa::scalar:
+      return &kTable_scalar;
+    default:
+      return nullptr;
   }
 }
 
@@ -71,9 +75,12 @@ const KernelTable& kernels() noexcept {
 
 const char* isa_name(Isa isa) noexcept {
   switch (isa) {
-    case Isa::avx512: return "avx512";
-    case Isa::avx2: return "avx2";
-    default: return "scalar";
+    case Isa::avx512:
+      return "avx512";
+    case Isa::avx2:
+      return "avx2";
+    default:
+      return "scalar";
   }
 }
 

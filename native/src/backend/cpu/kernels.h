@@ -6,7 +6,8 @@
 //   * No allocation, no global state, no exception. Where a kernel needs memory it takes `scratch`, 64-byte aligned, at
 //     least as large as the matching ..._scratch_bytes() says for the same shape and for a width >= parallel.width().
 //   * No read or write outside the arrays described here. No alignment needed except for scratch.
-//   * Outputs are written with `=`, never added to, unless said otherwise. Inputs and outputs do not overlap, except that
+//   * Outputs are written with `=`, never added to, unless said otherwise. Inputs and outputs do not overlap, except
+//   that
 //     an elementwise kernel may have an output equal to an input where said.
 // Not here: checking. Shapes and pointers have been validated by the caller.
 //
@@ -14,13 +15,14 @@
 // weights [out][in / groups][kernel_h][kernel_w].
 //
 // The order of operations (part of the contract):
-//   * A matrix product, and a convolution forward or backward to its data: acc = 0; for k = 0 .. K-1: acc = fma(a, b, acc);
-//     then acc + bias where there is a bias. A convolution's k runs over (kernel row, kernel column, channel); a tap that
-//     falls on padding, or that a stride skips, takes no part.
+//   * A matrix product, and a convolution forward or backward to its data: acc = 0; for k = 0 .. K-1: acc = fma(a, b,
+//   acc);
+//     then acc + bias where there is a bias. A convolution's k runs over (kernel row, kernel column, channel); a tap
+//     that falls on padding, or that a stride skips, takes no part.
 //   * A reduction along the vector axis: element i of a contiguous run goes to partial sum i mod 16; at the end
-//     p[i] += p[i+8] for i < 8, then +4, +2, +1. A conv's weight gradient uses one output row (wo, n) as the run and keeps
-//     its partial sums over the rows; there a tap on padding takes part with x = 0. Bias gradients and batch-norm sums do this for chunks of 1024 elements and add the
-//     chunks in double.
+//     p[i] += p[i+8] for i < 8, then +4, +2, +1. A conv's weight gradient uses one output row (wo, n) as the run and
+//     keeps its partial sums over the rows; there a tap on padding takes part with x = 0. Bias gradients and batch-norm
+//     sums do this for chunks of 1024 elements and add the chunks in double.
 //   * Everything else is elementwise, or a loop over pixels or classes in ascending order for each n.
 #pragma once
 
@@ -190,11 +192,11 @@ struct KernelTable {
   void (*avg_pool2d_forward)(Parallel& parallel, const PoolShape& shape, const float* x, float* y);
   void (*avg_pool2d_backward)(Parallel& parallel, const PoolShape& shape, const float* dy, float* dx);
 
-  // y = (x - mean) * inv_std * gamma + beta with the batch's biased variance; saves mean and inv_std [channels]; updates
-  // running = (1 - momentum) * running + momentum * statistic, the variance unbiased (biased when run is 1).
+  // y = (x - mean) * inv_std * gamma + beta with the batch's biased variance; saves mean and inv_std [channels];
+  // updates running = (1 - momentum) * running + momentum * statistic, the variance unbiased (biased when run is 1).
   void (*batch_norm_train)(Parallel& parallel, const BatchNormShape& shape, float momentum, float epsilon,
-                           const float* x, const float* gamma, const float* beta, float* y, float* mean,
-                           float* inv_std, float* running_mean, float* running_var);
+                           const float* x, const float* gamma, const float* beta, float* y, float* mean, float* inv_std,
+                           float* running_mean, float* running_var);
   void (*batch_norm_eval)(Parallel& parallel, const BatchNormShape& shape, float epsilon, const float* x,
                           const float* gamma, const float* beta, const float* running_mean, const float* running_var,
                           float* y);

@@ -2,6 +2,8 @@
 #define CONVSWEEP_ISA isa_avx2
 
 #include "vec_avx2.h"
+
+// After the vectors it is made of.
 #include "kernels_impl.h"
 
 namespace convsweep::cpu {

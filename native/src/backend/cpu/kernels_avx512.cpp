@@ -2,6 +2,8 @@
 #define CONVSWEEP_ISA isa_avx512
 
 #include "vec_avx512.h"
+
+// After the vectors it is made of.
 #include "kernels_impl.h"
 
 namespace convsweep::cpu {

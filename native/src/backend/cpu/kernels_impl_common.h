@@ -44,9 +44,7 @@ CONVSWEEP_INLINE constexpr Index part_begin(Index count, int parts, int i) {
   return base * i + smaller<Index>(i, extra);
 }
 
-CONVSWEEP_INLINE constexpr std::size_t aligned_bytes(std::size_t bytes) {
-  return (bytes + 63) / 64 * 64;
-}
+CONVSWEEP_INLINE constexpr std::size_t aligned_bytes(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // f(task, slot), one task straight on the caller.
 template <class F>

@@ -1,8 +1,8 @@
 // Convolution forward and backward-data as implicit matrix products over unfolded taps.
 //
 // A panel never holds grid columns with different taps: each column near a border is cut for itself, the ones inside go
-// together; with a stride each column is cut for itself. So padding costs nothing and every panel can be read in place, by a
-// table of offsets. It is packed only where many tiles of rows would read it again and again.
+// together; with a stride each column is cut for itself. So padding costs nothing and every panel can be read in place,
+// by a table of offsets. It is packed only where many tiles of rows would read it again and again.
 #pragma once
 
 #include "kernels_impl_product.h"
@@ -34,7 +34,11 @@ struct TapSource {
   };
 
   TapSource(const Taps& t, int source_channels, const Index* offsets, int vectors, int tiles)
-      : taps(t), channels(source_channels), offset(offsets), width(Index{vectors} * kLanes), many_tiles(tiles >= kPackTiles) {
+      : taps(t),
+        channels(source_channels),
+        offset(offsets),
+        width(Index{vectors} * kLanes),
+        many_tiles(tiles >= kPackTiles) {
     find_borders(t, left, right);
     panels_a_column = ceil_div<Index>(t.batch, width);
     panels_between = ceil_div(between(), width);
@@ -207,30 +211,31 @@ void conv_product(Parallel& parallel, const Taps& taps, int m, int channels, con
 
 inline void conv2d_forward(Parallel& parallel, const ConvShape& s, const float* x, const float* weights,
                            const float* bias, float* y, void* scratch) {
-  const int m = s.out_channels / s.groups, channels = s.in_channels / s.groups, taps_a_channel = s.kernel_h * s.kernel_w;
+  const int m = s.out_channels / s.groups, channels = s.in_channels / s.groups,
+            taps_a_channel = s.kernel_h * s.kernel_w;
   const Index k = Index{channels} * taps_a_channel;
   const Index out_plane = Index{s.out_height} * s.out_width * s.batch;
   for (int g = 0; g < s.groups; ++g) {
     Taps taps = forward_taps(s, x);
     taps.source += g * channels * taps.source_plane();
     const float* w = weights + g * m * k;
-    conv_product(parallel, flattened(taps), m, channels, bias == nullptr ? nullptr : bias + g * m, y + g * m * out_plane,
-                 scratch, [=](int row, int channel, int tap) { return w[row * k + channel * taps_a_channel + tap]; });
+    conv_product(parallel, flattened(taps), m, channels, bias == nullptr ? nullptr : bias + g * m,
+                 y + g * m * out_plane, scratch,
+                 [=](int row, int channel, int tap) { return w[row * k + channel * taps_a_channel + tap]; });
   }
 }
 
 inline void conv2d_backward_data(Parallel& parallel, const ConvShape& s, const float* dy, const float* weights,
                                  float* dx, void* scratch) {
-  const int m = s.in_channels / s.groups, channels = s.out_channels / s.groups, taps_a_channel = s.kernel_h * s.kernel_w;
+  const int m = s.in_channels / s.groups, channels = s.out_channels / s.groups,
+            taps_a_channel = s.kernel_h * s.kernel_w;
   const Index in_plane = Index{s.in_height} * s.in_width * s.batch;
   for (int g = 0; g < s.groups; ++g) {
     Taps taps = backward_taps(s, dy);
     taps.source += g * channels * taps.source_plane();
     const float* w = weights + Index{g} * channels * m * taps_a_channel;
     conv_product(parallel, flattened(taps), m, channels, nullptr, dx + g * m * in_plane, scratch,
-                 [=](int row, int channel, int tap) {
-                   return w[(Index{channel} * m + row) * taps_a_channel + tap];
-                 });
+                 [=](int row, int channel, int tap) { return w[(Index{channel} * m + row) * taps_a_channel + tap]; });
   }
 }
 

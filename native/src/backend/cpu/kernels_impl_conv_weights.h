@@ -1,10 +1,10 @@
 // The weight gradient of a convolution: dot products over (row, column, image), sixteen partial sums each.
 //
 // Guarantees: element (column, image) of an output row goes to partial sum (column * batch + image) mod 16; rows in
-// ascending order; a tap on padding takes part with x = 0; the sums of one weight meet in the fixed tree of sum16. Tiles,
-// blocks and tasks change no byte.
-// Both operands are read along the contiguous axis, so nothing is transposed. Taps inside the image are read where they
-// lie; stretches of a row where some tap of a tile is on padding, and strided rows, are unfolded into a small buffer first.
+// ascending order; a tap on padding takes part with x = 0; the sums of one weight meet in the fixed tree of sum16.
+// Tiles, blocks and tasks change no byte. Both operands are read along the contiguous axis, so nothing is transposed.
+// Taps inside the image are read where they lie; stretches of a row where some tap of a tile is on padding, and strided
+// rows, are unfolded into a small buffer first.
 #pragma once
 
 #include "kernels_impl_dot.h"
@@ -14,8 +14,8 @@ namespace convsweep::cpu::CONVSWEEP_ISA {
 
 // Columns of a row worked on at a time, so that the lines of a tile stay in the first-level cache.
 inline constexpr Index kDotColumns = 832;
-// Partial sums of a task, and rows of dy it takes: together with a stretch of dy they stay in the second-level cache while
-// all its taps go over that stretch.
+// Partial sums of a task, and rows of dy it takes: together with a stretch of dy they stay in the second-level cache
+// while all its taps go over that stretch.
 inline constexpr Index kDotSumBytes = 256 * 1024;
 inline constexpr int kDotBlockRows = 60;
 
@@ -45,8 +45,8 @@ struct WeightPlan {
   std::size_t sum_bytes() const {
     const std::size_t rows = static_cast<std::size_t>(ceil_div(row_tiles, row_blocks)) * kDotRows;
     const std::size_t taps = static_cast<std::size_t>(ceil_div(tap_tiles, tap_blocks)) * kDotTaps;
-    return aligned_bytes(smaller(rows, static_cast<std::size_t>(m)) * smaller(taps, static_cast<std::size_t>(k)) * kLanes *
-                         sizeof(float));
+    return aligned_bytes(smaller(rows, static_cast<std::size_t>(m)) * smaller(taps, static_cast<std::size_t>(k)) *
+                         kLanes * sizeof(float));
   }
   std::size_t slot_bytes() const {
     return sum_bytes() + static_cast<std::size_t>(kDotTaps) * kDotColumns * sizeof(float);
@@ -76,8 +76,8 @@ struct WeightTask {
     return sums + (first_tap(tap_tile) - first_tap(tap_tile0)) * (first_row(row_tile1) - first_row(row_tile0)) * kLanes;
   }
 
-  // One tile of taps, ready for use: its taps, and the columns [low, high) of a row where all of them are inside the image;
-  // both are multiples of 16, or the end.
+  // One tile of taps, ready for use: its taps, and the columns [low, high) of a row where all of them are inside the
+  // image; both are multiples of 16, or the end.
   struct Tile {
     int count;
     Tap tap[kDotTaps];
@@ -225,8 +225,8 @@ struct WeightTask {
 };
 
 inline bool weights_serial(const ConvShape& s, int width) {
-  const double multiply_adds = static_cast<double>(s.out_channels) * (s.in_channels / s.groups) * s.kernel_h * s.kernel_w *
-                               s.out_height * s.out_width * s.batch;
+  const double multiply_adds = static_cast<double>(s.out_channels) * (s.in_channels / s.groups) * s.kernel_h *
+                               s.kernel_w * s.out_height * s.out_width * s.batch;
   return width <= 1 || multiply_adds <= kSerialMultiplyAdds;
 }
 

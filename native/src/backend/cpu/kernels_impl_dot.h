@@ -1,6 +1,7 @@
 // The register tile under the weight gradient of a convolution: MR rows of dy against KR source lines.
 //
-// Guarantees: element c of a line goes to partial sum c mod 16 of its pair (row, line), rows of output in ascending order.
+// Guarantees: element c of a line goes to partial sum c mod 16 of its pair (row, line), rows of output in ascending
+// order.
 #pragma once
 
 #include <utility>

@@ -87,7 +87,8 @@ inline void dropout(Parallel& parallel, std::int64_t count, const DropoutArgs& a
   auto body = [&](int task, int) {
     for (Index g = part_begin(groups, tasks, task); g < part_begin(groups, tasks, task + 1); ++g) {
       Int words[4];
-      philox16(static_cast<std::uint32_t>(g * 16), stream.counter1, stream.counter2, stream.counter3, stream.key, words);
+      philox16(static_cast<std::uint32_t>(g * 16), stream.counter1, stream.counter2, stream.counter3, stream.key,
+               words);
       for (int q = 0; q < 4; ++q) {
         const Index i = g * kGroup + q * kLanes;
         if (i >= count) break;
@@ -140,8 +141,8 @@ inline void rmsprop(Parallel& parallel, std::int64_t count, const RmspropArgs& a
   });
 }
 
-inline void adam(Parallel& parallel, std::int64_t count, const AdamArgs& args, const float* gradient, float* w, float* m1,
-                 float* m2) {
+inline void adam(Parallel& parallel, std::int64_t count, const AdamArgs& args, const float* gradient, float* w,
+                 float* m1, float* m2) {
   const Vec l2 = Vec::of(args.l2), minus_step = Vec::of(-args.step_size), epsilon = Vec::of(args.epsilon);
   const Vec beta1 = Vec::of(args.beta1), rest1 = Vec::of(1.0F - args.beta1);
   const Vec beta2 = Vec::of(args.beta2), rest2 = Vec::of(1.0F - args.beta2);

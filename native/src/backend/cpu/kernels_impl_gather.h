@@ -1,6 +1,7 @@
 // A batch out of the data set: bytes of scattered images to floats, image innermost, normalised and perhaps moved.
 //
-// Sixteen images at a time: their pixels of one row are put side by side as bytes, then turned to floats vector by vector.
+// Sixteen images at a time: their pixels of one row are put side by side as bytes, then turned to floats vector by
+// vector.
 #pragma once
 
 #include "kernels_impl_common.h"
@@ -70,8 +71,9 @@ inline void gather_images(Parallel& parallel, const GatherArgs& args, float* out
         for (int i = 0; i < images; ++i) {
           const int from_row = row + (args.offset_y != nullptr ? args.offset_y[n + i] : 0);
           const bool there = from_row >= 0 && from_row < args.height;
-          rows[i].from = there ? args.images + args.index[n + i] * image + channel * plane + Index{from_row} * args.width
-                               : nullptr;
+          rows[i].from = there
+                             ? args.images + args.index[n + i] * image + channel * plane + Index{from_row} * args.width
+                             : nullptr;
           rows[i].move = args.offset_x != nullptr ? args.offset_x[n + i] : 0;
           rows[i].flip = args.flip != nullptr && args.flip[n + i] != 0;
         }

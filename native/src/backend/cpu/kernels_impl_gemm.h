@@ -1,8 +1,8 @@
 // Plain matrix products and the linear layer.
 //
-// A small A, or one under few columns, is read where it lies: by rows, or by columns when transposed. Under many columns it
-// is packed first. B is packed by panels (transposed on the way where asked), or read in place when there are so few rows of
-// C that packing would cost more than it saves.
+// A small A, or one under few columns, is read where it lies: by rows, or by columns when transposed. Under many
+// columns it is packed first. B is packed by panels (transposed on the way where asked), or read in place when there
+// are so few rows of C that packing would cost more than it saves.
 #pragma once
 
 #include "kernels_impl_product.h"

@@ -1,8 +1,8 @@
 // Batch normalisation and the sums along a channel that it and the bias gradients need.
 //
-// Guarantees: a sum over a channel is made of chunks of 1024 elements; within a chunk element i goes to partial sum i mod
-// 16 and the sums meet in the fixed tree of sum16; chunks add up in double, in ascending order.
-// Reference: S. Ioffe, C. Szegedy, "Batch Normalization", ICML 2015, with PyTorch's running statistics.
+// Guarantees: a sum over a channel is made of chunks of 1024 elements; within a chunk element i goes to partial sum i
+// mod 16 and the sums meet in the fixed tree of sum16; chunks add up in double, in ascending order. Reference: S.
+// Ioffe, C. Szegedy, "Batch Normalization", ICML 2015, with PyTorch's running statistics.
 #pragma once
 
 #include "kernels_impl_common.h"
@@ -108,9 +108,8 @@ inline void batch_norm_backward(Parallel& parallel, const BatchNormShape& s, con
     const double count = static_cast<double>(s.run), inverse = static_cast<double>(inv_std[c]);
     const double sum = sum_floats(grad, s.run);
     const Vec mid = Vec::of(mean[c]);
-    const double product = sum_run(s.run, [=](Vec acc, Index i, Mask m) {
-      return fma(load(grad + i, m), load(in + i, m) - mid, acc);
-    });
+    const double product =
+        sum_run(s.run, [=](Vec acc, Index i, Mask m) { return fma(load(grad + i, m), load(in + i, m) - mid, acc); });
     dbeta[c] = static_cast<float>(sum);
     dgamma[c] = static_cast<float>(product * inverse);
     if (dx == nullptr) return;

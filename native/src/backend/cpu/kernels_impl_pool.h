@@ -1,7 +1,7 @@
 // Max and average pooling over any window, stride and padding.
 //
-// Guarantees: forward goes over a window's pixels row by row; backward gathers, for each input pixel, from the windows that
-// hold it in ascending order, so overlapping windows add up in one order and each task writes its own rows.
+// Guarantees: forward goes over a window's pixels row by row; backward gathers, for each input pixel, from the windows
+// that hold it in ascending order, so overlapping windows add up in one order and each task writes its own rows.
 #pragma once
 
 #include "kernels_impl_common.h"
@@ -40,7 +40,8 @@ void for_each_row(Parallel& parallel, int channels, int rows, Index row_size, F&
   for_each_task(parallel, tasks, body);
 }
 
-inline void max_pool2d_forward(Parallel& parallel, const PoolShape& s, const float* x, float* y, std::uint16_t* argmax) {
+inline void max_pool2d_forward(Parallel& parallel, const PoolShape& s, const float* x, float* y,
+                               std::uint16_t* argmax) {
   const Index batch = s.batch, in_row = s.in_width * batch, in_plane = s.in_height * in_row;
   const Index out_row = s.out_width * batch;
   for_each_row(parallel, s.channels, s.out_height, out_row * s.size_h * s.size_w, [&](int channel, int row) {
@@ -67,8 +68,8 @@ inline void max_pool2d_forward(Parallel& parallel, const PoolShape& s, const flo
   });
 }
 
-// f(sum so far, offset of the window's output, index of the pixel in the window, mask) for each window that holds a pixel;
-// finish(sum) goes to dx.
+// f(sum so far, offset of the window's output, index of the pixel in the window, mask) for each window that holds a
+// pixel; finish(sum) goes to dx.
 template <class F, class G>
 void pool_backward(Parallel& parallel, const PoolShape& s, float* dx, F&& f, G&& finish) {
   const Index batch = s.batch, in_row = s.in_width * batch;

@@ -1,15 +1,15 @@
 // C = A B by cache blocks: the loops around the register tile, for every source of B.
 //
-// The columns of C are cut into panels by the source of B; k is cut into blocks of plan.depth. For a panel and a block, B is
-// read where it lies or packed into a small buffer, then all tiles of rows go over it. Neither panels nor blocks change a
-// byte of the result.
+// The columns of C are cut into panels by the source of B; k is cut into blocks of plan.depth. For a panel and a block,
+// B is read where it lies or packed into a small buffer, then all tiles of rows go over it. Neither panels nor blocks
+// change a byte of the result.
 //
 // A source of B has
 //   Panel                                      with at least { Index column; int columns; }
 //   Index panels(); Panel panel(Index)         column: where the panel's columns begin in a row of C
-//   pieces(panel, low, high, f)                f(k0, k1, Operand) for the ranges of k in [low, high) that take part, ascending
-//   int first(panel), last(panel)              where the first range begins and the last one ends; equal when there is none
-//   bool in_place(panel)                       whether whole vectors may be read where they lie
+//   pieces(panel, low, high, f)                f(k0, k1, Operand) for the ranges of k in [low, high) that take part,
+//   ascending int first(panel), last(panel)              where the first range begins and the last one ends; equal when
+//   there is none bool in_place(panel)                       whether whole vectors may be read where they lie
 //   pack(panel, Operand, k0, k1, to, width)    rows k0..k1-1, `width` floats each, zeros after panel.columns
 #pragma once
 
@@ -79,7 +79,8 @@ inline ProductPlan plan_product(Layout layout, int m, int k, const Runs* runs, i
     for (int i = 0; i < kinds; ++i) {
       const Index in_run = ceil_div<Index>(runs[i].length, kLanes);
       const int rest = static_cast<int>(in_run % vectors);
-      const double one = static_cast<double>(in_run / vectors) * panel_cost(vectors) + (rest > 0 ? panel_cost(rest) : 0.0);
+      const double one =
+          static_cast<double>(in_run / vectors) * panel_cost(vectors) + (rest > 0 ? panel_cost(rest) : 0.0);
       cost += static_cast<double>(runs[i].count) * one;
     }
     if (best_cost < 0.0 || cost < best_cost) {
@@ -139,8 +140,8 @@ template <class Source>
 void product_block(const Product& p, const ProductPlan& plan, const Source& source, Index panel0, Index panel1,
                    int tile0, int tile1, float* buffer) {
   const Index width = Index{plan.vectors} * kLanes;
-  // One panel after another where all of A stays in the cache; otherwise a few together, so that a block of A is used by
-  // all of them before the next one is fetched, while their part of C stays.
+  // One panel after another where all of A stays in the cache; otherwise a few together, so that a block of A is used
+  // by all of them before the next one is fetched, while their part of C stays.
   Index together = 1;
   if (Index{p.m} * p.k * Index{sizeof(float)} > kBlockBytes) {
     together = larger<Index>(kBlockBytes / (p.m * width * Index{sizeof(float)}), 8);

@@ -1,9 +1,9 @@
 // Which source elements a convolution's taps fall on.
 //
-// The unfolded matrix has a row for each k = (kernel row, kernel column, channel) and a column for each (row, column, image)
-// of the grid that is being computed: the output going forward, the input going backward. It is never stored. A tap that
-// falls on padding, or that a stride skips going backward, takes no part; which taps do depends on the grid row and column
-// alone, so all images of a grid element share them.
+// The unfolded matrix has a row for each k = (kernel row, kernel column, channel) and a column for each (row, column,
+// image) of the grid that is being computed: the output going forward, the input going backward. It is never stored. A
+// tap that falls on padding, or that a stride skips going backward, takes no part; which taps do depends on the grid
+// row and column alone, so all images of a grid element share them.
 #pragma once
 
 #include "kernels_impl_common.h"

@@ -1,8 +1,8 @@
 // The register tile under every matrix product: MR rows by NV vectors of C, accumulated over k.
 //
-// Guarantees: each element of C is acc = fma(a_k, b_k, acc) for k ascending, from 0 or from what C holds (a later block of
-// k), then + bias with the last block. Tile sizes therefore never change a byte.
-// Not here: blocking (kernels_impl_product.h).
+// Guarantees: each element of C is acc = fma(a_k, b_k, acc) for k ascending, from 0 or from what C holds (a later block
+// of k), then + bias with the last block. Tile sizes therefore never change a byte. Not here: blocking
+// (kernels_impl_product.h).
 #pragma once
 
 #include <utility>
@@ -121,8 +121,8 @@ void tile(const TileArgs& args) {
   }
 }
 
-// Which tiles exist: as many accumulators as the registers hold beside NV vectors of B and one broadcast of A. Row-major A
-// needs a pointer a row, so those tiles are lower.
+// Which tiles exist: as many accumulators as the registers hold beside NV vectors of B and one broadcast of A.
+// Row-major A needs a pointer a row, so those tiles are lower.
 #if defined(__AVX512F__)
 inline constexpr int kMaxVectors = 6, kRegistersPerVec = 1;
 inline constexpr int kMaxRows[kMaxVectors] = {14, 14, 8, 6, 5, 4};
@@ -169,9 +169,12 @@ inline constexpr TileTable<kind> kTiles = TileTable<kind>::make(std::make_intege
 
 inline TileFn tile_function(TileKind kind, int rows, int vectors) {
   switch (kind) {
-    case TileKind::rows: return kTiles<TileKind::rows>.fn[rows - 1][vectors - 1];
-    case TileKind::columns: return kTiles<TileKind::columns>.fn[rows - 1][vectors - 1];
-    default: return kTiles<TileKind::table>.fn[rows - 1][vectors - 1];
+    case TileKind::rows:
+      return kTiles<TileKind::rows>.fn[rows - 1][vectors - 1];
+    case TileKind::columns:
+      return kTiles<TileKind::columns>.fn[rows - 1][vectors - 1];
+    default:
+      return kTiles<TileKind::table>.fn[rows - 1][vectors - 1];
   }
 }
 

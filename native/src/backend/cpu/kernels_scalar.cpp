@@ -2,6 +2,8 @@
 #define CONVSWEEP_ISA isa_scalar
 
 #include "vec_scalar.h"
+
+// After the vectors it is made of.
 #include "kernels_impl.h"
 
 namespace convsweep::cpu {

@@ -1,5 +1,5 @@
-// Runs a kernel's tasks on the caller. Not included by the kernels themselves: a class with inline virtual functions there
-// would leave a copy of them compiled for a processor that may not be this one.
+// Runs a kernel's tasks on the caller. Not included by the kernels themselves: a class with inline virtual functions
+// there would leave a copy of them compiled for a processor that may not be this one.
 #pragma once
 
 #include "parallel.h"

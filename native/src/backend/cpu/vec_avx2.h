@@ -16,9 +16,7 @@ struct Mask {
   __m256i lo, hi;
 };
 CONVSWEEP_INLINE Mask operator|(Mask a, Mask b) { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
-CONVSWEEP_INLINE Mask operator&(Mask a, Mask b) {
-  return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)};
-}
+CONVSWEEP_INLINE Mask operator&(Mask a, Mask b) { return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)}; }
 CONVSWEEP_INLINE Mask first_lanes(int count) {
   const __m256i n = _mm256_set1_epi32(count);
   return {_mm256_cmpgt_epi32(n, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)),
@@ -43,17 +41,13 @@ CONVSWEEP_INLINE Int shift_left(Int a, int bits) {
 CONVSWEEP_INLINE Int shift_right(Int a, int bits) {
   return {_mm256_srai_epi32(a.lo, bits), _mm256_srai_epi32(a.hi, bits)};
 }
-CONVSWEEP_INLINE Mask less(Int a, Int b) {
-  return {_mm256_cmpgt_epi32(b.lo, a.lo), _mm256_cmpgt_epi32(b.hi, a.hi)};
-}
+CONVSWEEP_INLINE Mask less(Int a, Int b) { return {_mm256_cmpgt_epi32(b.lo, a.lo), _mm256_cmpgt_epi32(b.hi, a.hi)}; }
 CONVSWEEP_INLINE Mask below_unsigned(Int a, Int b) {
   const Int flip = Int::of(INT32_MIN);
   return less(Int{_mm256_xor_si256(a.lo, flip.lo), _mm256_xor_si256(a.hi, flip.hi)},
               Int{_mm256_xor_si256(b.lo, flip.lo), _mm256_xor_si256(b.hi, flip.hi)});
 }
-CONVSWEEP_INLINE Mask equal(Int a, Int b) {
-  return {_mm256_cmpeq_epi32(a.lo, b.lo), _mm256_cmpeq_epi32(a.hi, b.hi)};
-}
+CONVSWEEP_INLINE Mask equal(Int a, Int b) { return {_mm256_cmpeq_epi32(a.lo, b.lo), _mm256_cmpeq_epi32(a.hi, b.hi)}; }
 CONVSWEEP_INLINE Int select(Mask m, Int a, Int b) {
   return {_mm256_blendv_epi8(b.lo, a.lo, m.lo), _mm256_blendv_epi8(b.hi, a.hi, m.hi)};
 }
@@ -150,7 +144,8 @@ CONVSWEEP_INLINE void transpose_bytes(const std::uint8_t* const* from, std::uint
   __m128i a[16], b[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) a[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from[i]));
-  // Four rounds of pairing rows i and i + 8: the index of a byte turns from (image, pixel) to (pixel, image) bit by bit.
+    // Four rounds of pairing rows i and i + 8: the index of a byte turns from (image, pixel) to (pixel, image) bit by
+    // bit.
 #pragma GCC unroll 4
   for (int round = 0; round < 4; ++round) {
 #pragma GCC unroll 8

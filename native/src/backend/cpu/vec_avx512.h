@@ -87,7 +87,8 @@ CONVSWEEP_INLINE void transpose_bytes(const std::uint8_t* const* from, std::uint
   __m128i a[16], b[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) a[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from[i]));
-  // Four rounds of pairing rows i and i + 8: the index of a byte turns from (image, pixel) to (pixel, image) bit by bit.
+    // Four rounds of pairing rows i and i + 8: the index of a byte turns from (image, pixel) to (pixel, image) bit by
+    // bit.
 #pragma GCC unroll 4
   for (int round = 0; round < 4; ++round) {
 #pragma GCC unroll 8

@@ -52,9 +52,15 @@ CONVSWEEP_INLINE R lanes(F f) {
 CONVSWEEP_INLINE std::uint32_t as_unsigned(std::int32_t x) { return static_cast<std::uint32_t>(x); }
 CONVSWEEP_INLINE std::int32_t as_signed(std::uint32_t x) { return static_cast<std::int32_t>(x); }
 
-CONVSWEEP_INLINE Mask operator|(Mask a, Mask b) { return lanes<Mask>([&](int i) { return a.m[i] || b.m[i]; }); }
-CONVSWEEP_INLINE Mask operator&(Mask a, Mask b) { return lanes<Mask>([&](int i) { return a.m[i] && b.m[i]; }); }
-CONVSWEEP_INLINE Mask first_lanes(int count) { return lanes<Mask>([&](int i) { return i < count; }); }
+CONVSWEEP_INLINE Mask operator|(Mask a, Mask b) {
+  return lanes<Mask>([&](int i) { return a.m[i] || b.m[i]; });
+}
+CONVSWEEP_INLINE Mask operator&(Mask a, Mask b) {
+  return lanes<Mask>([&](int i) { return a.m[i] && b.m[i]; });
+}
+CONVSWEEP_INLINE Mask first_lanes(int count) {
+  return lanes<Mask>([&](int i) { return i < count; });
+}
 CONVSWEEP_INLINE bool any(Mask a) {
   bool r = false;
   for (int i = 0; i < 16; ++i) r = r || a.m[i];
@@ -67,18 +73,30 @@ CONVSWEEP_INLINE Int operator+(Int a, Int b) {
 CONVSWEEP_INLINE Int operator-(Int a, Int b) {
   return lanes<Int>([&](int i) { return as_signed(as_unsigned(a.v[i]) - as_unsigned(b.v[i])); });
 }
-CONVSWEEP_INLINE Int operator&(Int a, Int b) { return lanes<Int>([&](int i) { return a.v[i] & b.v[i]; }); }
-CONVSWEEP_INLINE Int operator|(Int a, Int b) { return lanes<Int>([&](int i) { return a.v[i] | b.v[i]; }); }
+CONVSWEEP_INLINE Int operator&(Int a, Int b) {
+  return lanes<Int>([&](int i) { return a.v[i] & b.v[i]; });
+}
+CONVSWEEP_INLINE Int operator|(Int a, Int b) {
+  return lanes<Int>([&](int i) { return a.v[i] | b.v[i]; });
+}
 CONVSWEEP_INLINE Int shift_left(Int a, int n) {
   return lanes<Int>([&](int i) { return as_signed(as_unsigned(a.v[i]) << n); });
 }
-CONVSWEEP_INLINE Int shift_right(Int a, int n) { return lanes<Int>([&](int i) { return a.v[i] >> n; }); }
-CONVSWEEP_INLINE Mask less(Int a, Int b) { return lanes<Mask>([&](int i) { return a.v[i] < b.v[i]; }); }
+CONVSWEEP_INLINE Int shift_right(Int a, int n) {
+  return lanes<Int>([&](int i) { return a.v[i] >> n; });
+}
+CONVSWEEP_INLINE Mask less(Int a, Int b) {
+  return lanes<Mask>([&](int i) { return a.v[i] < b.v[i]; });
+}
 CONVSWEEP_INLINE Mask below_unsigned(Int a, Int b) {
   return lanes<Mask>([&](int i) { return as_unsigned(a.v[i]) < as_unsigned(b.v[i]); });
 }
-CONVSWEEP_INLINE Mask equal(Int a, Int b) { return lanes<Mask>([&](int i) { return a.v[i] == b.v[i]; }); }
-CONVSWEEP_INLINE Int select(Mask m, Int a, Int b) { return lanes<Int>([&](int i) { return m.m[i] ? a.v[i] : b.v[i]; }); }
+CONVSWEEP_INLINE Mask equal(Int a, Int b) {
+  return lanes<Mask>([&](int i) { return a.v[i] == b.v[i]; });
+}
+CONVSWEEP_INLINE Int select(Mask m, Int a, Int b) {
+  return lanes<Int>([&](int i) { return m.m[i] ? a.v[i] : b.v[i]; });
+}
 CONVSWEEP_INLINE Int load_int(const std::int32_t* p, Mask m) {
   return lanes<Int>([&](int i) { return m.m[i] ? p[i] : 0; });
 }
@@ -91,7 +109,9 @@ CONVSWEEP_INLINE void store_u16(std::uint16_t* p, Int a, Mask m) {
   }
 }
 
-CONVSWEEP_INLINE Vec load(const float* p) { return lanes<Vec>([&](int i) { return p[i]; }); }
+CONVSWEEP_INLINE Vec load(const float* p) {
+  return lanes<Vec>([&](int i) { return p[i]; });
+}
 CONVSWEEP_INLINE Vec load(const float* p, Mask m) {
   return lanes<Vec>([&](int i) { return m.m[i] ? p[i] : 0.0F; });
 }
@@ -103,19 +123,33 @@ CONVSWEEP_INLINE void store(float* p, Vec a, Mask m) {
     if (m.m[i]) p[i] = a.v[i];
   }
 }
-CONVSWEEP_INLINE Vec operator+(Vec a, Vec b) { return lanes<Vec>([&](int i) { return a.v[i] + b.v[i]; }); }
-CONVSWEEP_INLINE Vec operator-(Vec a, Vec b) { return lanes<Vec>([&](int i) { return a.v[i] - b.v[i]; }); }
-CONVSWEEP_INLINE Vec operator*(Vec a, Vec b) { return lanes<Vec>([&](int i) { return a.v[i] * b.v[i]; }); }
-CONVSWEEP_INLINE Vec operator/(Vec a, Vec b) { return lanes<Vec>([&](int i) { return a.v[i] / b.v[i]; }); }
+CONVSWEEP_INLINE Vec operator+(Vec a, Vec b) {
+  return lanes<Vec>([&](int i) { return a.v[i] + b.v[i]; });
+}
+CONVSWEEP_INLINE Vec operator-(Vec a, Vec b) {
+  return lanes<Vec>([&](int i) { return a.v[i] - b.v[i]; });
+}
+CONVSWEEP_INLINE Vec operator*(Vec a, Vec b) {
+  return lanes<Vec>([&](int i) { return a.v[i] * b.v[i]; });
+}
+CONVSWEEP_INLINE Vec operator/(Vec a, Vec b) {
+  return lanes<Vec>([&](int i) { return a.v[i] / b.v[i]; });
+}
 CONVSWEEP_INLINE Vec fma(Vec a, Vec b, Vec c) {
   return lanes<Vec>([&](int i) { return __builtin_fmaf(a.v[i], b.v[i], c.v[i]); });
 }
 CONVSWEEP_INLINE Vec sqrt(Vec a) {
   return lanes<Vec>([&](int i) { return __builtin_sqrtf(a.v[i]); });
 }
-CONVSWEEP_INLINE Mask less(Vec a, Vec b) { return lanes<Mask>([&](int i) { return a.v[i] < b.v[i]; }); }
-CONVSWEEP_INLINE Mask is_nan(Vec a) { return lanes<Mask>([&](int i) { return a.v[i] != a.v[i]; }); }
-CONVSWEEP_INLINE Vec select(Mask m, Vec a, Vec b) { return lanes<Vec>([&](int i) { return m.m[i] ? a.v[i] : b.v[i]; }); }
+CONVSWEEP_INLINE Mask less(Vec a, Vec b) {
+  return lanes<Mask>([&](int i) { return a.v[i] < b.v[i]; });
+}
+CONVSWEEP_INLINE Mask is_nan(Vec a) {
+  return lanes<Mask>([&](int i) { return a.v[i] != a.v[i]; });
+}
+CONVSWEEP_INLINE Vec select(Mask m, Vec a, Vec b) {
+  return lanes<Vec>([&](int i) { return m.m[i] ? a.v[i] : b.v[i]; });
+}
 CONVSWEEP_INLINE Int bits(Vec a) {
   Int r;
   __builtin_memcpy(r.v, a.v, sizeof r.v);
