@@ -193,6 +193,8 @@ export class LinkSession implements Link {
       committed: () => {
         if (seq === null) return;
         progress.durable = seq;
+        // A message refused later in the same turn took `received` back to before this one.
+        progress.received = Math.max(progress.received, seq);
         this.#parts.links.owes(this);
       },
       failed: (error) => {

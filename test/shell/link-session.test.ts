@@ -137,6 +137,34 @@ describe("LinkSession", () => {
     expect(next.written).toMatchObject([{ ack: 1, body: { $case: "welcome", value: { received: 1 } } }]);
   });
 
+  it("counts what was decided before a refused message of the same turn", async () => {
+    const { runtime, open, turn } = world();
+    const { session, hello } = open();
+    await hello();
+    let armed = true;
+    const poisoned = new Proxy(runtime.state.workers, {
+      get(target, key) {
+        const member: unknown = Reflect.get(target, key);
+        if (typeof member !== "function") return member;
+        return (...args: unknown[]): unknown => {
+          if (key === "get" && armed && runtime.waiting === 0) throw new Error("a fault of the core");
+          return (member as (...given: unknown[]) => unknown).apply(target, args);
+        };
+      },
+    });
+    Object.assign(runtime.state, { workers: poisoned });
+    for (const seq of [1, 2]) session.receive({ seq, ack: 0, body: DRAINING });
+    await turn();
+    armed = false;
+    const next = open();
+    await next.hello();
+    expect(next.seen.written[0]).toMatchObject({ body: { $case: "welcome", value: { received: 1 } } });
+    next.session.receive({ seq: 2, ack: 0, body: DRAINING });
+    await turn();
+    expect(next.seen.end).toBeUndefined();
+    expect(next.seen.written.at(-1)).toMatchObject({ ack: 2 });
+  });
+
   it("ends when more than the window waits for its ack", async () => {
     const { open } = world();
     const { session, seen, hello } = open();
