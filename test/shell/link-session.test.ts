@@ -141,6 +141,8 @@ describe("LinkSession", () => {
     const { runtime, open, turn } = world();
     const { session, hello } = open();
     await hello();
+    session.receive({ seq: 1, ack: 0, body: DRAINING });
+    await turn();
     let armed = true;
     const poisoned = new Proxy(runtime.state.workers, {
       get(target, key) {
@@ -153,16 +155,16 @@ describe("LinkSession", () => {
       },
     });
     Object.assign(runtime.state, { workers: poisoned });
-    for (const seq of [1, 2]) session.receive({ seq, ack: 0, body: DRAINING });
+    for (const seq of [2, 3]) session.receive({ seq, ack: 0, body: DRAINING });
     await turn();
     armed = false;
     const next = open();
     await next.hello();
-    expect(next.seen.written[0]).toMatchObject({ body: { $case: "welcome", value: { received: 1 } } });
-    next.session.receive({ seq: 2, ack: 0, body: DRAINING });
+    expect(next.seen.written[0]).toMatchObject({ body: { $case: "welcome", value: { received: 2 } } });
+    next.session.receive({ seq: 3, ack: 0, body: DRAINING });
     await turn();
     expect(next.seen.end).toBeUndefined();
-    expect(next.seen.written.at(-1)).toMatchObject({ ack: 2 });
+    expect(next.seen.written.at(-1)).toMatchObject({ ack: 3 });
   });
 
   it("ends when more than the window waits for its ack", async () => {
