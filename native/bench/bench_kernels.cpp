@@ -101,10 +101,10 @@ class Report {
     const double seconds = best_seconds(options_.seconds, options_.threads, f);
     const double rate = flops / seconds / 1e9;
     if (options_.json) {
-      std::printf(
-          "{\"kernel\":\"%s\",\"isa\":\"%s\",\"threads\":%d,\"microseconds\":%.3f,\"gflops\":%.2f,"
-          "\"share_of_peak\":%.4f}\n",
-          name.c_str(), isa_name(options_.isa), options_.threads, seconds * 1e6, rate, rate / peak_);
+      std::printf("{\"kernel\":\"%s\",\"isa\":\"%s\",\"threads\":%d,\"microseconds\":%.3f", name.c_str(),
+                  isa_name(options_.isa), options_.threads, seconds * 1e6);
+      if (flops > 0) std::printf(",\"gflops\":%.2f,\"share_of_peak\":%.4f", rate, rate / peak_);
+      std::printf("}\n");
     } else if (flops > 0) {
       std::printf("%-44s %10.1f us %8.1f GFLOP/s %6.1f %%\n", name.c_str(), seconds * 1e6, rate, 100 * rate / peak_);
     } else {
