@@ -1,8 +1,8 @@
 // A small data set and recipes for tests of sessions.
 #pragma once
 
-#include <memory>
 #include <limits>
+#include <memory>
 #include <string>
 
 #include "convsweep/session.h"
@@ -26,8 +26,8 @@ struct RecipeText {
   Recipe recipe() const { return parse_recipe(json()); }
 };
 
-inline constexpr Hyperparameters default_values = {0.01, 1e-4, 0.9, 0.99, 0.9, 0.999, 1e-8,
-                                                   std::numeric_limits<double>::quiet_NaN(), 0.05};
+inline constexpr Hyperparameters default_values = {
+    0.01, 1e-4, 0.9, 0.99, 0.9, 0.999, 1e-8, std::numeric_limits<double>::quiet_NaN(), 0.05};
 
 // 70 + 13 images of 2x6x6 in four classes that a small network can tell apart.
 std::shared_ptr<const Dataset> small_dataset();

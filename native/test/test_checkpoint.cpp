@@ -51,9 +51,8 @@ TEST_CASE("going on from a checkpoint gives the same bytes, whatever batch it wa
     for (SliceState state = SliceState::more; state == SliceState::more; ++batches) {
       const auto session = open_session(text, 2, 1 + batches % 2);
       if (batches % 3 == 1) session->add_lane(1, default_values, std::nullopt);
-      const int lane = session->add_lane(7, default_values,
-                                         bytes.empty() ? std::nullopt
-                                                       : std::optional<std::span<const std::uint8_t>>(bytes));
+      const int lane = session->add_lane(
+          7, default_values, bytes.empty() ? std::nullopt : std::optional<std::span<const std::uint8_t>>(bytes));
       if (lane == 1) session->remove_lane(0);
       const SliceResult result = session->run_slice({1000, 1});
       seen.insert(seen.end(), result.reports.begin(), result.reports.end());

@@ -67,8 +67,7 @@ TEST_CASE("schedules at their corners") {
 TEST_CASE("first weights have the spread that their names say, and differ from seed to seed") {
   const char* names[] = {"he_normal", "he_uniform", "glorot_uniform", "torch_uniform"};
   // 200 inputs, 300 outputs.
-  const double deviations[] = {std::sqrt(2.0 / 200), std::sqrt(2.0 / 200), std::sqrt(2.0 / 500),
-                               std::sqrt(1.0 / 600)};
+  const double deviations[] = {std::sqrt(2.0 / 200), std::sqrt(2.0 / 200), std::sqrt(2.0 / 500), std::sqrt(1.0 / 600)};
   const double limits[] = {INFINITY, std::sqrt(6.0 / 200), std::sqrt(6.0 / 500), std::sqrt(1.0 / 200)};
   for (std::size_t k = 0; k < 4; ++k) {
     CAPTURE(names[k]);
@@ -106,8 +105,8 @@ TEST_CASE("normalised pixels have mean 0 and variance 1 over the images trained 
     double sum = 0, squares = 0;
     for (std::size_t i = 0; i < 60; ++i) {
       for (std::size_t p = 0; p < 36; ++p) {
-        const double v = set.images[i * 72 + c * 36 + p] * static_cast<double>(norm.scale[c]) +
-                         static_cast<double>(norm.shift[c]);
+        const double v =
+            set.images[i * 72 + c * 36 + p] * static_cast<double>(norm.scale[c]) + static_cast<double>(norm.shift[c]);
         sum += v;
         squares += v * v;
       }
@@ -145,10 +144,14 @@ TEST_CASE("nothing in a lane's memory that lives together overlaps") {
     std::size_t at, bytes;
   };
   const auto floats = [&](std::int64_t count) { return static_cast<std::size_t>(count) * 4; };
-  std::vector<Piece> pieces = {{plan.parameters, floats(graph.parameters)}, {plan.gradients, floats(graph.parameters)},
-                               {plan.state0, floats(graph.parameters)},     {plan.state1, floats(graph.parameters)},
-                               {plan.statistics, floats(graph.statistics)}, {plan.labels, 4 * 8},
-                               {plan.input, floats(72 * 8)},                {plan.scratch, 1}};
+  std::vector<Piece> pieces = {{plan.parameters, floats(graph.parameters)},
+                               {plan.gradients, floats(graph.parameters)},
+                               {plan.state0, floats(graph.parameters)},
+                               {plan.state1, floats(graph.parameters)},
+                               {plan.statistics, floats(graph.statistics)},
+                               {plan.labels, 4 * 8},
+                               {plan.input, floats(72 * 8)},
+                               {plan.scratch, 1}};
   std::size_t last = plan.input;
   for (std::size_t i = 0; i < plan.layers.size(); ++i) {
     const LayerMemory& m = plan.layers[i];

@@ -40,9 +40,33 @@ TEST_CASE("the JSON reader takes JSON") {
 }
 
 TEST_CASE("the JSON reader takes nothing else") {
-  for (const std::string text : {"", " ", "{", "[1,]", "{\"a\":1,}", "{a:1}", "'a'", "01", "+1", "1.", ".5", "1e",
-                                 "NaN", "Infinity", "1e999", "nul", "\"", "\"\\x\"", "\"\\ud800\"", "\"\\udc00\"",
-                                 "\"\n\"", "[1] 2", "{\"a\":1,\"a\":2}", "// x\n1", "[1 2]", "{\"a\" 1}", "\x01"}) {
+  for (const std::string text : {"",
+                                 " ",
+                                 "{",
+                                 "[1,]",
+                                 "{\"a\":1,}",
+                                 "{a:1}",
+                                 "'a'",
+                                 "01",
+                                 "+1",
+                                 "1.",
+                                 ".5",
+                                 "1e",
+                                 "NaN",
+                                 "Infinity",
+                                 "1e999",
+                                 "nul",
+                                 "\"",
+                                 "\"\\x\"",
+                                 "\"\\ud800\"",
+                                 "\"\\udc00\"",
+                                 "\"\n\"",
+                                 "[1] 2",
+                                 "{\"a\":1,\"a\":2}",
+                                 "// x\n1",
+                                 "[1 2]",
+                                 "{\"a\" 1}",
+                                 "\x01"}) {
     CAPTURE(text);
     CHECK(thrown_by([&] { parse_json(text); }).code() == ErrorCode::ENGINE_BAD_RECIPE);
   }
@@ -69,7 +93,8 @@ TEST_CASE("a recipe is read whole") {
 
 TEST_CASE("what is wrong is named") {
   const std::string good = RecipeText{}.json();
-  CHECK(message(replaced(good, "\"epochs\":3", "\"epochs\":0")) == "epochs: expected integer from 1 to 1000000, found 0");
+  CHECK(message(replaced(good, "\"epochs\":3", "\"epochs\":0")) ==
+        "epochs: expected integer from 1 to 1000000, found 0");
   CHECK(message(replaced(good, "\"epochs\":3", "\"epochs\":1.5")) ==
         "epochs: expected integer from 1 to 1000000, found 1.5");
   CHECK(message(replaced(good, "\"epochs\":3", "\"epoch\":3")) == "epochs: expected a value, found nothing");

@@ -22,8 +22,8 @@ std::vector<std::string> instruction_sets() {
   return names;
 }
 
-std::vector<std::uint8_t> trained_alone(const RecipeText& text, std::uint64_t seed, const std::string& isa,
-                                        int threads, int batches = 0) {
+std::vector<std::uint8_t> trained_alone(const RecipeText& text, std::uint64_t seed, const std::string& isa, int threads,
+                                        int batches = 0) {
   const auto session = open_session(text, 1, threads, "cpu", isa);
   session->add_lane(seed, default_values, std::nullopt);
   run_to_end(*session, batches);
@@ -203,8 +203,8 @@ TEST_CASE("weights go out and in, in layer order") {
   std::vector<std::string> names;
   for (const Tensor& tensor : session->tensors()) names.push_back(tensor.name);
   CHECK(names == std::vector<std::string>{"0.conv2d.weight", "0.conv2d.bias", "1.batch_norm.weight",
-                                          "1.batch_norm.bias", "1.batch_norm.running_mean",
-                                          "1.batch_norm.running_var", "6.linear.weight", "6.linear.bias"});
+                                          "1.batch_norm.bias", "1.batch_norm.running_mean", "1.batch_norm.running_var",
+                                          "6.linear.weight", "6.linear.bias"});
   const std::vector<float> one = session->weights(0);
   CHECK(one.size() == 3 * 2 * 9 + 3 + 4 * 3 + 4 * 27 + 4);
   CHECK(one != session->weights(1));

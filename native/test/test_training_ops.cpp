@@ -120,7 +120,6 @@ TEST_CASE("softmax_cross_entropy: what is not finite shows in the loss") {
 
 namespace {
 
-
 // One parameter by the formula of PyTorch's documentation, written out again in double.
 double by_formula(Op op, bool nesterov, double w, double gradient, double l2) {
   const double lr = 0.1, mu = 0.9, rho = 0.99, b1 = 0.9, b2 = 0.999, eps = 1e-8;
@@ -149,9 +148,9 @@ double by_formula(Op op, bool nesterov, double w, double gradient, double l2) {
 TEST_CASE("updates: three steps as PyTorch's documentation writes them, on every backend") {
   const Hyperparameters values = {0.1, 0.1, 0.9, 0.99, 0.9, 0.999, 1e-8, std::nan(""), 0};
   constexpr std::size_t count = 37, decayed = 21;
-  for (const auto& [op, nesterov] : {std::pair{Op::sgd, false}, std::pair{Op::momentum, false},
-                                     std::pair{Op::momentum, true}, std::pair{Op::rmsprop, false},
-                                     std::pair{Op::adam, false}}) {
+  for (const auto& [op, nesterov] :
+       {std::pair{Op::sgd, false}, std::pair{Op::momentum, false}, std::pair{Op::momentum, true},
+        std::pair{Op::rmsprop, false}, std::pair{Op::adam, false}}) {
     for (const auto& backend : float_backends()) {
       CAPTURE(op_name(op));
       CAPTURE(backend->name());
@@ -175,8 +174,8 @@ TEST_CASE("updates: three steps as PyTorch's documentation writes them, on every
         backend->ops().update(op)(*context, call);
       }
       for (std::size_t i = 0; i < count; ++i) {
-        const double wanted = by_formula(op, nesterov, static_cast<double>(start[i]),
-                                         static_cast<double>(gradient[i]), i < decayed ? 0.1 : 0.0);
+        const double wanted = by_formula(op, nesterov, static_cast<double>(start[i]), static_cast<double>(gradient[i]),
+                                         i < decayed ? 0.1 : 0.0);
         CHECK(static_cast<double>(weight[i]) == doctest::Approx(wanted).epsilon(2e-6));
       }
       weight.check("weight");

@@ -81,10 +81,9 @@ class Backend {
   // 64-byte aligned, zeroed. Throws Error ENGINE_OUT_OF_MEMORY with the size asked for.
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* memory) noexcept = 0;
-  // Synchronous copies; zero() fills with zero bytes.
+  // Synchronous.
   virtual void copy_in(void* device, const void* host, std::size_t bytes) = 0;
   virtual void copy_out(void* host, const void* device, std::size_t bytes) = 0;
-  virtual void zero(void* device, std::size_t bytes) = 0;
   // Bytes the device can hold in all, for plans.
   virtual std::size_t memory_bytes() const = 0;
 };

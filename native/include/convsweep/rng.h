@@ -21,9 +21,9 @@ CONVSWEEP_HD inline PhiloxBlock philox4x32_10(PhiloxBlock counter, std::uint32_t
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t a = std::uint64_t{0xD2511F53u} * counter.word[0];
     const std::uint64_t b = std::uint64_t{0xCD9E8D57u} * counter.word[2];
-    counter = PhiloxBlock{{static_cast<std::uint32_t>(b >> 32) ^ counter.word[1] ^ key0, static_cast<std::uint32_t>(b),
-                           static_cast<std::uint32_t>(a >> 32) ^ counter.word[3] ^ key1,
-                           static_cast<std::uint32_t>(a)}};
+    counter =
+        PhiloxBlock{{static_cast<std::uint32_t>(b >> 32) ^ counter.word[1] ^ key0, static_cast<std::uint32_t>(b),
+                     static_cast<std::uint32_t>(a >> 32) ^ counter.word[3] ^ key1, static_cast<std::uint32_t>(a)}};
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;
   }

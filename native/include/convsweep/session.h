@@ -7,7 +7,8 @@
 //   * A diverged lane stops; its neighbours do not notice.
 // Belongs to one thread at a time. During run_slice its own threads help.
 //
-// Training drops the last, incomplete batch of an epoch. Evaluation covers every image exactly; its last batch is short.
+// Training drops the last, incomplete batch of an epoch. Evaluation covers every image exactly; its last batch is
+// short.
 //
 // Not here: JavaScript (src/binding), which trials share a session (the coordinator).
 #pragma once

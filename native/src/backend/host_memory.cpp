@@ -49,10 +49,6 @@ void HostBackend::copy_out(void* host, const void* device, std::size_t bytes) {
   if (bytes > 0) std::memcpy(host, device, bytes);
 }
 
-void HostBackend::zero(void* device, std::size_t bytes) {
-  if (bytes > 0) std::memset(device, 0, bytes);
-}
-
 std::size_t HostBackend::memory_bytes() const {
   const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
   return pages > 0 && size > 0 ? static_cast<std::size_t>(pages) * static_cast<std::size_t>(size) : 0;

@@ -17,7 +17,6 @@ class HostBackend : public Backend {
   void release(void* memory) noexcept override;
   void copy_in(void* device, const void* host, std::size_t bytes) override;
   void copy_out(void* host, const void* device, std::size_t bytes) override;
-  void zero(void* device, std::size_t bytes) override;
   std::size_t memory_bytes() const override;
 };
 

@@ -1,7 +1,7 @@
 // One door between C++ and JavaScript.
 //
-// Guarantees: nothing but a JavaScript exception leaves an entry point, and each has the properties `code` and `path` of
-// native/index.ts's EngineError. A JavaScript exception raised by a caller's own getter passes through unchanged.
+// Guarantees: nothing but a JavaScript exception leaves an entry point, and each has the properties `code` and `path`
+// of native/index.ts's EngineError. A JavaScript exception raised by a caller's own getter passes through unchanged.
 #pragma once
 
 #include <napi.h>

@@ -55,8 +55,8 @@ double Fields::number(const std::string& key, double low, double high, bool open
   if (value == nullptr || *value < low || *value > high || (open_low && *value == low) ||
       (open_high && *value == high)) {
     fail(key,
-         "number " + std::string(open_low ? "> " : ">= ") + short_number(low) + " and " +
-             (open_high ? "< " : "<= ") + short_number(high),
+         "number " + std::string(open_low ? "> " : ">= ") + short_number(low) + " and " + (open_high ? "< " : "<= ") +
+             short_number(high),
          json);
   }
   return *value;

@@ -54,8 +54,8 @@ void place_tensors(Graph& graph) {
   for (const Tensor& tensor : graph.tensors) {
     GraphLayer& layer = graph.layers[static_cast<std::size_t>(tensor.layer)];
     const std::string last = tensor.name.substr(tensor.name.rfind('.') + 1);
-    (last == "weight" ? layer.weight
-     : last == "bias" ? layer.bias
+    (last == "weight"         ? layer.weight
+     : last == "bias"         ? layer.bias
      : last == "running_mean" ? layer.running_mean
                               : layer.running_var) = tensor.offset;
   }

@@ -14,9 +14,15 @@ struct Range {
 };
 
 constexpr Range ranges[hyper_count] = {
-    {"learning_rate", 0, 1e6, false, false}, {"l2", 0, 1e6, false, false},    {"momentum", 0, 1, false, true},
-    {"rho", 0, 1, false, true},              {"beta1", 0, 1, false, true},    {"beta2", 0, 1, false, true},
-    {"epsilon", 0, 1, true, false},          {"dropout", 0, 1, false, true},  {"label_smoothing", 0, 1, false, true},
+    {"learning_rate", 0, 1e6, false, false},
+    {"l2", 0, 1e6, false, false},
+    {"momentum", 0, 1, false, true},
+    {"rho", 0, 1, false, true},
+    {"beta1", 0, 1, false, true},
+    {"beta2", 0, 1, false, true},
+    {"epsilon", 0, 1, true, false},
+    {"dropout", 0, 1, false, true},
+    {"label_smoothing", 0, 1, false, true},
 };
 
 }  // namespace
@@ -33,7 +39,9 @@ void check_hyperparameter(int index, double value, ErrorCode code, const std::st
   throw unexpected(code, path,
                    "number " + std::string(r.open_low ? "> " : ">= ") + canonical(Json{r.low}) + " and " +
                        (r.open_high ? "< " : "<= ") + canonical(Json{r.high}),
-                   std::isnan(value) ? "NaN" : std::isinf(value) ? "infinity" : canonical(Json{value}));
+                   std::isnan(value)   ? "NaN"
+                   : std::isinf(value) ? "infinity"
+                                       : canonical(Json{value}));
 }
 
 void check_hyperparameters(const Hyperparameters& values, ErrorCode code, const std::string& path) {

@@ -42,8 +42,7 @@ void set_window(LayerShape& s, const LayerSpec& spec, const std::string& path) {
     throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path + ".padding", "at most half the window " + text(spec.kernel),
                      text(spec.padding.pair));
   }
-  const Axis rows =
-      window_axis(s.in.rows, spec.kernel.rows, spec.stride.rows, spec.padding, spec.padding.pair.rows);
+  const Axis rows = window_axis(s.in.rows, spec.kernel.rows, spec.stride.rows, spec.padding, spec.padding.pair.rows);
   const Axis columns =
       window_axis(s.in.columns, spec.kernel.columns, spec.stride.columns, spec.padding, spec.padding.pair.columns);
   if (rows.out < 1 || columns.out < 1) {
@@ -62,10 +61,10 @@ void set_window(LayerShape& s, const LayerSpec& spec, const std::string& path) {
 
 void set_conv(LayerShape& s, const LayerSpec& spec, const std::string& path) {
   if (s.in.channels % spec.groups != 0 || spec.filters % spec.groups != 0) {
-    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path + ".groups",
-                     "a divisor of " + std::to_string(s.in.channels) + " channels and " +
-                         std::to_string(spec.filters) + " filters",
-                     std::to_string(spec.groups));
+    throw unexpected(
+        ErrorCode::ENGINE_BAD_RECIPE, path + ".groups",
+        "a divisor of " + std::to_string(s.in.channels) + " channels and " + std::to_string(spec.filters) + " filters",
+        std::to_string(spec.groups));
   }
   s.groups = spec.groups;
   s.bias = spec.bias;

@@ -88,8 +88,8 @@ void Session::Impl::evaluate_batch(Slot& slot, int lane, ExecutionContext& conte
   const Part whole = part(s.phase);
   LaneScalars scalars;
   scalars.position = s.batch * static_cast<std::uint32_t>(config.recipe.batch_size);
-  const int n = static_cast<int>(
-      std::min(whole.size - scalars.position, static_cast<std::uint32_t>(config.recipe.batch_size)));
+  const int n =
+      static_cast<int>(std::min(whole.size - scalars.position, static_cast<std::uint32_t>(config.recipe.batch_size)));
   set_scalars(lane, scalars);
   step_->evaluate(context, LaneSet{lane, 1, nullptr}, whole, n);
   const LaneMetrics metrics = metrics_of(lane);

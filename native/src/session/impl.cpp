@@ -92,8 +92,8 @@ int Session::Impl::free_lane() const {
 
 const Slot& Session::Impl::slot(int lane) const {
   if (lane < 0 || lane >= config.lanes || !slots_[static_cast<std::size_t>(lane)].taken) {
-    throw unexpected(ErrorCode::ENGINE_BAD_ARGUMENT, "lane", "a lane in use, from 0 to " +
-                     std::to_string(config.lanes - 1), std::to_string(lane));
+    throw unexpected(ErrorCode::ENGINE_BAD_ARGUMENT, "lane",
+                     "a lane in use, from 0 to " + std::to_string(config.lanes - 1), std::to_string(lane));
   }
   return slots_[static_cast<std::size_t>(lane)];
 }

@@ -5,8 +5,7 @@ namespace convsweep {
 template <class T>
 Lanes<T> Step::at(std::size_t offset) const {
   if (offset == nowhere) return {};
-  return {reinterpret_cast<T*>(memory_.lanes + offset),
-          static_cast<std::ptrdiff_t>(memory_.lane_stride / sizeof(T))};
+  return {reinterpret_cast<T*>(memory_.lanes + offset), static_cast<std::ptrdiff_t>(memory_.lane_stride / sizeof(T))};
 }
 
 LayerCall Step::layer_call(std::size_t index, LaneSet lanes, int n, bool training) const {

@@ -38,8 +38,8 @@ inline CpuContext& cast(ExecutionContext& context) { return static_cast<CpuConte
 const OpTable& op_table();
 
 #define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place) \
-  void name##_forward(ExecutionContext& context, const LayerCall& call);        \
-  void name##_backward(ExecutionContext& context, const LayerCall& call);       \
+  void name##_forward(ExecutionContext& context, const LayerCall& call);       \
+  void name##_backward(ExecutionContext& context, const LayerCall& call);      \
   std::size_t name##_scratch_bytes(const LayerShape& shape, int n, int width);
 #define CONVSWEEP_LOSS_OP(name) void name(ExecutionContext& context, const LossCall& call);
 #define CONVSWEEP_UPDATE_OP(name, state) void update_##name(ExecutionContext& context, const UpdateCall& call);

@@ -46,17 +46,17 @@ DropoutArgs dropout_args(const LayerCall& call, int lane) {
 
 }  // namespace
 
-#define CONVSWEEP_ELEMENTWISE(name)                                                               \
-  void name##_forward(ExecutionContext& context, const LayerCall& call) {                         \
-    forward(context, call, [&](CpuContext& cpu, const float* x, float* y) {                       \
-      cpu.kernels.name##_forward(cpu.parallel, count_of(call), x, y);                             \
-    });                                                                                           \
-  }                                                                                               \
-  void name##_backward(ExecutionContext& context, const LayerCall& call) {                        \
-    backward(context, call, [&](CpuContext& cpu, const float* y, const float* dy, float* dx) {    \
-      cpu.kernels.name##_backward(cpu.parallel, count_of(call), y, dy, dx);                       \
-    });                                                                                           \
-  }                                                                                               \
+#define CONVSWEEP_ELEMENTWISE(name)                                                            \
+  void name##_forward(ExecutionContext& context, const LayerCall& call) {                      \
+    forward(context, call, [&](CpuContext& cpu, const float* x, float* y) {                    \
+      cpu.kernels.name##_forward(cpu.parallel, count_of(call), x, y);                          \
+    });                                                                                        \
+  }                                                                                            \
+  void name##_backward(ExecutionContext& context, const LayerCall& call) {                     \
+    backward(context, call, [&](CpuContext& cpu, const float* y, const float* dy, float* dx) { \
+      cpu.kernels.name##_backward(cpu.parallel, count_of(call), y, dy, dx);                    \
+    });                                                                                        \
+  }                                                                                            \
   std::size_t name##_scratch_bytes(const LayerShape&, int, int) { return 0; }
 
 CONVSWEEP_ELEMENTWISE(relu)

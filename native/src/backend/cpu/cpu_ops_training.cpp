@@ -27,8 +27,8 @@ void softmax_cross_entropy(ExecutionContext& context, const LossCall& call) {
     args.classes = call.classes;
     args.batch = args.valid = call.n;
     args.label_smoothing = call.scalars[lane].label_smoothing;
-    const SoftmaxLossResult result = cpu.kernels.softmax_cross_entropy(
-        args, call.logits[lane], call.labels[lane], call.dlogits ? call.dlogits[lane] : nullptr);
+    const SoftmaxLossResult result = cpu.kernels.softmax_cross_entropy(args, call.logits[lane], call.labels[lane],
+                                                                       call.dlogits ? call.dlogits[lane] : nullptr);
     call.metrics[lane] = {result.loss_sum, result.correct};
   }
 }

@@ -22,9 +22,7 @@ PoolShape pool_shape(const LayerShape& s, int n) {
   return p;
 }
 
-BatchNormShape norm_shape(const LayerCall& call) {
-  return {call.shape.in.channels, call.shape.in.plane() * call.n};
-}
+BatchNormShape norm_shape(const LayerCall& call) { return {call.shape.in.channels, call.shape.in.plane() * call.n}; }
 
 void max_forward(ExecutionContext& context, const LayerCall& call) {
   CpuContext& cpu = cast(context);

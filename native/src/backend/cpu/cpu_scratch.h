@@ -1,4 +1,5 @@
-// How much scratch an operation needs whichever instruction set runs it, so that a lane's memory is laid out alike on all.
+// How much scratch an operation needs whichever instruction set runs it, so that a lane's memory is laid out alike on
+// all.
 #pragma once
 
 #include <algorithm>

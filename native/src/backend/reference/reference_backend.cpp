@@ -51,16 +51,14 @@ void check_finite(ExecutionContext&, LaneSet lanes, Lanes<const float> values, s
 }
 
 constexpr OpTable table = {
-#define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place)                 \
-  .name = {[](ExecutionContext&, const LayerCall& call) { name##_forward<float>(call); },      \
+#define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place)            \
+  .name = {[](ExecutionContext&, const LayerCall& call) { name##_forward<float>(call); }, \
            [](ExecutionContext&, const LayerCall& call) { name##_backward<float>(call); }, no_scratch},
-#define CONVSWEEP_LOSS_OP(name) \
-  .name = [](ExecutionContext&, const LossCall& call) { reference::name<float>(call); },
+#define CONVSWEEP_LOSS_OP(name) .name = [](ExecutionContext&, const LossCall& call) { reference::name<float>(call); },
 #define CONVSWEEP_UPDATE_OP(name, state) \
   .name = [](ExecutionContext&, const UpdateCall& call) { update_##name<float>(call); },
 #include "ops/ops.def"
-    .gather = [](ExecutionContext&, const GatherCall& call) { reference::gather(call); },
-    .check_finite = check_finite};
+    .gather = [](ExecutionContext&, const GatherCall& call) { reference::gather(call); }, .check_finite = check_finite};
 CONVSWEEP_ASSERT_COMPLETE(table, "the reference backend lacks an operation of ops.def");
 
 class ReferenceContext final : public ExecutionContext {};

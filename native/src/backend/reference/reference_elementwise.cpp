@@ -36,8 +36,8 @@ template <class Real>
 double dropout_factor(const BasicLayerCall<Real>& call, int lane, std::int64_t element) {
   const LaneScalars& s = call.scalars[lane];
   const float rate = std::isnan(s.dropout) ? call.shape.rate : s.dropout;
-  const bool keeps = dropout_keeps(s.key, call.shape.layer, s.step, static_cast<std::uint64_t>(element),
-                                   dropout_threshold(rate));
+  const bool keeps =
+      dropout_keeps(s.key, call.shape.layer, s.step, static_cast<std::uint64_t>(element), dropout_threshold(rate));
   return keeps ? 1.0 / (1.0 - static_cast<double>(rate)) : 0.0;
 }
 

@@ -114,8 +114,8 @@ void conv2d_forward(const BasicLayerCall<Real>& call) {
 template <class Real>
 void conv2d_backward(const BasicLayerCall<Real>& call) {
   const LayerShape& s = call.shape;
-  const std::int64_t weights = std::int64_t{s.out.channels} * (s.in.channels / s.groups) * s.kernel_rows *
-                               s.kernel_columns;
+  const std::int64_t weights =
+      std::int64_t{s.out.channels} * (s.in.channels / s.groups) * s.kernel_rows * s.kernel_columns;
   for (int k = 0; k < call.lanes.count; ++k) {
     const int lane = call.lanes[k];
     std::vector<double> dweight = sums(weights), dx = sums(s.in.size() * call.n), dbias = sums(s.out.channels);
@@ -138,10 +138,10 @@ void conv2d_backward(const BasicLayerCall<Real>& call) {
   }
 }
 
-#define CONVSWEEP_INSTANTIATE(Real)                              \
-  template void linear_forward(const BasicLayerCall<Real>&);     \
-  template void linear_backward(const BasicLayerCall<Real>&);    \
-  template void conv2d_forward(const BasicLayerCall<Real>&);     \
+#define CONVSWEEP_INSTANTIATE(Real)                           \
+  template void linear_forward(const BasicLayerCall<Real>&);  \
+  template void linear_backward(const BasicLayerCall<Real>&); \
+  template void conv2d_forward(const BasicLayerCall<Real>&);  \
   template void conv2d_backward(const BasicLayerCall<Real>&);
 CONVSWEEP_INSTANTIATE(float)
 CONVSWEEP_INSTANTIATE(double)

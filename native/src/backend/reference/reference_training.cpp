@@ -69,9 +69,8 @@ double wide(float value) { return static_cast<double>(value); }
 
 template <class Real>
 void update_sgd(const BasicUpdateCall<Real>& call) {
-  each_parameter(call, [](const UpdateScalars& s, double g, double& w, double&, double&) {
-    w -= wide(s.learning_rate) * g;
-  });
+  each_parameter(call,
+                 [](const UpdateScalars& s, double g, double& w, double&, double&) { w -= wide(s.learning_rate) * g; });
 }
 
 template <class Real>
@@ -129,11 +128,11 @@ void gather(const GatherCall& call) {
   }
 }
 
-#define CONVSWEEP_INSTANTIATE(Real)                                  \
-  template void softmax_cross_entropy(const BasicLossCall<Real>&);   \
-  template void update_sgd(const BasicUpdateCall<Real>&);            \
-  template void update_momentum(const BasicUpdateCall<Real>&);       \
-  template void update_rmsprop(const BasicUpdateCall<Real>&);        \
+#define CONVSWEEP_INSTANTIATE(Real)                                \
+  template void softmax_cross_entropy(const BasicLossCall<Real>&); \
+  template void update_sgd(const BasicUpdateCall<Real>&);          \
+  template void update_momentum(const BasicUpdateCall<Real>&);     \
+  template void update_rmsprop(const BasicUpdateCall<Real>&);      \
   template void update_adam(const BasicUpdateCall<Real>&);
 CONVSWEEP_INSTANTIATE(float)
 CONVSWEEP_INSTANTIATE(double)

@@ -109,14 +109,14 @@ void average_backward(const BasicLayerCall<Real>& call) {
 
 }  // namespace
 
-#define CONVSWEEP_POOL(name, kind)                          \
-  template <class Real>                                     \
-  void name##_forward(const BasicLayerCall<Real>& call) {   \
-    kind##_forward(call);                                   \
-  }                                                         \
-  template <class Real>                                     \
-  void name##_backward(const BasicLayerCall<Real>& call) {  \
-    kind##_backward(call);                                  \
+#define CONVSWEEP_POOL(name, kind)                         \
+  template <class Real>                                    \
+  void name##_forward(const BasicLayerCall<Real>& call) {  \
+    kind##_forward(call);                                  \
+  }                                                        \
+  template <class Real>                                    \
+  void name##_backward(const BasicLayerCall<Real>& call) { \
+    kind##_backward(call);                                 \
   }
 CONVSWEEP_POOL(max_pool2d, max)
 CONVSWEEP_POOL(global_max_pool2d, max)
