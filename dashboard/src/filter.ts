@@ -7,7 +7,7 @@
  *   best>0.98 or (epoch<3 -worker:gpu)
  *   diverged                         a bare word: anywhere in id, state, cause, worker, device, names of choices
  *
- * Names are the columns', the parameters' and the metrics'; a parameter also goes by its initials (`lr`) or the start of
+ * Names are the columns' (here and in the view `trials` of queries), the parameters' and the metrics'; a parameter also goes by its initials (`lr`) or the start of
  * its name where that is unique. A comparison with a value that a trial does not have is false. Bad text gives a problem
  * in words, never an exception.
  */
@@ -28,15 +28,24 @@ const FIELDS: Readonly<Record<string, Read>> = {
   trial: (row) => row.number,
   cause: (row) => row.cause,
   origin: (row) => row.origin,
+  number: (row) => row.number,
   best: (row) => row.best,
+  best_value: (row) => row.best,
   best_epoch: (row) => row.bestEpoch,
   last: (row) => row.last,
+  last_value: (row) => row.last,
   epoch: (row) => row.epoch,
+  epochs: (row) => row.epoch,
   attempts: (row) => row.attempts,
   worker: (row) => row.worker,
   device: (row) => row.device,
-  seconds: (row) => (row.startedAt === null || row.endedAt === null ? null : (row.endedAt - row.startedAt) / 1000),
+  seconds: wallSeconds,
+  wall_seconds: wallSeconds,
 };
+
+function wallSeconds(row: TrialRow): number | null {
+  return row.startedAt === null || row.endedAt === null ? null : (row.endedAt - row.startedAt) / 1000;
+}
 
 class Problem extends Error {}
 
@@ -60,7 +69,11 @@ export function parseFilter(
   };
   const both = (): TrialTest => {
     const tests: TrialTest[] = [];
-    while (at < tokens.length && tokens[at] !== ")" && tokens[at]?.toLowerCase() !== "or") tests.push(one());
+    while (at < tokens.length && tokens[at] !== ")" && tokens[at]?.toLowerCase() !== "or") {
+      // Terms beside each other must all hold; `and` between them says the same.
+      if (tests.length > 0 && tokens[at]?.toLowerCase() === "and" && at + 1 < tokens.length) at += 1;
+      tests.push(one());
+    }
     if (tests.length === 0) throw new Problem("something is missing beside `or` or between brackets");
     return tests.length === 1 && tests[0] ? tests[0] : (row) => tests.every((test) => test(row));
   };
@@ -90,9 +103,12 @@ export function parseFilter(
   }
 }
 
-/** Words and brackets; quotes keep spaces and brackets together. */
+/** Words and brackets; quotes keep spaces and brackets together, a comparison may stand between blanks as in SQL. */
 function tokenize(text: string): readonly string[] {
-  return text.match(/-?\(|\)|(?:"[^"]*"?|[^\s()"])+/g) ?? [];
+  const tight = text.replace(/("[^"]*"?)|\s*(>=|<=|!=|=|>|<)\s*/g, (_, quoted?: string, operator?: string) =>
+    quoted === undefined ? (operator ?? "") : quoted,
+  );
+  return tight.match(/-?\(|\)|(?:"[^"]*"?|[^\s()"])+/g) ?? [];
 }
 
 function term(token: string, names: Names): TrialTest {

@@ -80,11 +80,6 @@ export function formatClock(at: number, now: number): string {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clock}`;
 }
 
-/** `val_accuracy` -> `val accuracy`. */
-export function words(name: string): string {
-  return name.replaceAll("_", " ");
-}
-
 /** `1 trial`, `12 trials`. */
 export function plural(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;

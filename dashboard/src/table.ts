@@ -9,7 +9,6 @@ import { finite } from "./feed/curves.js";
 import { groupOf, type TrialIndex } from "./feed/ranking.js";
 import { rowAt } from "./feed/rows.js";
 import type { TrialTest } from "./filter.js";
-import { words } from "./format.js";
 
 export interface Column {
   readonly key: string;
@@ -49,20 +48,16 @@ export function columnsOf(sweep: SweepRow): readonly Column[] {
     numeric("trial", "trial", "Trial", 20 + DIGIT * `${sweep.id}/${sweep.runCap}`.length, (row) => row.number),
     { ...numeric("state", "state", "State", 92, (row) => row.state), numeric: false },
     {
-      ...numeric(
-        "best",
-        words(sweep.metric),
-        `${best} ${words(sweep.metric)}, and the epoch it was reached in`,
-        134,
-        (row) => (groupOf(row) === 0 ? row.best : null),
+      ...numeric("best", sweep.metric, `${best} ${sweep.metric}, and the epoch it was reached in`, 134, (row) =>
+        groupOf(row) === 0 ? row.best : null,
       ),
       firstDescending: sweep.goal === "maximize",
     },
-    numeric("last", "last", `${words(sweep.metric)} of the newest epoch`, 64, (row) => finite(row.last)),
+    numeric("last", "last", `${sweep.metric} of the newest epoch`, 64, (row) => finite(row.last)),
     ...sweep.parameters.map((parameter) => ({
       ...numeric(
         `parameter:${parameter.name}`,
-        words(parameter.name),
+        parameter.name,
         `Parameter ${parameter.name}`,
         widthOf(parameter),
         (row) => {

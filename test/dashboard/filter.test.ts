@@ -43,6 +43,11 @@ describe("parseFilter", () => {
     ["state!=failed", [0, 2]],
     ["lr>0.001", [1]],
     ["lr>=1e-3", [0, 1]],
+    ["learning_rate >= 1e-3", [0, 1]],
+    ["learning_rate >= 1e-3 and state = failed", [1]],
+    ["best_value > 0.8 and epochs >= 3", [0]],
+    ["number<1", [0]],
+    ['cause:"epoch 2, step"', [1]],
     ["learning_rate<1e-4", [2]],
     ["learn<1e-4", [2]],
     ["state:failed lr>0.001", [1]],
@@ -81,7 +86,7 @@ describe("parseFilter", () => {
     ["state:failed)", "not opened"],
     ["or", "missing"],
     ["lr:a..b", "not a range"],
-    ["b=1", "could be best, best_epoch"],
+    ["b=1", "could be best, best_value, best_epoch"],
   ])("%s is refused in words", (text, words) => expect(matching(text)).toContain(words));
 
   it("answers any text without an exception, and adding a term never finds more", () => {

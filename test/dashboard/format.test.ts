@@ -11,7 +11,6 @@ import {
   formatParameter,
   formatPercent,
   plural,
-  words,
 } from "../../dashboard/src/format.js";
 
 describe("format", () => {
@@ -85,11 +84,10 @@ describe("format", () => {
     );
   });
 
-  it("counts, shares, words", () => {
+  it("counts and shares", () => {
     expect(formatCount(1_234_567)).toBe("1,234,567");
     expect([0, 0.999, 1, 1.2, -1].map(formatPercent)).toEqual(["0 %", "99 %", "100 %", "100 %", "0 %"]);
     expect(plural(1, "trial")).toBe("1 trial");
     expect(plural(10_000, "trial")).toBe("10,000 trials");
-    expect(words("val_accuracy")).toBe("val accuracy");
   });
 });

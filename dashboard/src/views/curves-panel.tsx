@@ -5,7 +5,7 @@ import { useComputed, useSignal } from "@preact/signals";
 import { css, goodnessColour } from "../charts/color-map.js";
 import { Curves } from "../charts/curves.js";
 import { metricPoints } from "../feed/curves.js";
-import { formatMetric, words } from "../format.js";
+import { formatMetric } from "../format.js";
 import type { Page } from "../page.js";
 
 export function CurvesPanel({ page }: { readonly page: Page }) {
@@ -59,7 +59,7 @@ export function CurvesPanel({ page }: { readonly page: Page }) {
         >
           {page.metrics.value.map((name) => (
             <option key={name} value={name}>
-              {words(name)}
+              {name}
             </option>
           ))}
         </select>
@@ -72,7 +72,7 @@ export function CurvesPanel({ page }: { readonly page: Page }) {
           curves={curves.value}
           highlighted={hovered}
           theme={page.theme.value}
-          label={`${words(metric.value)} by epoch, ${curves.value.length} trials; the leaderboard has the same numbers`}
+          label={`${metric.value} by epoch, ${curves.value.length} trials; the leaderboard has the same numbers`}
           onHover={(id, epoch, value) => {
             page.hovered.value = id;
             pointed.value = epoch === null || value === null ? null : { epoch, value };

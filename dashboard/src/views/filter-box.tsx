@@ -21,6 +21,9 @@ export function FilterBox({ page, onLeave }: { readonly page: Page; onLeave(): v
     return () => document.removeEventListener("keydown", onKey);
   }, []);
   const problem = page.filter.value.problem;
+  // What people type is what they see: a parameter of this sweep.
+  const name = page.sweep.value?.parameters.find((parameter) => parameter.scale !== "category")?.name ?? "epoch";
+  const example = `${name}>0.001`;
   return (
     <div class="filter">
       <input
@@ -28,7 +31,7 @@ export function FilterBox({ page, onLeave }: { readonly page: Page; onLeave(): v
         type="text"
         spellcheck={false}
         autocomplete="off"
-        placeholder="Filter: state:failed  lr>0.001"
+        placeholder={`Filter: ${example}`}
         aria-label="Filter trials"
         aria-invalid={problem !== null}
         aria-describedby="filter-help"
@@ -55,7 +58,7 @@ export function FilterBox({ page, onLeave }: { readonly page: Page; onLeave(): v
       >
         {problem ?? (
           <>
-            <code>state:failed</code> <code>lr&gt;0.001</code> <code>l2:1e-5..1e-3</code>{" "}
+            <code>state:failed</code> <code>{example}</code> <code>{name}:1e-5..1e-3</code>{" "}
             <code>best&gt;0.9 or epoch&lt;3</code> <code>-worker:name</code>
           </>
         )}

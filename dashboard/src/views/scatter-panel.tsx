@@ -10,7 +10,7 @@ import { Scatter } from "../charts/scatter.js";
 import type { ScatterPicture } from "../charts/scatter-chart.js";
 import { groupOf } from "../feed/ranking.js";
 import { rowAt } from "../feed/rows.js";
-import { formatMetric, formatParameter, words } from "../format.js";
+import { formatMetric, formatParameter } from "../format.js";
 import type { Page } from "../page.js";
 import { axisChoices, firstChoices, OBJECTIVE, scatterPicture } from "./scatter-picture.js";
 
@@ -38,7 +38,7 @@ export function ScatterPanel({ page }: { readonly page: Page }) {
   if (sweep === null) return null;
   const choices = axisChoices(sweep);
   const [x, y] = axes.value;
-  const name = (choice: string) => (choice === OBJECTIVE ? words(sweep.metric) : words(choice));
+  const name = (choice: string) => (choice === OBJECTIVE ? sweep.metric : choice);
   const options = choices.map((choice) => (
     <option key={choice} value={choice}>
       {name(choice)}
@@ -75,7 +75,7 @@ export function ScatterPanel({ page }: { readonly page: Page }) {
         <Scatter
           picture={picture.value}
           highlighted={page.hovered.value}
-          label={`${name(y)} over ${name(x)}, ${picture.value.points.length} trials coloured by ${words(sweep.metric)}`}
+          label={`${name(y)} over ${name(x)}, ${picture.value.points.length} trials coloured by ${sweep.metric}`}
           note={<Note page={page} axes={[x, y]} />}
           onHover={(id) => (page.hovered.value = id)}
           onOpen={(id) => (page.opened.value = id)}
@@ -98,7 +98,7 @@ function Note({ page, axes }: { readonly page: Page; readonly axes: readonly [st
         .toReversed()
         .map((choice) => (
           <div class="quiet" key={choice}>
-            {words(choice)} {formatParameter(row.parameters[choice])}
+            {choice} {formatParameter(row.parameters[choice])}
           </div>
         ))}
     </>
@@ -116,13 +116,13 @@ function Legend({ page }: { readonly page: Page }) {
   return (
     <div class="legend">
       {scale !== null && scale.worst !== scale.best && (
-        <span class="colour-bar" title={`Colour: ${words(sweep.metric)}, from the lower quartile to the best`}>
+        <span class="colour-bar" title={`Colour: ${sweep.metric}, from the lower quartile to the best`}>
           <span class="number">
             {sweep.goal === "maximize" ? "≤" : "≥"} {formatMetric(scale.worst)}
           </span>
           <i style={{ background: `linear-gradient(to right, ${stops.join(", ")})` }} />
           <span class="number">{formatMetric(scale.best)}</span>
-          <span>{words(sweep.metric)}</span>
+          <span>{sweep.metric}</span>
         </span>
       )}
       {failed + lost + cancelled > 0 && (

@@ -12,7 +12,6 @@ import {
   formatPercent,
   NOTHING,
   plural,
-  words,
 } from "../format.js";
 import type { Page } from "../page.js";
 import { State } from "./state.js";
@@ -91,7 +90,7 @@ function Best({ page, sweep }: { readonly page: Page; readonly sweep: SweepRow }
   return (
     <div class="facts-best">
       <dt>
-        best {words(sweep.metric)}
+        best {sweep.metric}
         {sweep.target === null ? "" : ` (target ${formatMetric(sweep.target)})`}
       </dt>
       <dd>
@@ -105,7 +104,7 @@ function Best({ page, sweep }: { readonly page: Page; readonly sweep: SweepRow }
             {row !== undefined &&
               sweep.parameters.slice(0, 2).map(({ name }) => (
                 <span class="fact-parameter" key={name}>
-                  {words(name)} <b>{formatParameter(row.parameters[name])}</b>
+                  {name} <b>{formatParameter(row.parameters[name])}</b>
                 </span>
               ))}
           </small>

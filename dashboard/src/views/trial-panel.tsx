@@ -11,7 +11,7 @@ import { getJson } from "../feed/browser.js";
 import { metricPoints } from "../feed/curves.js";
 import { readDetails, type TrialDetails } from "../feed/details.js";
 import { rowAt } from "../feed/rows.js";
-import { formatClock, formatDuration, formatMetric, formatParameter, plural, words } from "../format.js";
+import { formatClock, formatDuration, formatMetric, formatParameter, plural } from "../format.js";
 import type { Page } from "../page.js";
 import { where } from "../table.js";
 import { State } from "./state.js";
@@ -94,7 +94,7 @@ export function TrialPanel({ page }: { readonly page: Page }) {
         <dl class="pairs">
           {Object.entries(trial.parameters).map(([name, value]) => (
             <div key={name}>
-              <dt>{words(name)}</dt>
+              <dt>{name}</dt>
               <dd title={String(value)}>{typeof value === "number" ? precise(value) : formatParameter(value)}</dd>
             </div>
           ))}
@@ -156,7 +156,7 @@ function Details({
             curves={[{ id: trial.id, colour, width: 2, points }]}
             highlighted={null}
             theme={page.theme.value}
-            label={`${words(metric)} of trial ${trial.id} by epoch`}
+            label={`${metric} of trial ${trial.id} by epoch`}
             onHover={() => undefined}
             onOpen={() => undefined}
           />
@@ -173,7 +173,7 @@ function Details({
                 <th scope="col">epoch</th>
                 {names.map((name) => (
                   <th scope="col" key={name}>
-                    {words(name)}
+                    {name}
                   </th>
                 ))}
               </tr>
