@@ -107,7 +107,14 @@ export function contextOf({ spec }: Sweep): SchedulerContext {
   return { options: spec.scheduler.options, objective: spec.objective, epochs: spec.epochs };
 }
 
-function closeTrial(draft: Draft, trial: Trial, state: FinalState, cause: string, more: Partial<Trial> = {}): Trial {
+/** As `endTrial`; the sweep is not looked at. */
+export function closeTrial(
+  draft: Draft,
+  trial: Trial,
+  state: FinalState,
+  cause: string,
+  more: Partial<Trial> = {},
+): Trial {
   const ended = draft.putTrial({ ...trial, ...more, state, cause, endedAt: draft.now });
   draft.record(`trial-${state}`, { ...aboutTrial(trial), worker: trial.worker }, cause);
   if (trial.origin.kind === "rerun") return ended;

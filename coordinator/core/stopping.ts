@@ -7,7 +7,7 @@
 import { endAttempt } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
-import { CAUSES, endTrial, settleSweep } from "./endings.js";
+import { CAUSES, closeTrial, endTrial, settleSweep } from "./endings.js";
 import { liveAttempt, trialsOf } from "./state.js";
 import { isFinal } from "./transitions.js";
 import type { Sweep, Trial } from "./types.js";
@@ -44,9 +44,13 @@ export function windUp(draft: Draft, sweep: Sweep, cause: string): void {
   const cancelled = cause === CAUSES.cancelled;
   draft.putSweep({ ...sweep, state: "running", cause });
   draft.record("sweep-winding-up", { sweep: sweep.id }, cause);
-  for (const trial of [...trialsOf(draft.state, sweep)]) {
-    if (trial.origin.kind === "rerun" && !cancelled) continue;
-    stopTraining(draft, trial, cancelled ? "cancelled" : "stopped", cause);
+  const becomes = cancelled ? "cancelled" : "stopped";
+  const trials = [...trialsOf(draft.state, sweep)];
+  // Paused ones first, all at once: the sweep would else end with the last other trial and close them itself.
+  for (const trial of trials) if (trial.state === "paused") closeTrial(draft, trial, becomes, cause);
+  for (const trial of trials) {
+    if (trial.state === "paused" || (trial.origin.kind === "rerun" && !cancelled)) continue;
+    stopTraining(draft, trial, becomes, cause);
   }
   settleSweep(draft, sweep.id);
 }
