@@ -5,13 +5,16 @@
  * offered again, asked to stop again. Another life of the same name takes nothing over; the old one's leases run out. A
  * lost link proves nothing, so it ends no lease. Not here: what attempts report (ingest.ts).
  */
-import { TIMES } from "../../proto/contract.js";
+import { TIMES, token } from "../../proto/contract.js";
 import { offerAgain } from "./assign.js";
 import { heldBy, loseAttempt, renew } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import type { Event, HeldAttempt } from "./events.js";
 import { byToken, unlink } from "./leases.js";
 import type { Attempt, Worker } from "./types.js";
+
+/** No worker can use up the numbers that are left. */
+const HIGHEST_FOREIGN_TOKEN = 2 ** 52;
 
 type Of<K extends Event["kind"]> = Extract<Event, { readonly kind: K }>;
 
@@ -26,7 +29,9 @@ export function workerHello(draft: Draft, event: Of<"WorkerHello">): void {
   draft.record("worker-connected", { worker: id }, connectedDetail(event, known));
   draft.wakeAt(draft.now + TIMES.lease);
   draft.placementDue = true;
+  if (known !== undefined && !sameLife && known.state === "connected") warnOfNamesake(draft, known, event);
 
+  raiseTokens(draft, event);
   const keep: HeldAttempt[] = [];
   const drop: HeldAttempt[] = [];
   for (const { attempt: attemptId, token } of event.running) {
@@ -37,6 +42,27 @@ export function workerHello(draft: Draft, event: Of<"WorkerHello">): void {
   draft.send(id, incarnation, { kind: "Welcome", keep, drop });
   const listed = new Set(keep.map((held) => held.attempt));
   for (const attempt of attemptsOf(draft, event)) remind(draft, attempt, listed.has(attempt.id));
+}
+
+/** Two processes of one name take turns: the one that said hello last gets the trials. Both keep what they hold. */
+function warnOfNamesake(draft: Draft, known: Worker, { worker, host, pid }: Of<"WorkerHello">): void {
+  const detail = `${host} pid ${pid} took the name from ${known.host} pid ${known.pid}, whose link is open: give each a --name of its own`;
+  draft.record("worker-name-taken", { worker }, detail);
+  draft.log("warn", "two workers have one name; the older one gets no more trials", { worker, detail });
+}
+
+/**
+ * A worker that holds a token this store has never given has it from another store, or this one is an older copy put
+ * back in place. Were the same token given again, what the worker still has to say would count for the wrong attempt.
+ */
+function raiseTokens(draft: Draft, { worker, running }: Of<"WorkerHello">): void {
+  const { lastToken } = draft.state;
+  const highest = running.reduce((most, held) => Math.max(most, held.token), 0);
+  if (highest <= lastToken || highest > HIGHEST_FOREIGN_TOKEN) return;
+  draft.add({ kind: "setTokens", last: token(highest) });
+  const detail = `${worker} holds token ${highest}, the newest of this store is ${lastToken}: it is an older copy, or another`;
+  draft.record("tokens-raised", { worker }, detail);
+  draft.log("warn", "a worker holds a token that this store never gave", { worker, token: highest, newest: lastToken });
 }
 
 /**
