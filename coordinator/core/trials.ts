@@ -45,6 +45,7 @@ export function enqueueTrial(draft: Draft, { call, sweep: id, parameters }: Of<"
   }
   const open = isEnded(sweep.state) ? ({ ...sweep, state: "running", endedAt: null, cause: "" } as const) : sweep;
   const trial = addEnqueued(draft, open, parameters);
+  if (open.spec.maxWallMillis !== null) draft.wakeAt(open.createdAt + open.spec.maxWallMillis);
   draft.reply(call, { trial: trial.id });
 }
 
