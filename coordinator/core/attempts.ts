@@ -103,7 +103,7 @@ function endIfStopping(draft: Draft, trial: Trial, attempt: Attempt): boolean {
 }
 
 /** 2 s, 4 s, 8 s, ... at most 5 min. */
-function backOff(losses: number): number {
+export function backOff(losses: number): number {
   return Math.min(300_000, 2_000 * 2 ** (losses - 1));
 }
 

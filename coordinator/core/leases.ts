@@ -5,8 +5,8 @@
  * restart gives every live lease a full fresh time, because the outage was not the worker's fault. Only the coordinator's
  * clock counts.
  */
-import { TIMES } from "../../proto/contract.js";
-import { leaseEnd, loseAttempt } from "./attempts.js";
+import { millis, TIMES } from "../../proto/contract.js";
+import { backOff, leaseEnd, loseAttempt } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import { CAUSES } from "./endings.js";
 import type { State } from "./state.js";
@@ -16,12 +16,13 @@ import { isEnded } from "./transitions.js";
 import type { Attempt, Sweep, Worker } from "./types.js";
 
 export function tick(draft: Draft): void {
+  const expired = [...draft.state.attempts.values()].filter((attempt) => attempt.leaseUntil <= draft.now);
+  for (const attempt of byToken(expired)) loseAttempt(draft, attempt, `lease expired on ${attempt.worker}`);
+  // After the leases, because a worker that drains is gone with its last one.
   const silent = [...draft.state.workers.values()].filter(
     (worker) => silenceDeadline(draft.state, worker) <= draft.now,
   );
   for (const worker of byName(silent)) unlink(draft, worker, "silent for the length of a lease");
-  const expired = [...draft.state.attempts.values()].filter((attempt) => attempt.leaseUntil <= draft.now);
-  for (const attempt of byToken(expired)) loseAttempt(draft, attempt, `lease expired on ${attempt.worker}`);
   for (const id of openSweeps(draft.state)) {
     const sweep = draft.sweep(id);
     const deadline = wallDeadline(sweep);
@@ -37,7 +38,18 @@ export function booted(draft: Draft): void {
     draft.putAttempt({ ...attempt, leaseUntil: leaseEnd(draft) });
   }
   for (const worker of byName(draft.state.workers.values())) unlink(draft, worker, "coordinator restarted");
+  for (const id of openSweeps(draft.state)) shortenWaits(draft, draft.sweep(id));
   askForTick(draft);
+}
+
+/** The machine's clock may have been set back between two lives: nobody waits longer than a back-off from now. */
+function shortenWaits(draft: Draft, sweep: Sweep): void {
+  const { manual, sampled } = indexOf(draft.state, sweep.id);
+  for (const number of [...manual, ...sampled]) {
+    const trial = draft.trialAt(sweep, number);
+    const latest = millis(draft.now + backOff(Math.max(1, trial.losses)));
+    if (trial.notBefore > latest) draft.putTrial({ ...trial, notBefore: latest });
+  }
 }
 
 /** The link of a worker is gone, or as good as gone: away while leases run, else gone. Draining stays draining. */
