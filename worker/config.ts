@@ -33,6 +33,8 @@ export interface JoinOptions {
   readonly threads?: string;
   readonly data?: string;
   readonly logLevel: string;
+  /** Ends with the process that started it. */
+  readonly withParent?: boolean;
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$/;
@@ -43,8 +45,7 @@ function bad(path: string, message: string, expected: string, found: string): Co
 
 export function wholeNumber(path: string, text: string, most: number): number {
   const value = /^[1-9][0-9]{0,8}$/.test(text) ? Number(text) : 0;
-  if (value < 1 || value > most)
-    throw bad(path, `${path} is not a number of them`, `a whole number from 1 to ${most}`, text);
+  if (value < 1 || value > most) throw bad(path, "not such a number", `a whole number from 1 to ${most}`, text);
   return value;
 }
 

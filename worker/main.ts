@@ -45,6 +45,11 @@ async function join(options: JoinOptions): Promise<number> {
   };
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
+  if (options.withParent === true) {
+    process.stdin.on("error", () => worker.leave("the process that started the worker ended"));
+    process.stdin.on("end", () => worker.leave("the process that started the worker ended"));
+    process.stdin.resume();
+  }
   return worker.ended;
 }
 
@@ -113,6 +118,7 @@ async function run(argv: readonly string[]): Promise<number> {
     .option("--threads <n>", "threads of all devices together (default: one a core)")
     .option("--data <dir>", "folder of data sets (default: CONVSWEEP_DATA, else ~/.cache/convsweep/data)")
     .option("--log-level <level>", `one of ${LOG_LEVELS.join(", ")}`, "info")
+    .option("--with-parent", "leave when standard input ends: with the process that holds its other end")
     .action(async (options: JoinOptions) => {
       code = await join(options);
     });
@@ -158,7 +164,7 @@ function exitCodeOf(thrown: unknown): number {
     error.expected === null
       ? ""
       : `; expected ${error.expected}${error.found === null ? "" : `, found ${error.found}`}`;
-  process.stderr.write(`error: ${where}${error.message}${wanted}\n`);
+  process.stderr.write(`convsweep: ${where}${error.message}${wanted}\n`);
   if (error.code === "INTERNAL" && error.cause instanceof Error) process.stderr.write(`${error.cause.stack ?? ""}\n`);
   return ["INTERNAL", "UNAVAILABLE", "ENGINE_INTERNAL", "ENGINE_DEVICE_LOST"].includes(error.code) ? 70 : 2;
 }

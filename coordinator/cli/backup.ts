@@ -13,6 +13,14 @@ export function addBackup(program: Command): void {
     .command("backup")
     .description("copy the database to a file, also while a coordinator runs")
     .argument("<file>", "where the copy goes; must not exist")
+    .addHelpText(
+      "after",
+      `
+The copy is a whole store's database: put it into an empty folder as convsweep.db and name that folder with --store.
+
+Example:
+  convsweep backup /mnt/backup/convsweep-monday.db`,
+    )
     .action(async (file: string, _options: object, command: Command) => {
       const context = contextOf(command);
       const target = resolve(file);

@@ -6,7 +6,7 @@ import { homedir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { ConvsweepError } from "../../proto/contract.js";
+import { ConvsweepError, LIMITS } from "../../proto/contract.js";
 import { makeOutput, type Output } from "./output.js";
 
 interface GlobalOptions {
@@ -35,8 +35,12 @@ export function addGlobalOptions(program: Command): void {
   program
     .option("--json", "write JSON, one value a line")
     .option("--store <dir>", "folder of the database (default: $CONVSWEEP_STORE or ~/.local/share/convsweep)")
-    .option("--coordinator <host:port>", "a coordinator elsewhere (default: the one that serves the store)")
-    .option("--token-file <file>", "admin token for --coordinator");
+    .option(
+      "--coordinator <host:port>",
+      "a coordinator elsewhere (default: the one that serves the store)",
+      parseAddress,
+    )
+    .option("--token-file <file>", "access token for --coordinator (default: the store's own)");
 }
 
 export function contextOf(command: Command): Context {
@@ -56,23 +60,43 @@ function commandName(): string {
   return relative(root, process.cwd()) === "" ? "./convsweep" : "convsweep";
 }
 
-/** A positive integer from the command line, or BAD_INPUT naming the option. */
-export function parseCount(name: string, least = 1): (text: string) => number {
+/** A whole number from the command line, or BAD_INPUT naming the option. */
+export function parseCount(name: string, least = 1, most: number = LIMITS.trialsPerSweep): (text: string) => number {
   return (text) => {
-    const value = Number(text);
-    if (!Number.isSafeInteger(value) || value < least) {
-      throw new ConvsweepError(
-        "BAD_INPUT",
-        `${name}: expected a whole number of at least ${least}, found \`${text}\``,
-        {
-          path: name,
-          expected: `a whole number of at least ${least}`,
-          found: text,
-        },
-      );
+    const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : -1;
+    if (value < least || value > most) {
+      const expected = `a whole number from ${least} to ${most}`;
+      throw new ConvsweepError("BAD_INPUT", `${name}: expected ${expected}, found \`${text}\``, {
+        path: name,
+        expected,
+        found: text,
+      });
     }
     return value;
   };
+}
+
+/** Lanes of a local worker's device: `auto` or a number; the worker program takes them as text. */
+export function parseLanes(text: string): string {
+  return text === "auto" ? text : String(parseCount("--lanes", 1, 65_536)(text));
+}
+
+/** `HOST:PORT` of a coordinator elsewhere. */
+export function parseAddress(text: string): string {
+  const match = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})$/.exec(text);
+  const port = Number(match?.[1] ?? 0);
+  if (port < 1 || port > 65_535) {
+    throw new ConvsweepError(
+      "BAD_INPUT",
+      `--coordinator: expected HOST:PORT such as 10.0.0.5:7440, found \`${text}\``,
+      {
+        path: "--coordinator",
+        expected: "HOST:PORT",
+        found: text,
+      },
+    );
+  }
+  return text;
 }
 
 /** A sweep's number as people type it. */

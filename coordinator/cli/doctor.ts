@@ -23,6 +23,7 @@ export function addDoctor(program: Command): void {
   program
     .command("doctor")
     .description("check this machine: Node, engine, devices, store, ports")
+    .addHelpText("after", "\nExit code 1 when something is bad.\n\nExample:\n  convsweep doctor")
     .action(async (_options: object, command: Command) => {
       const context = contextOf(command);
       const { output } = context;

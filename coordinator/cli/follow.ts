@@ -115,8 +115,12 @@ function plainScreen(output: Output): Screen {
 
 function terminalScreen(output: Output): Screen {
   let drawn = 0;
-  const erase = (): string => (drawn === 0 ? "" : `\u001b[${drawn}A\u001b[0J`);
+  const erase = (): string => (drawn === 0 ? "" : `\r\u001b[${drawn}A\u001b[0J`);
   output.raw("\u001b[?25l");
+  output.beforeNotice = () => {
+    output.raw(erase());
+    drawn = 0;
+  };
   return {
     everyMillis: REDRAW_MILLIS,
     report: () => undefined,
@@ -127,6 +131,9 @@ function terminalScreen(output: Output): Screen {
       output.raw(`${erase()}${lines.join("\n")}\n`);
       drawn = lines.length;
     },
-    close: () => output.raw("\u001b[?25h"),
+    close: () => {
+      output.beforeNotice = null;
+      output.raw("\u001b[?25h");
+    },
   };
 }

@@ -13,7 +13,7 @@ export function onInterrupt(output: Output, hint: string): Interrupt {
   const controller = new AbortController();
   const handler = (): void => {
     if (controller.signal.aborted) process.exit(130);
-    output.notice(`\n${hint}`);
+    output.notice(hint);
     controller.abort();
   };
   process.on("SIGINT", handler);

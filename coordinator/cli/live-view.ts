@@ -36,9 +36,9 @@ export function liveView(model: SweepModel, now: number, width: number, height: 
   const sweep = model.sweep;
   if (!sweep) return [paint.dim("waiting for the coordinator")];
   const barWidth = Math.max(10, Math.min(30, width - 60));
-  const percent = `${Math.floor(sweep.progress * 100)} %`.padStart(5);
+  const percent = `${Math.floor(sweep.progress * 100)} %`.padStart(6);
   const head = [
-    `${paint.cyan(formatBar(sweep.progress, barWidth))}${percent}  ${clip(progressLine(model, now), width - barWidth - 8)}`,
+    `${paint.cyan(formatBar(sweep.progress, barWidth))}${percent}  ${clip(progressLine(model, now), width - barWidth - 9)}`,
     "",
   ];
 

@@ -1,11 +1,13 @@
 /**
  * Worker processes that this command line starts and ends: `worker/main`, spawned, never imported.
  *
- * Guarantees: a worker that dies is started again (at most 5 times in a minute, then the failure is said); each writes
- * its log to a file in the store; `close` asks them to drain, waits, and ends only processes started here.
+ * Guarantees: a worker that dies is started again (at most 5 times in a minute, then the failure is said); one that cannot
+ * work as it was started, or is refused, is not; each writes its log to a file in the store; `close` asks them to drain,
+ * waits, and ends only processes started here. A worker ends with this process, however that ends: it holds the other end
+ * of a pipe. Ctrl-C reaches this process alone, which ends them in order.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -24,11 +26,15 @@ export interface LocalWorkersOptions {
 
 export interface LocalWorkers {
   readonly logFiles: readonly string[];
+  /** Fires when the last of them has ended for good though nobody asked for it. */
+  readonly gone: AbortSignal;
   close(): Promise<void>;
 }
 
 const RESTARTS_A_MINUTE = 5;
 const DRAIN_MILLIS = 12_000;
+/** Exit codes of the worker program after which another try would end the same: bad input, refused. */
+const HOPELESS: ReadonlySet<number | null> = new Set([2, 78]);
 
 export function startLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
   const logs = join(options.storeDir, "logs");
@@ -36,6 +42,13 @@ export function startLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
   let closing = false;
   const running = new Map<number, ChildProcess>();
   const logFiles: string[] = [];
+  const gone = new AbortController();
+  let left = options.count;
+  const over = (text: string): void => {
+    options.onTrouble(text);
+    left -= 1;
+    if (left === 0) gone.abort();
+  };
 
   const start = (index: number, deaths: readonly number[]): void => {
     const name = `local-${index + 1}`;
@@ -53,9 +66,10 @@ export function startLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
         options.tokenFile,
         "--name",
         name,
+        "--with-parent",
         ...options.extra,
       ],
-      { stdio: ["ignore", log, log] },
+      { stdio: ["pipe", log, log], detached: true },
     );
     closeSync(log);
     running.set(index, child);
@@ -66,25 +80,39 @@ export function startLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
       const now = Date.now();
       const recent = [...deaths.filter((at) => now - at < 60_000), now];
       const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
+      if (HOPELESS.has(code)) {
+        over(`worker ${name} cannot work: ${lastLine(logFile)}`);
+        return;
+      }
       if (recent.length > RESTARTS_A_MINUTE) {
-        options.onTrouble(`worker ${name} keeps ending (${how}); not started again. Its log: ${logFile}`);
+        over(`worker ${name} keeps ending (${how}); not started again. Its log: ${logFile}`);
         return;
       }
       options.onTrouble(`worker ${name} ended (${how}); starting it again. Its log: ${logFile}`);
       setTimeout(() => closing || start(index, recent), 500 * recent.length);
     });
-    child.once("error", (error) => options.onTrouble(`worker ${name} cannot be started: ${error.message}`));
+    child.once("error", (error) => over(`worker ${name} cannot be started: ${error.message}`));
+    // It may end before the pipe is closed: that is no fault.
+    child.stdin?.on("error", () => undefined);
   };
 
   for (let index = 0; index < options.count; index += 1) start(index, []);
 
   return {
     logFiles,
+    gone: gone.signal,
     close: async () => {
       closing = true;
       await Promise.all([...running.values()].map(endChild));
     },
   };
+}
+
+/** Why a worker ended, as it said last: plain text, or the message of a line of its log. */
+function lastLine(file: string): string {
+  const line = readFileSync(file, "utf8").trimEnd().split("\n").at(-1) ?? "";
+  const message = /"msg":("(?:[^"\\]|\\.)*")/.exec(line)?.[1];
+  return message === undefined ? line.replace(/^convsweep: /, "") : (JSON.parse(message) as string);
 }
 
 async function endChild(child: ChildProcess): Promise<void> {

@@ -4,7 +4,7 @@
  * error.
  */
 import { Command, CommanderError } from "commander";
-import { type ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../../proto/contract.js";
+import { ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../../proto/contract.js";
 import { addBackup } from "./backup.js";
 import { addGlobalOptions } from "./context.js";
 import { addDoctor } from "./doctor.js";
@@ -20,7 +20,15 @@ import { addUp } from "./up.js";
 import { addWorkerVerbs } from "./worker-verbs.js";
 import { addWorkers } from "./workers.js";
 
-const BAD_INPUT: ReadonlySet<string> = new Set(["BAD_INPUT", "NOT_FOUND", "WRONG_STATE", "TOO_LARGE", "CONFLICT"]);
+const BAD_INPUT: ReadonlySet<string> = new Set([
+  "BAD_INPUT",
+  "NOT_FOUND",
+  "WRONG_STATE",
+  "TOO_LARGE",
+  "CONFLICT",
+  "FORBIDDEN",
+  "UNAUTHENTICATED",
+]);
 
 function makeProgram(): Command {
   const program = new Command("convsweep");
@@ -30,8 +38,10 @@ function makeProgram(): Command {
     )
     .version(PROGRAM_VERSION)
     .showSuggestionAfterError()
-    .showHelpAfterError("(--help shows what there is)")
     .exitOverride()
+    // What it has to say about a wrong command line is said by `report`, like every other error.
+    .configureOutput({ outputError: () => undefined })
+    .configureHelp({ showGlobalOptions: true })
     .addHelpText(
       "after",
       `
@@ -55,17 +65,25 @@ Exit codes: 0 done, 1 a run failed, 2 bad input.`,
   addWorkers(program);
   addDoctor(program);
   addBackup(program);
-  for (const command of program.commands) {
-    command.exitOverride();
-    for (const inner of command.commands) inner.exitOverride();
-  }
   return program;
+}
+
+/** What is wrong with a command line, in the words of commander. */
+function usageError(thrown: CommanderError): ConvsweepError {
+  const message = thrown.message.replace(/^error: /, "").replace(/\s*\n\s*/g, " ");
+  return new ConvsweepError("BAD_INPUT", `${message} (--help shows what there is)`);
+}
+
+/** What a parameter of a sweep may be; other messages say by themselves what was expected. */
+function parameterHint({ path, expected, found }: ConvsweepError): string {
+  if (!path?.startsWith("parameters.") || expected === null) return "";
+  return `; expected ${expected}${found === null ? "" : `, found ${found}`}`;
 }
 
 function report(error: ConvsweepError): void {
   if (process.argv.includes("--json")) process.stderr.write(`${JSON.stringify({ error: error.toData() })}\n`);
   else {
-    process.stderr.write(`convsweep: ${error.message}\n`);
+    process.stderr.write(`convsweep: ${error.message}${parameterHint(error)}\n`);
     if (error.code === "INTERNAL" && error.cause instanceof Error) process.stderr.write(`${error.cause.stack ?? ""}\n`);
   }
 }
@@ -74,11 +92,11 @@ endWithReader();
 try {
   await makeProgram().parseAsync();
 } catch (thrown) {
-  if (thrown instanceof CommanderError) {
-    // Commander has printed its message; help and version are no error.
+  if (thrown instanceof CommanderError && (thrown.exitCode === 0 || thrown.code === "commander.help")) {
+    // Help and version, which are no error when they were asked for; a verb that lacks its second word shows help too.
     process.exitCode = thrown.exitCode === 0 ? 0 : 2;
   } else {
-    const error = toConvsweepError(thrown);
+    const error = thrown instanceof CommanderError ? usageError(thrown) : toConvsweepError(thrown);
     report(error);
     process.exitCode = BAD_INPUT.has(error.code) ? 2 : 1;
   }

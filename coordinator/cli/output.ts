@@ -18,6 +18,8 @@ export interface Output {
   data(value: unknown): void;
   /** To standard error, in both modes. */
   notice(text: string): void;
+  /** Called before every notice, so that what is redrawn in place makes room for it; `null` ends that. */
+  beforeNotice: (() => void) | null;
   readonly paint: Paint;
 }
 
@@ -63,8 +65,9 @@ export function endWithReader(): void {
 export function makeOutput(json: boolean): Output {
   const out = process.stdout;
   const terminal = out.isTTY === true && process.env["TERM"] !== "dumb";
-  return {
+  const output: Output = {
     json,
+    beforeNotice: null,
     get columns() {
       return terminal ? (out.columns ?? 80) : null;
     },
@@ -74,7 +77,12 @@ export function makeOutput(json: boolean): Output {
     line: (text = "") => void (json || out.write(`${text}\n`)),
     raw: (text) => void (json || out.write(text)),
     data: (value) => void out.write(`${JSON.stringify(value)}\n`),
-    notice: (text) => void process.stderr.write(`${text}\n`),
-    paint: makePaint(terminal && process.env["NO_COLOR"] === undefined),
+    notice: (text) => {
+      output.beforeNotice?.();
+      process.stderr.write(`${text}\n`);
+    },
+    // As no-color.org has it: set and not empty.
+    paint: makePaint(terminal && !process.env["NO_COLOR"]),
   };
+  return output;
 }

@@ -10,7 +10,7 @@ import { inferShapes } from "../../native/networks/shapes.js";
 import type { Recipe } from "../../native/recipe.js";
 import type { SweepSpec } from "../core/types.js";
 import { compileSweep } from "../recipe/compile.js";
-import { contextOf } from "./context.js";
+import { contextOf, parseLanes } from "./context.js";
 import { formatBytes, formatDuration, formatNumber, formatTable } from "./format.js";
 import type { Output } from "./output.js";
 import { readSweepFile } from "./run.js";
@@ -32,9 +32,18 @@ export function addPlan(program: Command): void {
     .description("check a sweep file and say what it would cost")
     .argument("<file>", "a sweep file, YAML or JSON")
     .option("--device <id>", "the device to measure", "cpu")
-    .option("--lanes <n|auto>", "trials at once", "auto")
+    .option("--lanes <n|auto>", "trials at once", parseLanes, "auto")
     .option("--no-measure", "check and count only; train nothing")
-    .addHelpText("after", "\nExample:\n  convsweep plan examples/mnist-lenet.yaml")
+    .addHelpText(
+      "after",
+      `
+The time is that of training; measuring validation images comes on top. Needs no data set: speed does not depend on the
+pixels.
+
+Examples:
+  convsweep plan examples/mnist-lenet.yaml
+  convsweep plan sweep.yaml --no-measure --json`,
+    )
     .action(async (file: string, options: { device: string; lanes: string; measure: boolean }, command: Command) => {
       const { output } = contextOf(command);
       const { spec, warnings } = compileSweep(readSweepFile(file), basename(file));

@@ -6,14 +6,14 @@
  */
 import { readFileSync, statSync } from "node:fs";
 import { basename } from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { Recipe } from "../../native/recipe.js";
 import { ConvsweepError, DEFAULT_PORTS, LIMITS } from "../../proto/contract.js";
 import { compileSweep } from "../recipe/compile.js";
 import { type AdminClient, openAdminClient } from "../shell/admin-client.js";
 import { tokenFile } from "../shell/credentials.js";
 import { findRunning } from "./connect.js";
-import { type Context, contextOf, parseCount } from "./context.js";
+import { type Context, contextOf, parseCount, parseLanes } from "./context.js";
 import { type Embedded, startEmbedded } from "./embedded.js";
 import { followSweep } from "./follow.js";
 import { aborted, onInterrupt } from "./interrupt.js";
@@ -34,15 +34,15 @@ export function addRun(program: Command): void {
     .description("run a sweep and follow it to the end")
     .argument("<file>", "a sweep file, YAML or JSON")
     .option("--keep", "go on serving the page until Ctrl-C")
-    .option("--detach", "submit to a running coordinator and return at once")
-    .option("--workers <n>", "local workers when no coordinator runs", parseCount("--workers"), 1)
-    .option("--lanes <n>", "trials at once on each local device (default: the worker's choice)")
-    .option("--threads <n>", "processor threads of a local worker (default: all)", parseCount("--threads"))
+    .addOption(new Option("--detach", "submit to a running coordinator and return at once").conflicts("keep"))
+    .option("--workers <n>", "local workers when no coordinator runs", parseCount("--workers", 1, 64), 1)
+    .option("--lanes <n|auto>", "trials at once on each local device (default: auto)", parseLanes)
+    .option("--threads <n>", "processor threads of a local worker (default: all)", parseCount("--threads", 1, 4096))
     .addHelpText(
       "after",
       `
 With no coordinator running for the store, one is started here with a local worker, and its page is served while the
-sweep runs.
+sweep runs. Ctrl-C pauses the sweep and says how to go on; what was trained is on record.
 
 Examples:
   convsweep run examples/quickstart.yaml --keep
@@ -56,8 +56,10 @@ Examples:
 
 export function readSweepFile(file: string): string {
   const stat = statSync(file, { throwIfNoEntry: false });
-  if (!stat?.isFile())
-    throw new ConvsweepError("NOT_FOUND", `there is no file ${file}`, { path: file, expected: "a sweep file" });
+  if (!stat?.isFile()) {
+    const what = stat?.isDirectory() ? `${file} is a folder` : `there is no file ${file}`;
+    throw new ConvsweepError("NOT_FOUND", `${what}; expected a sweep file`, { path: file, expected: "a sweep file" });
+  }
   if (stat.size > LIMITS.sweepFileBytes) {
     throw new ConvsweepError(
       "TOO_LARGE",
@@ -160,15 +162,16 @@ async function submitAndFollow(
       : "leaving; the sweep runs on at its coordinator",
   );
   try {
-    const followed = await followSweep(sweep, client, output, interrupt.signal);
-    if (interrupt.signal.aborted) {
+    const stop = embedded ? AbortSignal.any([interrupt.signal, embedded.workers.gone]) : interrupt.signal;
+    const followed = await followSweep(sweep, client, output, stop);
+    if (stop.aborted && !followed.ended) {
       if (embedded) {
         await client.controlSweep(sweep, "pause");
         output.notice(
-          `sweep ${sweep} is paused; go on with \`${command} up\` and \`${command} sweep resume ${sweep}\``,
+          `sweep ${sweep} is paused; go on with \`${command} up --workers 1\` and, beside it, \`${command} sweep resume ${sweep}\``,
         );
       }
-      return 130;
+      return interrupt.signal.aborted ? 130 : 1;
     }
     if (!followed.ended)
       throw new ConvsweepError("UNAVAILABLE", "the coordinator went away; the sweep is in its store");

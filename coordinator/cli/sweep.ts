@@ -14,17 +14,22 @@ export function addSweep(program: Command): void {
     .command("sweeps")
     .description("list sweeps, newest first")
     .addOption(formatOption())
+    .addHelpText("after", "\nExample:\n  convsweep sweeps --format csv")
     .action(async (options: { format: Format }, command: Command) => {
       const context = contextOf(command);
       writeRows(context.output, await ask(context, LIST), options.format);
     });
 
-  const sweep = program.command("sweep").description("show, pause, resume, cancel or extend a sweep");
+  const sweep = program
+    .command("sweep")
+    .description("show, pause, resume, cancel or extend a sweep")
+    .addHelpText("after", "\nExamples:\n  convsweep sweep show 1\n  convsweep sweep extend 1 --trials 16");
 
   sweep
     .command("show")
     .description("everything about one sweep")
     .argument("<id>", "the sweep's number", parseSweepNumber)
+    .addHelpText("after", "\nExample:\n  convsweep sweep show 1")
     .action(async (id: number, _options: object, command: Command) => {
       const context = contextOf(command);
       const { output } = context;
@@ -58,6 +63,7 @@ export function addSweep(program: Command): void {
       .command(action)
       .description(what)
       .argument("<id>", "the sweep's number", parseSweepNumber)
+      .addHelpText("after", `\nExample:\n  convsweep sweep ${action} 1`)
       .action(async (id: number, _options: object, command: Command) => {
         const context = contextOf(command);
         await withAdmin(context, (client) => client.controlSweep(id, action));
@@ -70,18 +76,19 @@ export function addSweep(program: Command): void {
     .command("extend")
     .description("more trials or more time; an ended sweep runs again")
     .argument("<id>", "the sweep's number", parseSweepNumber)
-    .option("--trials <n>", "trials more than now", parseCount("--trials", 0), 0)
-    .option("--wall <duration>", "wall time more than now, such as 30m or 2h", parseDuration("--wall"), 0)
-    .action(async (id: number, options: { trials: number; wall: number }, command: Command) => {
-      if (options.trials === 0 && options.wall === 0) {
+    .option("--trials <n>", "trials more than now", parseCount("--trials"))
+    .option("--wall <duration>", "wall time more than now, such as 30m or 2h", parseDuration("--wall"))
+    .addHelpText("after", "\nExamples:\n  convsweep sweep extend 1 --trials 16\n  convsweep sweep extend 1 --wall 30m")
+    .action(async (id: number, options: { trials?: number; wall?: number }, command: Command) => {
+      const { trials = 0, wall = 0 } = options;
+      if (trials === 0 && wall === 0) {
         throw new ConvsweepError("BAD_INPUT", "sweep extend: say by how much, with --trials N or --wall DURATION", {
           expected: "--trials or --wall",
         });
       }
       const context = contextOf(command);
-      await withAdmin(context, (client) => client.extendSweep(id, options.trials, options.wall));
-      if (context.output.json)
-        context.output.data({ sweep: id, action: "extend", trials: options.trials, wallMillis: options.wall });
+      await withAdmin(context, (client) => client.extendSweep(id, trials, wall));
+      if (context.output.json) context.output.data({ sweep: id, action: "extend", trials, wallMillis: wall });
       else context.output.line(`sweep ${id}: extended`);
     });
 }

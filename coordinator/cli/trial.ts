@@ -8,12 +8,16 @@ import { rerunTrial } from "./rerun.js";
 import { asObjects, writeRows } from "./rows.js";
 
 export function addTrial(program: Command): void {
-  const trial = program.command("trial").description("show, repeat, add or stop a trial");
+  const trial = program
+    .command("trial")
+    .description("show, repeat, add or stop a trial")
+    .addHelpText("after", "\nExamples:\n  convsweep trial show 1/3\n  convsweep trial rerun 1/3 --verify");
 
   trial
     .command("show")
     .description("one trial: parameters, every epoch, attempts")
     .argument("<id>", "SWEEP/NUMBER, such as 3/17", parseTrial)
+    .addHelpText("after", "\nExample:\n  convsweep trial show 1/3")
     .action(async (id: string, _options: object, command: Command) => showTrial(contextOf(command), id));
 
   trial
@@ -38,9 +42,8 @@ export function addTrial(program: Command): void {
     .addHelpText("after", "\nExample:\n  convsweep trial enqueue 1 learning_rate=0.003 l2=1e-4")
     .action(async (sweep: number, pairs: string[], _options: object, command: Command) => {
       const context = contextOf(command);
-      const added = await withAdmin(context, (client) =>
-        client.enqueueTrial(sweep, Object.fromEntries(pairs.map(parsePair))),
-      );
+      const parameters = parsePairs(pairs);
+      const added = await withAdmin(context, (client) => client.enqueueTrial(sweep, parameters));
       if (context.output.json) context.output.data({ trial: added });
       else context.output.line(`trial ${added} is queued`);
     });
@@ -49,6 +52,7 @@ export function addTrial(program: Command): void {
     .command("stop")
     .description("end a trial; what it reported stays")
     .argument("<id>", "SWEEP/NUMBER", parseTrial)
+    .addHelpText("after", "\nExample:\n  convsweep trial stop 1/3")
     .action(async (id: string, _options: object, command: Command) => {
       const context = contextOf(command);
       await withAdmin(context, (client) => client.stopTrial(id));
@@ -67,8 +71,20 @@ function parseTrial(text: string): string {
   return text;
 }
 
+/** Every NAME=VALUE, each name once. */
+export function parsePairs(pairs: readonly string[]): Record<string, number | string | boolean> {
+  const parameters = new Map<string, number | string | boolean>();
+  for (const [name, value] of pairs.map(parsePair)) {
+    if (parameters.has(name)) {
+      throw new ConvsweepError("BAD_INPUT", `${name} is given twice`, { expected: "each name once" });
+    }
+    parameters.set(name, value);
+  }
+  return Object.fromEntries(parameters);
+}
+
 /** `learning_rate=0.003`; numbers and true/false are taken as such, anything else as text. */
-export function parsePair(text: string): [string, number | string | boolean] {
+function parsePair(text: string): [string, number | string | boolean] {
   const at = text.indexOf("=");
   if (at < 1) {
     throw new ConvsweepError("BAD_INPUT", `expected NAME=VALUE such as learning_rate=0.003, found \`${text}\``, {

@@ -49,6 +49,8 @@ export interface TrialsQuestion {
 export interface Sql {
   readonly sql: string;
   readonly parameters: readonly (string | number)[];
+  /** What a filter or an order may name. */
+  readonly names: readonly string[];
 }
 
 export function trialsSql(question: TrialsQuestion): Sql {
@@ -72,7 +74,11 @@ export function trialsSql(question: TrialsQuestion): Sql {
   }
   const where = question.where === null ? "" : ` WHERE (${question.where}\n)`;
   parameters.push(question.limit);
-  return { sql: `SELECT ${shown} FROM (${from})${where} ORDER BY ${order(question, known)} LIMIT ?`, parameters };
+  return {
+    sql: `SELECT ${shown} FROM (${from})${where} ORDER BY ${order(question, known)} LIMIT ?`,
+    parameters,
+    names: [...known],
+  };
 }
 
 function order(question: TrialsQuestion, known: ReadonlySet<string>): string {

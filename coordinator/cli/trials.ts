@@ -46,8 +46,22 @@ Examples:
         goal: sweep === undefined ? null : await goalOf(context, sweep),
         limit: options.limit,
       });
-      writeRows(context.output, await ask(context, question.sql, question.parameters), options.format);
+      const answer = await ask(context, question.sql, question.parameters).catch((error: unknown) => {
+        throw options.where === undefined ? error : whereError(error, question.names);
+      });
+      writeRows(context.output, answer, options.format);
     });
+}
+
+/** A query that fails with a filter fails because of it: what is wrong there, and what may stand in it. */
+function whereError(thrown: unknown, names: readonly string[]): unknown {
+  if (!(thrown instanceof ConvsweepError) || (thrown.code !== "BAD_INPUT" && thrown.code !== "FORBIDDEN"))
+    return thrown;
+  const why = thrown.message.replace(/^the query (failed|is refused): /, "").replace(/; trials has .*$/s, "");
+  return new ConvsweepError("BAD_INPUT", `--where: ${why}; there are ${names.join(", ")}`, {
+    path: "--where",
+    cause: thrown,
+  });
 }
 
 async function goalOf(context: Context, sweep: number): Promise<"minimize" | "maximize"> {

@@ -1,7 +1,7 @@
 /** `convsweep up`: coordinator and page, with local workers if wanted, until Ctrl-C. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { DEFAULT_PORTS } from "../../proto/contract.js";
-import { contextOf, parseCount } from "./context.js";
+import { contextOf, parseCount, parseLanes } from "./context.js";
 import { parseListen, startEmbedded } from "./embedded.js";
 import { aborted, onInterrupt } from "./interrupt.js";
 
@@ -18,17 +18,11 @@ export function addUp(program: Command): void {
   program
     .command("up")
     .description("start the coordinator and its page")
-    .option("--workers <n>", "local workers to start with it", parseCount("--workers", 0), 0)
-    .option("--listen <host:port>", "where workers and commands reach it", parseListen("--listen"), {
-      host: "127.0.0.1",
-      port: DEFAULT_PORTS.grpc,
-    })
-    .option("--page <host:port>", "where the page is served", parseListen("--page"), {
-      host: "127.0.0.1",
-      port: DEFAULT_PORTS.http,
-    })
-    .option("--lanes <n>", "trials at once on each local device")
-    .option("--threads <n>", "processor threads of a local worker", parseCount("--threads"))
+    .option("--workers <n>", "local workers to start with it", parseCount("--workers", 0, 64), 0)
+    .addOption(listenOption("--listen", "where workers and commands reach it", DEFAULT_PORTS.grpc))
+    .addOption(listenOption("--page", "where the page is served", DEFAULT_PORTS.http))
+    .option("--lanes <n|auto>", "trials at once on each local device (default: auto)", parseLanes)
+    .option("--threads <n>", "processor threads of a local worker (default: all)", parseCount("--threads", 1, 4096))
     .option(
       "--insecure-plaintext",
       "listen beyond this machine without TLS: anyone on the way can read and change everything",
@@ -40,7 +34,8 @@ Sweeps that had not ended when a coordinator stopped go on.
 
 Examples:
   convsweep up --workers 1
-  convsweep worker --coordinator 127.0.0.1:7440    # in another terminal`,
+  convsweep worker                  # in another terminal: one more on this machine
+  convsweep run sweep.yaml --detach`,
     )
     .action(async (options: Options, command: Command) => {
       const context = contextOf(command);
@@ -81,4 +76,10 @@ Examples:
         interrupt.dispose();
       }
     });
+}
+
+function listenOption(name: string, what: string, port: number): Option {
+  return new Option(`${name} <host:port>`, what)
+    .argParser(parseListen(name))
+    .default({ host: "127.0.0.1", port }, `127.0.0.1:${port}`);
 }

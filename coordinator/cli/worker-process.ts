@@ -32,7 +32,7 @@ export function runWorkerProgram(args: readonly string[]): Promise<number> {
   });
 }
 
-/** Standard output of the worker program; throws with its standard error when it fails. */
+/** Standard output of the worker program; throws with its standard error when it fails, BAD_INPUT where that was it. */
 export function captureWorkerProgram(args: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [workerMain, ...args], { stdio: ["ignore", "pipe", "pipe"] });
@@ -47,7 +47,15 @@ export function captureWorkerProgram(args: readonly string[]): Promise<string> {
     child.once("error", reject);
     child.once("close", (code) => {
       if (code === 0) resolve(out);
-      else reject(new ConvsweepError("INTERNAL", problems.trim() || `the worker program ended with exit code ${code}`));
+      else {
+        const message = problems.trim().replace(/^convsweep: /, "");
+        reject(
+          new ConvsweepError(
+            code === 2 ? "BAD_INPUT" : "INTERNAL",
+            message || `the worker program ended with exit code ${code}`,
+          ),
+        );
+      }
     });
   });
 }

@@ -21,7 +21,8 @@ export function addWorkerVerbs(program: Command): void {
 Without --coordinator it joins the coordinator of the store on this machine. --token-file is the worker token that
 \`convsweep up\` names.
 
-Example:
+Examples:
+  convsweep worker                                                    # the coordinator of this machine
   convsweep worker --coordinator 10.0.0.5:7440 --token-file worker.token --lanes 8`,
     )
     .action(async (options: Record<string, string>, command: Command) => {
@@ -38,6 +39,7 @@ Example:
   program
     .command("devices")
     .description("what this machine can train on")
+    .addHelpText("after", "\nExample:\n  convsweep devices --json")
     .action(async (_options: object, command: Command) => {
       process.exitCode = await runWorkerProgram(["devices", ...(contextOf(command).options.json ? ["--json"] : [])]);
     });
@@ -46,7 +48,7 @@ Example:
     .command("data")
     .description("data sets: list, fetch, check")
     .argument("<verb>", "list, fetch or check")
-    .argument("[name]", "mnist, fashion-mnist, cifar10 or cifar100")
+    .argument("[names...]", "mnist, fashion-mnist, cifar10, cifar100; `all` of them with fetch")
     .option("--data <dir>", "folder of data sets (default: $CONVSWEEP_DATA or ~/.cache/convsweep/data)")
     .addHelpText(
       "after",
@@ -56,11 +58,11 @@ Examples:
   convsweep data fetch mnist
   convsweep data check cifar10 --data /data`,
     )
-    .action(async (verb: string, name: string | undefined, options: { data?: string }, command: Command) => {
+    .action(async (verb: string, names: string[], options: { data?: string }, command: Command) => {
       process.exitCode = await runWorkerProgram([
         "data",
         verb,
-        ...(name === undefined ? [] : [name]),
+        ...names,
         ...(options.data === undefined ? [] : ["--data", options.data]),
         ...(contextOf(command).options.json ? ["--json"] : []),
       ]);

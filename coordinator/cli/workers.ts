@@ -14,6 +14,7 @@ export function addWorkers(program: Command): void {
     .command("workers")
     .description("list the workers of the store")
     .addOption(formatOption())
+    .addHelpText("after", "\nExample:\n  convsweep workers")
     .action(async (options: { format: Format }, command: Command) => {
       const context = contextOf(command);
       const columns = options.format === "table" && !context.output.json ? SHOWN : "*";

@@ -85,7 +85,7 @@ describe("bad input", () => {
   afterAll(() => playground.close());
 
   it.each([
-    [["run", "nowhere.yaml"], "there is no file nowhere.yaml"],
+    [["run", "nowhere.yaml"], "there is no file nowhere.yaml; expected a sweep file"],
     [["trials", "1"], "nothing recorded yet"],
     [["trial", "show", "x"], "expected a trial such as 3/17"],
     [["sweep", "pause", "1"], "no coordinator serves"],
