@@ -48,8 +48,19 @@ function refusal(code: ErrorCode, path: string, why: string, expected: string, f
 /** Makes the folder of a store; one that is there keeps its mode. */
 export function makeStoreFolder(dir: string): void {
   if (existsSync(dir)) return;
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  makeFolder(dir);
   chmodSync(dir, 0o700);
+}
+
+/** With its parents, one by one: Node's own `recursive` never returns where every folder is refused as absent (/proc). */
+function makeFolder(dir: string): void {
+  const parent = dirname(dir);
+  if (!existsSync(parent)) makeFolder(parent);
+  try {
+    mkdirSync(dir, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
 }
 
 /** Every setting that a connection forgets when it closes. */

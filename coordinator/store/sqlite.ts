@@ -33,6 +33,9 @@ import { prepareStatements, type ReportRow, type Statements } from "./statements
 import type { Snapshot, Store, StoreInfo } from "./store.js";
 import { checkReferences, checkShapes, type Known } from "./validate.js";
 
+/** What the system says of a folder that nobody can write to. */
+const UNUSABLE_FOLDER: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR"]);
+
 /** Opens the store in a folder; `create` makes one where there is none. Throws ConvsweepError, never a raw one. */
 export function openSqliteStore(dir: string, options: { readonly create: boolean }): Store {
   const folder = resolve(dir);
@@ -54,10 +57,17 @@ export function openSqliteStore(dir: string, options: { readonly create: boolean
   } catch (thrown) {
     lock?.release();
     if (thrown instanceof ConvsweepError) throw thrown;
-    throw new ConvsweepError("UNAVAILABLE", `cannot open the store ${path}: ${(thrown as Error).message}`, {
-      path,
-      cause: thrown,
-    });
+    const { code, message } = thrown as NodeJS.ErrnoException;
+    const refused = UNUSABLE_FOLDER.has(code ?? "");
+    const hint = refused ? "; name a folder of your own with --store or CONVSWEEP_STORE" : "";
+    throw new ConvsweepError(
+      refused ? "FORBIDDEN" : "UNAVAILABLE",
+      `cannot open the store ${path}: ${message}${hint}`,
+      {
+        path,
+        cause: thrown,
+      },
+    );
   }
 }
 
