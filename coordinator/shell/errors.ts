@@ -77,7 +77,7 @@ export function statusToError(error: ServiceError, where: string): ConvsweepErro
     case status.UNAVAILABLE:
       return new ConvsweepError(
         "UNAVAILABLE",
-        `no coordinator answers at ${where}; start one with \`convsweep up\``,
+        `no coordinator answers at ${where}; \`convsweep up\` on that machine starts one`,
         options,
       );
     case status.DEADLINE_EXCEEDED:

@@ -171,7 +171,7 @@ describe("the admin service", () => {
     onTestFinished(() => client.close());
     expect(await rejection(client.getStatus())).toMatchObject({
       code: "UNAVAILABLE",
-      message: `no coordinator answers at ${coordinator.grpcAddress}; start one with \`convsweep up\``,
+      message: `no coordinator answers at ${coordinator.grpcAddress}; \`convsweep up\` on that machine starts one`,
     });
   });
 });
