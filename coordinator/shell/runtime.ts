@@ -10,7 +10,7 @@
  * Not here: sockets, decisions, SQL.
  */
 import { performance } from "node:perf_hooks";
-import { type AttemptId, ConvsweepError, type Millis, toConvsweepError } from "../../proto/contract.js";
+import { type AttemptId, ConvsweepError, type Millis, millis, TIMES, toConvsweepError } from "../../proto/contract.js";
 import { apply } from "../core/apply.js";
 import { decide } from "../core/decide.js";
 import type { History } from "../core/environment.js";
@@ -61,6 +61,12 @@ const TURN_MILLIS = 2;
  * when little happens, and many events share a commit when much does.
  */
 const COMMIT_GAP_MILLIS = 1;
+/**
+ * A wake this late means that the process stood still: stopped, swapped out, a disk that hung. What the workers said
+ * meanwhile is still in the sockets, and their links may have to come back, so no lease is judged for as long as after
+ * a restart.
+ */
+const STOOD_STILL_MILLIS = 1_000;
 
 interface Entry {
   readonly event: Event;
@@ -88,6 +94,8 @@ export class Runtime implements History {
   #wakeAt: Millis | null = null;
   /** What the one timer is set to. */
   #armed: Millis | null = null;
+  /** After the process stood still: no Tick before. */
+  #noTickBefore: Millis | null = null;
   #cancelWake: () => void = () => {};
 
   constructor(options: RuntimeOptions) {
@@ -265,15 +273,28 @@ export class Runtime implements History {
   }
 
   #armWake(): void {
-    if (this.#wakeAt === null || this.#closed || this.#armed === this.#wakeAt) return;
+    if (this.#wakeAt === null || this.#closed) return;
+    const at = millis(Math.max(this.#wakeAt, this.#noTickBefore ?? this.#wakeAt));
+    if (this.#armed === at) return;
     this.#cancelWake();
-    this.#armed = this.#wakeAt;
-    this.#cancelWake = this.#options.clock.schedule(this.#wakeAt, () => {
-      this.#wakeAt = null;
-      this.#armed = null;
-      this.#cancelWake = () => {};
-      this.push({ kind: "Tick" });
-    });
+    this.#armed = at;
+    this.#cancelWake = this.#options.clock.schedule(at, () => this.#wake(at));
+  }
+
+  #wake(at: Millis): void {
+    const now = this.#options.clock.now();
+    this.#armed = null;
+    this.#cancelWake = () => {};
+    // Never twice in a row: on a machine that is always late, leases have to run out all the same.
+    if (now - at >= STOOD_STILL_MILLIS && this.#noTickBefore === null) {
+      this.#options.log("warn", "the coordinator stood still; leases get a fresh time", { millis: now - at });
+      this.#noTickBefore = millis(now + TIMES.lease);
+      this.#armWake();
+      return;
+    }
+    this.#noTickBefore = null;
+    this.#wakeAt = null;
+    this.push({ kind: "Tick" });
   }
 
   #stop(error: ConvsweepError): void {

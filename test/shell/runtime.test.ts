@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Mutation } from "../../coordinator/core/events.js";
 import { emptyState } from "../../coordinator/core/state.js";
-import { systemClock } from "../../coordinator/shell/clock.js";
+import { type Clock, systemClock } from "../../coordinator/shell/clock.js";
 import { silentLog } from "../../coordinator/shell/log.js";
 import { type Origin, Runtime } from "../../coordinator/shell/runtime.js";
 import { openMemoryStore } from "../../coordinator/store/memory.js";
@@ -10,6 +10,7 @@ import {
   attemptId,
   type ConvsweepError,
   incarnation,
+  type Millis,
   millis,
   sweepId,
   TIMES,
@@ -17,7 +18,7 @@ import {
   trialId,
   workerId,
 } from "../../proto/contract.js";
-import { manualClock, SPEC } from "./fixture.js";
+import { type ManualClock, manualClock, SPEC } from "./fixture.js";
 
 const HELLO = {
   kind: "WorkerHello",
@@ -30,7 +31,38 @@ const HELLO = {
   running: [],
 } as const;
 
-function make(store: Store = openMemoryStore(), clock = manualClock()) {
+const DEVICE = { id: "cpu", name: "", backend: "cpu", fingerprint: "", memoryBytes: 0, lanes: 1 } as const;
+
+/** Can also jump, firing late what was due meanwhile, as after a process was stopped. */
+function stoppableClock() {
+  let now = 1_000_000;
+  const timers = new Map<() => void, Millis>();
+  return {
+    now: () => millis(now),
+    schedule(at: Millis, action: () => void): () => void {
+      timers.set(action, at);
+      return () => void timers.delete(action);
+    },
+    advance(by: number): void {
+      const end = now + by;
+      for (;;) {
+        const [next] = [...timers].filter(([, at]) => at <= end).sort(([, a], [, b]) => a - b);
+        if (next === undefined) break;
+        const [action, at] = next;
+        timers.delete(action);
+        now = Math.max(now, at);
+        action();
+      }
+      now = end;
+    },
+    standStill(by: number): void {
+      now += by;
+      this.advance(0);
+    },
+  };
+}
+
+function make<C extends Clock = ManualClock>(store: Store = openMemoryStore(), clock: C = manualClock() as Clock as C) {
   const turns: (readonly Mutation[])[] = [];
   const order: string[] = [];
   const faults: ConvsweepError[] = [];
@@ -164,6 +196,40 @@ describe("Runtime", () => {
     await turn();
     expect(store.load().attempts[0]?.state).toBe("lost");
     expect(store.load().workers[0]?.state).not.toBe("connected");
+  });
+
+  it("hears what came while it stood still before it judges a lease", async () => {
+    const { runtime, store, clock, turn } = make(openMemoryStore(), stoppableClock());
+    runtime.push({ ...HELLO, devices: [DEVICE] });
+    void runtime.submit({ kind: "SweepSubmitted", spec: SPEC });
+    await turn();
+    const held = { attempt: attemptId(trialId(sweepId(1), 0), 1), token: token(1) };
+    const beat = { kind: "Heartbeat", worker: HELLO.worker, incarnation: HELLO.incarnation, running: [held] } as const;
+    // Timers come before sockets when a process goes on: the wake fires first, the heartbeats follow.
+    clock.standStill(60_000);
+    runtime.push(beat);
+    await turn();
+    for (let passed = 0; passed < 2 * TIMES.lease; passed += TIMES.heartbeat) {
+      clock.advance(TIMES.heartbeat);
+      runtime.push(beat);
+      await turn();
+    }
+    expect(store.load().attempts).toMatchObject([{ state: "offered", token: 1 }]);
+    for (let times = 0; times < 2; times += 1) {
+      clock.advance(TIMES.lease);
+      await turn();
+    }
+    expect(store.load().attempts[0]?.state).toBe("lost");
+  });
+
+  it("lets leases run out on a machine that is always late", async () => {
+    const { runtime, store, clock, turn } = make(openMemoryStore(), stoppableClock());
+    runtime.push({ ...HELLO, devices: [DEVICE] });
+    void runtime.submit({ kind: "SweepSubmitted", spec: SPEC });
+    await turn();
+    for (let times = 0; times < 2; times += 1) clock.standStill(TIMES.lease + 2_000);
+    await turn();
+    expect(store.load().attempts[0]?.state).toBe("lost");
   });
 
   it("decides what waits before it closes", () => {
