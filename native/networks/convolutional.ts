@@ -1,6 +1,6 @@
 /** Convolutional networks: `digits`, `tinycnn`, `lenet`, `lenet-dropout`, `convnet5`. */
 import type { NetworkEntry } from "./entry.js";
-import { batchNorm, conv2d, dropout, flatten, linear, maxPool, relu, tanh } from "./layers.js";
+import { batchNorm, conv2d, dropout, flatten, linear, maxPool, relu, tanh, withInit } from "./layers.js";
 
 export const convolutional: readonly NetworkEntry[] = [
   {
@@ -20,7 +20,7 @@ export const convolutional: readonly NetworkEntry[] = [
     name: "tinycnn",
     summary: "two 2x2 convolutions of 4 filters, 26,594 parameters",
     input: [1, 28, 28],
-    layers: [
+    layers: withInit("glorot_uniform", [
       conv2d(4, 2, "same"),
       relu,
       conv2d(4, 2, "same"),
@@ -30,7 +30,7 @@ export const convolutional: readonly NetworkEntry[] = [
       linear(128),
       relu,
       linear(10),
-    ],
+    ]),
     defaults: { optimizer: "adam", batch_size: 32, epochs: 1, hyperparameters: { learning_rate: 0.001 } },
     source: "a common first Keras example on MNIST",
   },
@@ -38,7 +38,18 @@ export const convolutional: readonly NetworkEntry[] = [
     name: "lenet",
     summary: "LeNet of 20 and 50 filters, tanh",
     input: [1, 28, 28],
-    layers: [conv2d(20, 5), tanh, maxPool(2), conv2d(50, 5), tanh, maxPool(2), flatten, linear(500), tanh, linear(10)],
+    layers: withInit("glorot_uniform", [
+      conv2d(20, 5),
+      tanh,
+      maxPool(2),
+      conv2d(50, 5),
+      tanh,
+      maxPool(2),
+      flatten,
+      linear(500),
+      tanh,
+      linear(10),
+    ]),
     defaults: {
       optimizer: "momentum",
       batch_size: 100,
@@ -51,7 +62,7 @@ export const convolutional: readonly NetworkEntry[] = [
     name: "lenet-dropout",
     summary: "LeNet with ReLU and dropout after every layer but the last",
     input: [1, 28, 28],
-    layers: [
+    layers: withInit("glorot_uniform", [
       conv2d(20, 5),
       relu,
       dropout(0.5),
@@ -65,7 +76,7 @@ export const convolutional: readonly NetworkEntry[] = [
       relu,
       dropout(0.5),
       linear(10),
-    ],
+    ]),
     defaults: {
       optimizer: "momentum",
       batch_size: 100,

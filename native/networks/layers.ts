@@ -28,6 +28,15 @@ export function conv2d(filters: number, kernel: number, padding: Padding = LAYER
   return { op: "conv2d", filters, kernel: square(kernel), stride, padding, groups, bias, init };
 }
 
+/**
+ * The same layers with another start. He's keeps the variance through ReLU alone: dropout doubles it and max pooling raises
+ * it again, so that a LeNet with dropout begins with logits of 8 and may never recover; Glorot's uniform start, which the
+ * sources of these networks use, does not.
+ */
+export function withInit(init: Init, layers: readonly LayerSpec[]): LayerSpec[] {
+  return layers.map((layer) => (layer.op === "linear" || layer.op === "conv2d" ? { ...layer, init } : layer));
+}
+
 /** Windows side by side: the stride is the size. */
 export function maxPool(size: number): LayerSpec {
   return { op: "max_pool2d", size: square(size), stride: square(size), padding: "valid" };
