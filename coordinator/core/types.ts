@@ -119,7 +119,10 @@ export interface Sweep {
   readonly id: SweepId;
   readonly spec: SweepSpec;
   readonly state: SweepState;
-  /** Why it is in that state: `run_cap`, `target reached`, `wall time`, `cancelled by user`, ...; "" while running. */
+  /**
+   * Why it ends: `run_cap`, `target reached`, `wall time`, `cancelled by user`, `space exhausted`, ...; "" while running.
+   * A running sweep that has one is winding up: it draws nothing more and waits for its last trials.
+   */
   readonly cause: string;
   readonly createdAt: Millis;
   readonly endedAt: Millis | null;

@@ -1,3 +1,4 @@
+/** Every registered sampler through the conformance suite. */
 import { SAMPLERS } from "../../coordinator/core/samplers/index.js";
 import { samplerConformance } from "./sampler.js";
 

@@ -156,6 +156,24 @@ describe("a lease", () => {
   });
 });
 
+describe("waking up", () => {
+  it("is asked for again after a Tick that came for something else", () => {
+    const { rig, worker, assign } = bench({ runCap: 1 });
+    // Their wall times end while the lease runs, and while the back-off does.
+    for (const maxWallMillis of [3_000, 10_000]) rig.submit({ runCap: 1, maxWallMillis, maxParallel: 1 });
+    worker.start(assign);
+    rig.pass(TIMES.lease);
+    const { notBefore } = rig.trial(1, 0);
+    expect(notBefore).toBe(rig.now + 2_000);
+    rig.pass(1_500);
+    expect(rig.sweep(3)).toMatchObject({ state: "completed", cause: "wall time" });
+    worker.heartbeat([]);
+    expect(rig.trial(1, 0).state).toBe("queued");
+    rig.pass(500);
+    expect(rig.trial(1, 0).state).toBe("leased");
+  });
+});
+
 describe("a token", () => {
   it("grows with every grant, over restarts, and is committed with it", () => {
     const { rig, worker, assign } = bench({ runCap: 3 });
@@ -174,7 +192,8 @@ describe("a token", () => {
   it("of another holder changes nothing and earns Revoke", () => {
     const { rig, worker, assign } = bench({ runCap: 2 });
     worker.start(assign);
-    const other = new FakeWorker(rig, "other");
+    // Even with the same name for its life, another worker is another.
+    const other = new FakeWorker(rig, "other", [deviceOf(2)], "w-1");
     const nextLife = new FakeWorker(rig, "w", [deviceOf(1)], "w-2");
     other.hello();
     const wrongToken: HeldAttempt = { ...assign, token: token(assign.token + 100) };
@@ -242,6 +261,7 @@ describe("a report", () => {
     worker.report(assign, 1, { val_accuracy: 0.5, images_per_second: 100 });
     worker.report(assign, 2, 0.4);
     worker.report(assign, 1, { val_accuracy: 0.5, images_per_second: 90 });
+    worker.report(assign, 2, 0.4);
     expect(rig.eventsOf("report-refused")).toEqual([]);
     worker.report(assign, 1, { val_accuracy: 0.7, images_per_second: 100 });
     expect(rig.eventsOf("report-refused")[0]?.detail).toBe(

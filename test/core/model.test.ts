@@ -54,7 +54,7 @@ describe("the core among unreliable workers", () => {
         for (const [what, times] of world.seen) seen.set(what, (seen.get(what) ?? 0) + times);
         for (const { kind } of world.rig.events) seen.set(kind, (seen.get(kind) ?? 0) + 1);
       }),
-      { numRuns: 250, seed: 20_261 },
+      { numRuns: 250, seed: 20_261, interruptAfterTimeLimit: 100_000 },
     );
   });
 
@@ -97,7 +97,7 @@ describe("the core among unreliable workers", () => {
         }
         expect(JSON.stringify(partsOf(state))).toBe(JSON.stringify(partsOf(world.rig.state)));
       }),
-      { numRuns: 60, seed: 77 },
+      { numRuns: 60, seed: 77, interruptAfterTimeLimit: 100_000 },
     );
   });
 });

@@ -101,6 +101,9 @@ export class Rig {
     if (event.kind === "Tick") this.wake = null;
     for (const effect of effects) {
       if (effect.kind === "send") this.sent.push(effect);
+      if (effect.kind === "wakeAt" && event.kind === "Tick") {
+        expect(effect.at, "a Tick asks for a later one").toBeGreaterThan(this.now);
+      }
       if (effect.kind === "wakeAt") this.wake = Math.min(this.wake ?? Number.POSITIVE_INFINITY, effect.at);
       if (effect.kind === "reply") {
         expect(this.#replies.has(effect.call), "one reply a call").toBe(false);

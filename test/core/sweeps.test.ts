@@ -38,6 +38,19 @@ describe("a sweep", () => {
     expect(rig.eventsOf("sweep-completed")[0]?.detail).toBe("run_cap: 7 completed");
   });
 
+  it("does not end while one of its trials waits for another attempt", () => {
+    const { rig, worker, assigns } = bench({ runCap: 2 }, 2);
+    const [a, b] = assigns();
+    if (a === undefined || b === undefined) throw new Error("nothing assigned");
+    worker.end(a, { kind: "released", reason: "no room" });
+    worker.train(b);
+    expect(rig.trialStates(1)).toEqual(["queued", "completed"]);
+    expect(rig.sweep(1).state).toBe("running");
+    rig.pass(2_000);
+    expect(trainAll(worker, assigns)).toBe(1);
+    expect(rig.sweep(1)).toMatchObject({ state: "completed", nextTrial: 2 });
+  });
+
   it("holds no more than max_parallel at once", () => {
     const { rig, worker, assigns } = bench({ runCap: 5, maxParallel: 2 }, 4);
     const [a, b, ...more] = assigns();

@@ -255,6 +255,8 @@ export class World {
       process.inbox = [];
     }
     this.rig.restart();
+    // A restart counts as if every holder had been heard.
+    for (const id of this.rig.state.attempts.keys()) this.#heard.set(id, this.rig.now);
     this.log.push({
       event: { kind: "Booted" },
       now: this.rig.now,
