@@ -138,13 +138,25 @@ export class CohortThread {
       else if (error.code === "ENGINE_DEVICE_LOST") this.loseDevice(error, [held]);
       else if (error.code === "ENGINE_LANES_FULL") {
         this.end(held, { kind: "released", reason: `no free lane on ${options.device}` });
-      } else this.end(held, { kind: "failed", error: error.toData() });
+      } else if (error.code === "ENGINE_NO_DATASET") this.end(held, { kind: "released", reason: error.message });
+      else this.end(held, { kind: "failed", error: error.toData() });
+    }
+  }
+
+  /** Files that are missing or wrong here may be right on another machine: that is no fault of the trial. */
+  private async dataset(plan: JobPlan): Promise<string> {
+    try {
+      return await this.options.dataset(plan);
+    } catch (thrown) {
+      const error = engineError(thrown);
+      if (error.code === "BAD_INPUT" || error.code.startsWith("ENGINE_")) throw error;
+      throw new ConvsweepError("ENGINE_NO_DATASET", error.message, { cause: error });
     }
   }
 
   private async open(key: string, job: Job, plan: JobPlan): Promise<Cohort> {
     const { engine, device, threads, control, lanes } = this.options;
-    const dataset = await this.options.dataset(plan);
+    const dataset = await this.dataset(plan);
     const session = this.native(() =>
       engine.createSession({
         recipe: job.recipe,

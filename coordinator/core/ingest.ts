@@ -5,6 +5,7 @@
  * that are not finite are kept as what they are and never count as best. The scheduler hears every report of the sweep's
  * trials once, in the order of record, and its state is committed with it. Not here: who holds an attempt (attempts.ts).
  */
+import { millis } from "../../proto/contract.js";
 import { endAttempt, holder, leaseEnd, loseAttempt, releaseAttempt, renew, startAttempt } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
@@ -13,11 +14,14 @@ import type { AttemptOutcome, Event } from "./events.js";
 import { epochsOf, finite, isBetter, reachesTarget } from "./objective.js";
 import { stopTraining, windUp } from "./stopping.js";
 import { isEnded } from "./transitions.js";
-import type { Attempt, BestMetric, MetricValue, Report, Sweep, Trial } from "./types.js";
+import type { Attempt, BestMetric, MetricValue, Report, Sweep, Trial, Worker } from "./types.js";
 import { differenceOf, stopsWithOriginal, verdictOfRerun } from "./verify.js";
 
 type Of<K extends Event["kind"]> = Extract<Event, { readonly kind: K }>;
 type Metrics = Readonly<Record<string, MetricValue>>;
+
+/** How long a device is passed over for a recipe that it gave back; a new link ends it too. */
+const REFUSAL_MILLIS = 600_000;
 
 export function attemptStarted(draft: Draft, event: Of<"AttemptStarted">): void {
   const attempt = holder(draft, event, "started");
@@ -77,8 +81,22 @@ function released(draft: Draft, attempt: Attempt, reason: string): void {
   const worker = draft.state.workers.get(attempt.worker);
   const draining = worker?.incarnation === attempt.incarnation && worker.state === "draining";
   const cause = `released by ${attempt.worker}: ${reason}`;
-  if (draining) releaseAttempt(draft, attempt, cause);
-  else loseAttempt(draft, attempt, cause);
+  if (draining) return releaseAttempt(draft, attempt, cause);
+  if (worker?.incarnation === attempt.incarnation) passOver(draft, worker, attempt);
+  loseAttempt(draft, attempt, cause);
+}
+
+/** A device without the data or the memory for a recipe is always free, and would go through all trials of a sweep. */
+function passOver(draft: Draft, worker: Worker, attempt: Attempt): void {
+  const { recipeDigest } = draft.sweep(draft.trial(attempt.trial).sweep).spec;
+  const until = millis(draft.now + REFUSAL_MILLIS);
+  const devices = worker.devices.map((device) => {
+    if (device.id !== attempt.device) return device;
+    const known = Object.entries(device.refused ?? {}).filter(([, end]) => end > draft.now);
+    return { ...device, refused: { ...Object.fromEntries(known), [recipeDigest]: until } };
+  });
+  draft.putWorker({ ...worker, devices });
+  draft.wakeAt(until);
 }
 
 function repeated(draft: Draft, attempt: Attempt, epoch: number, metrics: Metrics): void {

@@ -88,7 +88,12 @@ function wallDeadline({ state, cause, spec, createdAt }: Sweep): number | null {
 function askForTick(draft: Draft): void {
   const { state } = draft;
   for (const attempt of state.attempts.values()) draft.wakeAt(attempt.leaseUntil);
-  for (const worker of state.workers.values()) draft.wakeAt(silenceDeadline(state, worker));
+  for (const worker of state.workers.values()) {
+    draft.wakeAt(silenceDeadline(state, worker));
+    for (const { refused } of worker.devices) {
+      for (const until of Object.values(refused ?? {})) if (until > draft.now) draft.wakeAt(until);
+    }
+  }
   for (const id of state.indexes.open) {
     const sweep = draft.sweep(id);
     draft.wakeAt(wallDeadline(sweep) ?? Number.POSITIVE_INFINITY);

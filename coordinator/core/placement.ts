@@ -35,8 +35,8 @@ export function place(draft: Draft): void {
   while (open.length > 0) {
     const next = leastLoaded(open);
     const trial = trialFor(draft, next);
-    // Only trials put in by hand may refuse one device and take another.
-    if (trial === null && !somethingWaits(draft, "by hand")) break;
+    // Only trials put in by hand may refuse one device and take another, and devices that gave a recipe back.
+    if (trial === null && next.device.refused === undefined && !somethingWaits(draft, "by hand")) break;
     if (trial !== null) {
       grant(draft, trial, next.worker, next.device, reasonOf(draft, trial, next));
       next.busy++;
@@ -111,12 +111,18 @@ function hasRoom(draft: Draft, sweep: Sweep): boolean {
 }
 
 function manualFor(draft: Draft, sweep: Sweep, next: Place): Trial | null {
-  if (!hasRoom(draft, sweep)) return null;
+  if (!hasRoom(draft, sweep) || isPassedOver(draft, sweep, next)) return null;
   for (const number of indexOf(draft.state, sweep.id).manual) {
     const trial = draft.trialAt(sweep, number);
     if (trial.notBefore <= draft.now && suits(draft, trial, next)) return trial;
   }
   return null;
+}
+
+/** The device gave this recipe back, and another one has not. */
+function isPassedOver(draft: Draft, { spec }: Sweep, { device }: Place): boolean {
+  const refuses = ({ refused }: WorkerDevice): boolean => (refused?.[spec.recipeDigest] ?? 0) > draft.now;
+  return refuses(device) && connectedDevices(draft).some((other) => !refuses(other));
 }
 
 /** To be compared to the bit, a trial needs the kind of device that its original had, where there is one. */
@@ -129,8 +135,9 @@ function suits(draft: Draft, trial: Trial, next: Place): boolean {
   );
 }
 
-function candidateOf(draft: Draft, sweep: Sweep, { worker, device }: Place): Candidate | null {
-  if (!hasRoom(draft, sweep)) return null;
+function candidateOf(draft: Draft, sweep: Sweep, next: Place): Candidate | null {
+  if (!hasRoom(draft, sweep) || isPassedOver(draft, sweep, next)) return null;
+  const { worker, device } = next;
   const index = indexOf(draft.state, sweep.id);
   const cohorts = draft.state.indexes.devices.get(deviceKey(worker.id, worker.incarnation, device.id))?.cohorts;
   const { live } = index;

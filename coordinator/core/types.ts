@@ -216,6 +216,8 @@ export interface WorkerDevice {
   readonly memoryBytes: number;
   /** Lanes a cohort may hold at once on this device; `--lanes`, or what the worker thinks sensible. */
   readonly lanes: number;
+  /** Until when the device is passed over for a recipe (by digest) that it gave back, where another can train it. */
+  readonly refused?: Readonly<Record<string, Millis>>;
 }
 
 export interface Worker {

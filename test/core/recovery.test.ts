@@ -73,6 +73,76 @@ describe("an older copy of the store", () => {
   });
 });
 
+describe("a worker that lacks the data", () => {
+  const away = { kind: "released", reason: "no files of mnist" } as const;
+
+  it("is passed over for that recipe while another can train it", () => {
+    const rig = new Rig();
+    const bare = new FakeWorker(rig, "bare", [deviceOf(2)]);
+    const good = new FakeWorker(rig, "good", [deviceOf(1)]);
+    bare.hello();
+    good.hello();
+    rig.submit({ runCap: 6 });
+    const work = (): void => {
+      for (const { worker, message } of rig.take()) {
+        if (message.kind !== "Assign") continue;
+        if (worker === bare.id) bare.end(message, away);
+        else good.train(message);
+      }
+    };
+    for (let round = 0; round < 20; round++) {
+      work();
+      rig.pass(TIMES.heartbeat);
+      bare.heartbeat([]);
+      good.heartbeat([]);
+    }
+    expect(rig.trialStates(1)).toEqual(Array.from({ length: 6 }, () => "completed"));
+    expect(rig.eventsOf("attempt-lost").length).toBeLessThanOrEqual(2);
+    // Another recipe is another matter.
+    rig.submit({ runCap: 3, recipeDigest: "d2" });
+    expect(rig.take().filter(({ worker }) => worker === bare.id)).toHaveLength(2);
+  });
+
+  it("is tried again when it is the only one, until the trial is lost", () => {
+    const rig = new Rig();
+    const bare = new FakeWorker(rig, "bare", [deviceOf(1)]);
+    bare.hello();
+    rig.submit({ runCap: 1 });
+    for (let round = 0; round < 10; round++) {
+      for (const { message } of rig.take()) if (message.kind === "Assign") bare.end(message, away);
+      rig.pass(TIMES.heartbeat);
+      bare.heartbeat([]);
+    }
+    expect(rig.trial(1, 0)).toMatchObject({ state: "lost", attempts: 3 });
+    expect(rig.sweep(1).state).toBe("failed");
+  });
+
+  it("gets the recipe again when it has come back, or after a while", () => {
+    for (const comeBack of [true, false]) {
+      const rig = new Rig();
+      const bare = new FakeWorker(rig, "bare", [deviceOf(1)]);
+      const other = new FakeWorker(rig, "other", [deviceOf(1)]);
+      bare.hello();
+      rig.submit({ runCap: 2 });
+      other.hello();
+      const [first, held] = rig.take().flatMap(({ message }) => (message.kind === "Assign" ? [message] : []));
+      if (first === undefined || held === undefined) throw new Error("nothing assigned");
+      bare.end(first, away);
+      rig.pass(2_000);
+      expect(rig.trial(1, 0).state).toBe("queued");
+      if (comeBack) bare.hello();
+      else {
+        for (let beat = 0; beat < 300; beat++) {
+          rig.pass(TIMES.heartbeat);
+          bare.heartbeat([]);
+          other.heartbeat([held]);
+        }
+      }
+      expect(rig.trial(1, 0)).toMatchObject({ state: "leased", worker: "bare" });
+    }
+  });
+});
+
 describe("two workers of one name", () => {
   it("both keep what they hold, the newer one gets the rest, and people are told", () => {
     const rig = new Rig();

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
+import { ConvsweepError } from "../../proto/contract.js";
 import { CohortThread, type CohortThreadOptions } from "../../worker/cohort-thread.js";
 import { Control } from "../../worker/control.js";
 import type { Held, Job, Outcome, ThreadCommand, ThreadMessage } from "../../worker/messages.js";
@@ -278,6 +279,22 @@ describe("a device's thread", () => {
       error: { code: "ENGINE_BAD_RECIPE", path: "network.layers[3].op" },
     });
     expect(h.of(refused).map((m) => m.kind)).toEqual(["ended"]);
+  });
+
+  it("gives an attempt back whose data is missing here or wrong, and trains the next", async () => {
+    const faults = [new ConvsweepError("NOT_FOUND", "no files of d"), new Error("EIO: i/o error")];
+    const h = harness({
+      dataset: async () => {
+        const fault = faults.shift();
+        if (fault) throw fault;
+        return "digest";
+      },
+    });
+    const [missing, broken, good] = [job(), job(), job()];
+    h.assign(missing, broken, good);
+    expect(await h.outcomeOf(missing)).toEqual({ kind: "released", reason: "no files of d" });
+    expect(await h.outcomeOf(broken)).toEqual({ kind: "released", reason: "EIO: i/o error" });
+    expect((await h.outcomeOf(good)).kind).toBe("completed");
   });
 
   it("keeps a fault in one session away from the other", async () => {
