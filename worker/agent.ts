@@ -307,13 +307,15 @@ export class Agent {
     this.log("info", `leaving: ${reason}`, { held: this.attempts.size });
     // With no link and nothing to give back there is nobody to tell.
     if (this.link === "down" && this.attempts.size === 0 && this.outbox.size === 0) return;
-    // First, or what is given back below would come straight back as new offers.
-    this.drain();
+    // A fault may be an attempt's doing: those given back before the drain count as lost, and none goes round for ever.
+    // Who leaves as asked drains first, or what is given back would come straight back as new offers.
+    if (code === 0) this.drain();
     for (const attempt of this.attempts.values()) {
       if (attempt.phase === "ended") continue;
       this.command(attempt.device, { kind: "drop", held: attempt.held });
       this.end(attempt, { kind: "released", reason });
     }
+    this.drain();
   }
 
   private drain(): void {

@@ -171,6 +171,13 @@ describe("the agent, step by step", () => {
     });
   });
 
+  it("gives back before it drains when a thread died, so that the attempt counts as lost", () => {
+    const { handle } = joined();
+    handle(said(assign(held(0)), 1));
+    const effects = handle({ kind: "leave", reason: "the thread of cpu ended", code: 70 });
+    expect(sends(effects).map((m) => m.body?.$case)).toEqual(["ended", "draining"]);
+  });
+
   it("leaves with code 70 when a device is lost", () => {
     const { handle } = joined();
     handle(said(assign(held(0)), 1));
