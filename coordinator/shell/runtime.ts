@@ -61,6 +61,8 @@ const TURN_MILLIS = 2;
  * when little happens, and many events share a commit when much does.
  */
 const COMMIT_GAP_MILLIS = 1;
+/** Company enough: nothing is gained by waiting. */
+const COMPANY_EVENTS = 128;
 /**
  * A wake this late means that the process stood still: stopped, swapped out, a disk that hung. What the workers said
  * meanwhile is still in the sockets, and their links may have to come back, so no lease is judged for as long as after
@@ -162,7 +164,8 @@ export class Runtime implements History {
       this.#scheduled = false;
       if (!this.#closed) this.#turn();
     };
-    if (performance.now() - this.#committedAt < COMMIT_GAP_MILLIS) setTimeout(turn, COMMIT_GAP_MILLIS);
+    const alone = this.waiting < COMPANY_EVENTS;
+    if (alone && performance.now() - this.#committedAt < COMMIT_GAP_MILLIS) setTimeout(turn, COMMIT_GAP_MILLIS);
     else setImmediate(turn);
   }
 
