@@ -28,7 +28,7 @@ Example:
         throw new ConvsweepError("CONFLICT", `${target} exists; a backup never writes over a file`, { path: target });
       }
       let bytes: number;
-      if (context.options.coordinator !== null || findRunning(context.options.store)) {
+      if (context.options.coordinator !== null || (await findRunning(context.options.store))) {
         bytes = await withAdmin(context, (client) => client.backup(target));
       } else {
         const store = openSqliteStore(context.options.store, { create: false });

@@ -2,9 +2,11 @@
  * Finds the coordinator a verb talks to, and answers questions with or without one (docs/decisions/0004).
  */
 import { existsSync, readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { ConvsweepError } from "../../proto/contract.js";
 import { type AdminClient, openAdminClient } from "../shell/admin-client.js";
+import { tokenFile } from "../shell/credentials.js";
 import { runQuery } from "../store/query.js";
 import type { Context } from "./context.js";
 import type { Answer } from "./rows.js";
@@ -14,20 +16,41 @@ export interface RunningInfo {
   readonly tokenFile: string;
 }
 
-/** Where the coordinator of the store listens, as it wrote it down; `null` when none runs. */
-export function findRunning(storeDir: string): RunningInfo | null {
-  const file = join(storeDir, "coordinator.json");
-  if (!existsSync(file)) return null;
+/**
+ * Where the coordinator of the store listens, as it wrote it down; `null` when none runs. One that was killed leaves its
+ * file behind, and its process number may belong to another program by now: only what answers counts.
+ */
+export async function findRunning(storeDir: string): Promise<RunningInfo | null> {
+  const info = readCoordinatorFile(join(storeDir, "coordinator.json"));
+  if (info === null || !isAlive(info.pid) || !(await listens(info.grpc))) return null;
+  return { grpc: info.grpc, tokenFile: tokenFile(storeDir, "admin") };
+}
+
+/** A file that says nothing is no coordinator; a second one is refused by the store's lock, whatever the file says. */
+function readCoordinatorFile(file: string): { readonly pid: number; readonly grpc: string } | null {
   try {
-    const info = JSON.parse(readFileSync(file, "utf8")) as { pid?: unknown; grpc?: unknown };
-    if (typeof info.pid !== "number" || typeof info.grpc !== "string" || !isAlive(info.pid)) return null;
-    return { grpc: info.grpc, tokenFile: join(storeDir, "admin.token") };
-  } catch (error) {
-    throw new ConvsweepError("CORRUPT", `cannot read ${file}; if no coordinator runs, remove it`, {
-      path: file,
-      cause: error,
-    });
+    const { pid, grpc } = JSON.parse(readFileSync(file, "utf8")) as { pid?: unknown; grpc?: unknown };
+    return typeof pid === "number" && typeof grpc === "string" ? { pid, grpc } : null;
+  } catch {
+    return null;
   }
+}
+
+const ANSWER_MILLIS = 2_000;
+
+function listens(address: string): Promise<boolean> {
+  const at = address.lastIndexOf(":");
+  const host = address.slice(0, at).replace(/^\[|\]$/g, "");
+  return new Promise((resolve) => {
+    const socket = connect({ host, port: Number(address.slice(at + 1)), timeout: ANSWER_MILLIS });
+    const say = (answer: boolean): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once("connect", () => say(true));
+    socket.once("error", () => say(false));
+    socket.once("timeout", () => say(false));
+  });
 }
 
 function isAlive(pid: number): boolean {
@@ -39,15 +62,15 @@ function isAlive(pid: number): boolean {
   }
 }
 
-function addressed(context: Context): RunningInfo | null {
-  const { coordinator, tokenFile, store } = context.options;
-  if (coordinator !== null) return { grpc: coordinator, tokenFile: tokenFile ?? join(store, "admin.token") };
-  return findRunning(store);
+async function addressed(context: Context): Promise<RunningInfo | null> {
+  const { coordinator, tokenFile: given, store } = context.options;
+  if (coordinator !== null) return { grpc: coordinator, tokenFile: given ?? tokenFile(store, "admin") };
+  return await findRunning(store);
 }
 
 /** Runs `action` with a client of the coordinator and closes the client. UNAVAILABLE when there is none. */
 export async function withAdmin<T>(context: Context, action: (client: AdminClient) => Promise<T>): Promise<T> {
-  const running = addressed(context);
+  const running = await addressed(context);
   if (!running) {
     throw new ConvsweepError(
       "UNAVAILABLE",

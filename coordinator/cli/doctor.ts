@@ -103,7 +103,7 @@ async function disk(context: Context): Promise<Finding> {
 }
 
 async function coordinator(context: Context): Promise<Finding> {
-  const running = findRunning(context.options.store);
+  const running = await findRunning(context.options.store);
   if (running) {
     const client = openAdminClient({ address: running.grpc, tokenFile: running.tokenFile });
     try {

@@ -52,7 +52,7 @@ export function liveView(model: SweepModel, now: number, width: number, height: 
       sweep.epochs,
     ),
   );
-  const columns: Column[] = [
+  const titles: Column[] = [
     { title: "rank", align: "right" },
     { title: "trial", align: "left" },
     { title: sweep.metric, align: "right" },
@@ -60,7 +60,10 @@ export function liveView(model: SweepModel, now: number, width: number, height: 
     ...sweep.parameters.map((parameter) => ({ title: parameter.name, align: "right" as const })),
     { title: "state", align: "left" },
   ];
-  const table = formatTable(columns, cells).map((line, index) => {
+  // The order says the rank too: where not all fits, its column goes first.
+  const fits = formatTable(titles, []).every((line) => line.length + "completed".length - "state".length <= width);
+  const [columns, rows] = fits ? [titles, cells] : [titles.slice(1), cells.map((row) => row.slice(1))];
+  const table = formatTable(columns, rows).map((line, index) => {
     const text = clip(line.trimEnd(), width);
     if (index === 0) return paint.dim(text);
     const trial = shown[index - 1];

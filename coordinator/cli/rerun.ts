@@ -14,7 +14,7 @@ import { asObjects } from "./rows.js";
 import { applyFeedMessage, newSweepModel } from "./sweep-model.js";
 
 export async function rerunTrial(context: Context, id: string, verify: boolean, detach: boolean): Promise<number> {
-  if (context.options.coordinator !== null || findRunning(context.options.store) || detach) {
+  if (context.options.coordinator !== null || (await findRunning(context.options.store)) || detach) {
     return await withAdmin(context, (client) => rerunAndFollow(context, client, id, verify, detach));
   }
   const embedded = await startEmbedded(context, {

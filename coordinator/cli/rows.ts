@@ -17,7 +17,18 @@ export const formatOption = (): Option =>
   new Option("--format <format>", "how rows are written").choices(["table", "json", "jsonl", "csv"]).default("table");
 
 export function asObjects(answer: Answer): Record<string, unknown>[] {
-  return answer.rows.map((row) => Object.fromEntries(answer.columns.map((name, index) => [name, row[index] ?? null])));
+  const names = distinct(answer.columns);
+  return answer.rows.map((row) => Object.fromEntries(names.map((name, index) => [name, row[index] ?? null])));
+}
+
+/** `a`, `a_2`, `a_3` where a query names several columns alike: an object would keep only the last. */
+function distinct(columns: readonly string[]): string[] {
+  const seen = new Map<string, number>();
+  return columns.map((name) => {
+    const count = (seen.get(name) ?? 0) + 1;
+    seen.set(name, count);
+    return count === 1 ? name : `${name}_${count}`;
+  });
 }
 
 export function writeRows(output: Output, answer: Answer, wanted: Format): void {

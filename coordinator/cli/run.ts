@@ -74,7 +74,9 @@ async function run(context: Context, file: string, options: Options): Promise<nu
   const text = readSweepFile(file);
   const { coordinator, tokenFile: given, store } = context.options;
   const running =
-    coordinator !== null ? { grpc: coordinator, tokenFile: given ?? tokenFile(store, "admin") } : findRunning(store);
+    coordinator !== null
+      ? { grpc: coordinator, tokenFile: given ?? tokenFile(store, "admin") }
+      : await findRunning(store);
   if (running) {
     const client = openAdminClient({ address: running.grpc, tokenFile: running.tokenFile });
     try {
@@ -150,6 +152,7 @@ async function submitAndFollow(
     output.line(`page   ${output.paint.cyan(page)}`);
     output.line();
   }
+  if (embedded) await sayOthers(context, client, sweep);
   if (options.detach) {
     output.line(`It runs on; see \`${command} trials ${sweep}\``);
     return 0;
@@ -191,4 +194,13 @@ async function submitAndFollow(
   } finally {
     interrupt.dispose();
   }
+}
+
+/** Sweeps that an earlier coordinator left unfinished go on with this one, and share its worker. */
+async function sayOthers({ output, command }: Context, client: AdminClient, sweep: number): Promise<void> {
+  const { rows } = await client.query("SELECT id, name FROM sweeps WHERE state = 'running' AND id <> ?", [sweep]);
+  for (const [id, name] of rows)
+    output.notice(
+      `sweep ${id} (${name}) had not ended and goes on beside it; \`${command} sweep pause ${id}\` holds it`,
+    );
 }

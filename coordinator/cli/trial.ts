@@ -72,7 +72,7 @@ function parseTrial(text: string): string {
 }
 
 /** Every NAME=VALUE, each name once. */
-export function parsePairs(pairs: readonly string[]): Record<string, number | string | boolean> {
+function parsePairs(pairs: readonly string[]): Record<string, number | string | boolean> {
   const parameters = new Map<string, number | string | boolean>();
   for (const [name, value] of pairs.map(parsePair)) {
     if (parameters.has(name)) {

@@ -63,9 +63,9 @@ export function trialsSql(question: TrialsQuestion): Sql {
     ...metrics.map((name) => extract("metrics", name)),
   ].join(", ");
   const known = new Set([...VIEW_COLUMNS, ...question.parameters, ...metrics]);
-  const shown = [...SHOWN, ...question.parameters, "wall_seconds", "origin", "worker", "cause"]
-    .map(quoteName)
-    .join(", ");
+  // A parameter that is named like a column (`epochs`) is not shown twice: the column says the same of a trial.
+  const drawn = question.parameters.filter((name) => !VIEW_COLUMNS.has(name));
+  const shown = [...SHOWN, ...drawn, "wall_seconds", "origin", "worker", "cause"].map(quoteName).join(", ");
   const parameters: (string | number)[] = [];
   let from = `${inner} FROM trials`;
   if (question.sweep !== null) {

@@ -27,7 +27,7 @@ Examples:
     )
     .action(async (options: Record<string, string>, command: Command) => {
       const { options: globals } = contextOf(command);
-      const address = globals.coordinator ?? findRunning(globals.store)?.grpc ?? "127.0.0.1:7440";
+      const address = globals.coordinator ?? (await findRunning(globals.store))?.grpc ?? "127.0.0.1:7440";
       const token = globals.tokenFile ?? join(globals.store, "worker.token");
       const passed = ["name", "devices", "lanes", "threads", "data", "logLevel"].flatMap((name) => {
         const value = options[name];

@@ -128,7 +128,7 @@ describe("the terminal's model of a sweep", () => {
     expect(summary?.worst).toMatchObject({ trial: "3/0", value: 0.9 });
     expect(summary?.seconds).toBe(60);
     const lines = summary ? summaryLines(summary, "convsweep", makePaint(false)) : [];
-    expect(lines[2]).toContain("5.0 points worse");
+    expect(lines.find((line) => line.startsWith("worst"))).toContain("5.0 points worse");
     expect(lines.filter((line) => line.startsWith("  convsweep "))).toHaveLength(3);
   });
 });
