@@ -42,7 +42,7 @@ export function addRun(program: Command): void {
       "after",
       `
 With no coordinator running for the store, one is started here with a local worker, and its page is served while the
-sweep runs. Ctrl-C pauses the sweep and says how to go on; what was trained is on record.
+sweep runs. Ctrl-C pauses the sweep and says how to go on; trials it interrupts are trained again.
 
 Examples:
   convsweep run examples/quickstart.yaml --keep
