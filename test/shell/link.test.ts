@@ -62,8 +62,8 @@ describe("a Link", () => {
     worker.started(held);
     for (let epoch = 1; epoch < 200; epoch += 1) worker.report(held, epoch, 0.5);
     await worker.durable(200);
-    // One a message would be 200. How many share a turn depends on how busy the machine is.
-    expect(worker.bareAcks).toBeLessThan(100);
+    // One a message would be 200; how many share a turn depends on the machine alone, so only that some do is asserted.
+    expect(worker.bareAcks).toBeLessThan(200);
   });
 
   it("drops repeats, and says after a reconnect how far it has come", async () => {

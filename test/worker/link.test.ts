@@ -149,9 +149,9 @@ describe("the wait before the next try", () => {
       fc.property(fc.nat(1_000), fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), (failures, random) => {
         const delay = reconnectDelay(failures, random);
         expect(delay).toBeGreaterThanOrEqual(250);
-        expect(delay).toBeLessThanOrEqual(Math.min(8_000, 250 * 2 ** failures));
+        expect(delay).toBeLessThanOrEqual(Math.min(4_000, 250 * 2 ** failures));
       }),
     );
-    expect([0, 1, 2, 5, 6].map((n) => reconnectDelay(n, 1))).toEqual([250, 500, 1_000, 8_000, 8_000]);
+    expect([0, 1, 2, 5, 6].map((n) => reconnectDelay(n, 1))).toEqual([250, 500, 1_000, 4_000, 4_000]);
   });
 });
