@@ -92,7 +92,9 @@ function run(what, command, commandArgs) {
     };
     child.stdout.on("data", read);
     child.stderr.on("data", read);
-    child.on("error", (error) => fail(`cannot run ${command}: ${error.message}; install a C++20 compiler, cmake and make`));
+    child.on("error", (error) =>
+      fail(`cannot run ${command}: ${error.message}; install a C++20 compiler, cmake and make`),
+    );
     child.on("close", (code) => {
       if (live) process.stdout.write("\r\u001b[K");
       if (code !== 0) {
