@@ -3,8 +3,10 @@
  *
  * Guarantees: `close` ends the workers first (they drain), then the coordinator, and leaves nothing behind but the store.
  */
-import { ConvsweepError } from "../../proto/contract.js";
+import { ConvsweepError, DEFAULT_PORTS } from "../../proto/contract.js";
+import { type AdminClient, openAdminClient } from "../shell/admin-client.js";
 import { type RunningCoordinator, startCoordinator } from "../shell/coordinator.js";
+import { tokenFile } from "../shell/credentials.js";
 import type { Context } from "./context.js";
 import { type LocalWorkers, startLocalWorkers } from "./local-workers.js";
 
@@ -52,6 +54,33 @@ export async function startEmbedded(context: Context, options: EmbeddedOptions):
       await coordinator.close();
     },
   };
+}
+
+/**
+ * Runs `action` with a client of a coordinator in this process, on loopback, with local workers; ends all of it afterwards.
+ */
+export async function withEmbedded<T>(
+  context: Context,
+  local: Pick<EmbeddedOptions, "workers" | "workerArguments">,
+  action: (client: AdminClient, embedded: Embedded) => Promise<T>,
+): Promise<T> {
+  const embedded = await startEmbedded(context, {
+    ...local,
+    grpc: { host: "127.0.0.1", port: DEFAULT_PORTS.grpc },
+    http: { host: "127.0.0.1", port: DEFAULT_PORTS.http },
+    insecurePlaintext: false,
+    fallbackPort: true,
+  });
+  const client = openAdminClient({
+    address: embedded.coordinator.grpcAddress,
+    tokenFile: tokenFile(context.options.store, "admin"),
+  });
+  try {
+    return await action(client, embedded);
+  } finally {
+    client.close();
+    await embedded.close();
+  }
 }
 
 /** `HOST:PORT`, `[::1]:7440`, `:7440` or a bare port. */

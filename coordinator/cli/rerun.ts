@@ -2,12 +2,10 @@
  * `convsweep trial rerun`: asks for the repeat, follows it, says whether it came out the same.
  * Starts a coordinator with a local worker when none runs. Exit code 1 when a verified repeat differs.
  */
-import { DEFAULT_PORTS } from "../../proto/contract.js";
-import { type AdminClient, openAdminClient } from "../shell/admin-client.js";
-import { tokenFile } from "../shell/credentials.js";
+import type { AdminClient } from "../shell/admin-client.js";
 import { findRunning, withAdmin } from "./connect.js";
 import type { Context } from "./context.js";
-import { startEmbedded } from "./embedded.js";
+import { withEmbedded } from "./embedded.js";
 import { formatMetric } from "./format.js";
 import { onInterrupt } from "./interrupt.js";
 import { asObjects } from "./rows.js";
@@ -17,24 +15,9 @@ export async function rerunTrial(context: Context, id: string, verify: boolean, 
   if (context.options.coordinator !== null || (await findRunning(context.options.store)) || detach) {
     return await withAdmin(context, (client) => rerunAndFollow(context, client, id, verify, detach));
   }
-  const embedded = await startEmbedded(context, {
-    grpc: { host: "127.0.0.1", port: DEFAULT_PORTS.grpc },
-    http: { host: "127.0.0.1", port: DEFAULT_PORTS.http },
-    workers: 1,
-    workerArguments: [],
-    insecurePlaintext: false,
-    fallbackPort: true,
-  });
-  const client = openAdminClient({
-    address: embedded.coordinator.grpcAddress,
-    tokenFile: tokenFile(context.options.store, "admin"),
-  });
-  try {
-    return await rerunAndFollow(context, client, id, verify, false);
-  } finally {
-    client.close();
-    await embedded.close();
-  }
+  return await withEmbedded(context, { workers: 1, workerArguments: [] }, (client) =>
+    rerunAndFollow(context, client, id, verify, false),
+  );
 }
 
 async function rerunAndFollow(

@@ -8,13 +8,13 @@ import { readFileSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
 import type { Recipe } from "../../native/recipe.js";
-import { ConvsweepError, DEFAULT_PORTS, LIMITS } from "../../proto/contract.js";
+import { ConvsweepError, LIMITS } from "../../proto/contract.js";
 import { compileSweep } from "../recipe/compile.js";
 import { type AdminClient, openAdminClient } from "../shell/admin-client.js";
 import { tokenFile } from "../shell/credentials.js";
 import { findRunning } from "./connect.js";
 import { type Context, contextOf, parseCount, parseLanes } from "./context.js";
-import { type Embedded, startEmbedded } from "./embedded.js";
+import { type Embedded, withEmbedded } from "./embedded.js";
 import { followSweep } from "./follow.js";
 import { aborted, onInterrupt } from "./interrupt.js";
 import { summaryLines } from "./summary.js";
@@ -111,27 +111,13 @@ async function requireData(context: Context, file: string, text: string): Promis
 }
 
 async function runEmbedded(context: Context, file: string, text: string, options: Options): Promise<number> {
-  const embedded = await startEmbedded(context, {
-    grpc: { host: "127.0.0.1", port: DEFAULT_PORTS.grpc },
-    http: { host: "127.0.0.1", port: DEFAULT_PORTS.http },
-    workers: options.workers,
-    workerArguments: [
-      ...(options.lanes === undefined ? [] : ["--lanes", options.lanes]),
-      ...(options.threads === undefined ? [] : ["--threads", String(options.threads)]),
-    ],
-    insecurePlaintext: false,
-    fallbackPort: true,
-  });
-  const client = openAdminClient({
-    address: embedded.coordinator.grpcAddress,
-    tokenFile: tokenFile(context.options.store, "admin"),
-  });
-  try {
-    return await submitAndFollow(context, client, file, text, options, embedded);
-  } finally {
-    client.close();
-    await embedded.close();
-  }
+  const workerArguments = [
+    ...(options.lanes === undefined ? [] : ["--lanes", options.lanes]),
+    ...(options.threads === undefined ? [] : ["--threads", String(options.threads)]),
+  ];
+  return await withEmbedded(context, { workers: options.workers, workerArguments }, (client, embedded) =>
+    submitAndFollow(context, client, file, text, options, embedded),
+  );
 }
 
 async function submitAndFollow(
