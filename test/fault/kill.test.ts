@@ -1,4 +1,4 @@
-/** What is killed in mid-sweep: exactly the trials asked for end up on record.. */
+/** What is killed in mid-sweep: exactly the trials asked for end up on record. */
 
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
