@@ -3,7 +3,7 @@
  * back, gives back. Needs the build (dist/worker and the engine).
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,11 +13,11 @@ import { findNetwork } from "../../native/networks/index.js";
 import { recipeFor } from "../../native/networks/recipe-for.js";
 import type { Recipe } from "../../native/recipe.js";
 import type { Assign, Ended, Hello, LinkRequest, LinkResponse, Report } from "../../proto/gen/convsweep/v1/worker.js";
+import { requireBuilt } from "./build.js";
 import { type LinkCall, type LinkServer, refuse, startLinkServer, welcomeMessage } from "./link-server.js";
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const main = path("../../dist/worker/main.js");
-const built = existsSync(main) && existsSync(path("../../native/build/engine.node"));
 
 const TRAIN = 400;
 const TEST = 50;
@@ -146,12 +146,13 @@ class SmallCoordinator {
 const metrics = (report: Report): Record<string, number> =>
   Object.fromEntries(report.metrics.flatMap((m) => (m.value?.$case === "number" ? [[m.name, m.value.value]] : [])));
 
-describe.skipIf(!built)("a worker process", () => {
+describe("a worker process", () => {
   let folder = "";
   let child: ChildProcess | null = null;
   let coordinator: SmallCoordinator | null = null;
 
   beforeAll(() => {
+    requireBuilt("dist/worker/main.js", "native/build/engine.node");
     folder = mkdtempSync(join(tmpdir(), "convsweep-join-"));
     writeDigits(join(folder, "data", "mnist"));
     writeFileSync(join(folder, "token"), "cvs_worker_secret\n");

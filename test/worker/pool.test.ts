@@ -1,13 +1,12 @@
 /** Real Piscina threads, one a device: commands, interrupts, ends. Needs the build (dist/worker). */
-import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { ErrorData } from "../../proto/contract.js";
 import type { Job, ThreadMessage } from "../../worker/messages.js";
 import { Pool, type PoolOptions } from "../../worker/pool.js";
+import { requireBuilt } from "./build.js";
 
 const threadModule = fileURLToPath(new URL("./fixtures/spinning-thread.mjs", import.meta.url));
-const built = existsSync(fileURLToPath(new URL("../../dist/worker/cohort-thread.js", import.meta.url)));
 
 const job = (n: number, mode = "spin"): Job => ({
   attempt: `1/${n}#1`,
@@ -63,7 +62,9 @@ function start(devices: readonly string[], over: Partial<PoolOptions> = {}) {
   return { pool, messages, died, stuck, until };
 }
 
-describe.skipIf(!built)("the pool", () => {
+describe("the pool", () => {
+  beforeAll(() => requireBuilt("dist/worker/cohort-thread.js"));
+
   it("runs a thread a device, all at once, and interrupts their slices for a command", async () => {
     const { pool, messages, until } = start(["a", "b"]);
     pool.command("a", { kind: "assign", job: job(0) });
