@@ -7,7 +7,9 @@ import { ConvsweepError, DEFAULT_PORTS } from "../../proto/contract.js";
 import { type AdminClient, openAdminClient } from "../shell/admin-client.js";
 import { type RunningCoordinator, startCoordinator } from "../shell/coordinator.js";
 import { tokenFile } from "../shell/credentials.js";
+import type { Log, LogLevel } from "../shell/log.js";
 import type { Context } from "./context.js";
+import { openJsonLog } from "./json-log.js";
 import { type LocalWorkers, startLocalWorkers } from "./local-workers.js";
 
 export interface EmbeddedOptions {
@@ -16,6 +18,8 @@ export interface EmbeddedOptions {
   readonly workers: number;
   readonly workerArguments: readonly string[];
   readonly insecurePlaintext: boolean;
+  /** A structured log from this level up on standard error; `null` for warnings and errors in words. */
+  readonly logLevel: LogLevel | null;
   /** Take any free port when the wanted one is taken. */
   readonly fallbackPort: boolean;
 }
@@ -27,16 +31,14 @@ export interface Embedded {
 }
 
 export async function startEmbedded(context: Context, options: EmbeddedOptions): Promise<Embedded> {
+  const log = options.logLevel === null ? noticing(context) : openJsonLog(options.logLevel);
   const coordinator = await startCoordinator({
     storeDir: context.options.store,
     grpc: options.grpc,
     http: options.http,
     insecurePlaintext: options.insecurePlaintext,
     fallbackPort: options.fallbackPort,
-    log: (level, message) => {
-      if (level === "warn" || level === "error")
-        context.output.notice(`${level === "warn" ? "warning" : "error"}: ${message}`);
-    },
+    log,
   });
   const workers = startLocalWorkers({
     count: options.workers,
@@ -44,7 +46,7 @@ export async function startEmbedded(context: Context, options: EmbeddedOptions):
     tokenFile: coordinator.workerTokenFile,
     storeDir: context.options.store,
     extra: options.workerArguments,
-    onTrouble: (text) => context.output.notice(text),
+    onTrouble: (text) => log("warn", "local-worker", text),
   });
   return {
     coordinator,
@@ -53,6 +55,15 @@ export async function startEmbedded(context: Context, options: EmbeddedOptions):
       await workers.close();
       await coordinator.close();
     },
+  };
+}
+
+/** For people at a terminal: what they should know, in words. */
+function noticing(context: Context): Log {
+  return (level, event, message) => {
+    if (event === "local-worker") context.output.notice(message);
+    else if (level === "warn" || level === "error")
+      context.output.notice(`${level === "warn" ? "warning" : "error"}: ${message}`);
   };
 }
 
@@ -69,6 +80,7 @@ export async function withEmbedded<T>(
     grpc: { host: "127.0.0.1", port: DEFAULT_PORTS.grpc },
     http: { host: "127.0.0.1", port: DEFAULT_PORTS.http },
     insecurePlaintext: false,
+    logLevel: null,
     fallbackPort: true,
   });
   const client = openAdminClient({

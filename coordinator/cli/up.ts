@@ -1,6 +1,7 @@
 /** `convsweep up`: coordinator and page, with local workers if wanted, until Ctrl-C. */
 import { type Command, Option } from "commander";
 import { DEFAULT_PORTS } from "../../proto/contract.js";
+import { LOG_LEVELS, type LogLevel } from "../shell/log.js";
 import { contextOf, parseCount, parseLanes } from "./context.js";
 import { parseListen, startEmbedded } from "./embedded.js";
 import { aborted, onInterrupt } from "./interrupt.js";
@@ -12,6 +13,7 @@ interface Options {
   readonly lanes?: string;
   readonly threads?: number;
   readonly insecurePlaintext?: true;
+  readonly logLevel?: LogLevel;
 }
 
 export function addUp(program: Command): void {
@@ -26,6 +28,9 @@ export function addUp(program: Command): void {
     .option(
       "--insecure-plaintext",
       "listen beyond this machine without TLS: anyone on the way can read and change everything",
+    )
+    .addOption(
+      new Option("--log-level <level>", "write a structured log, JSON lines, to standard error").choices(LOG_LEVELS),
     )
     .addHelpText(
       "after",
@@ -50,6 +55,7 @@ Examples:
           ...(options.threads === undefined ? [] : ["--threads", String(options.threads)]),
         ],
         insecurePlaintext: options.insecurePlaintext === true,
+        logLevel: options.logLevel ?? null,
         fallbackPort: false,
       });
       const { coordinator } = embedded;

@@ -33,7 +33,7 @@ export function holder(draft: Draft, claim: Claim, what: string): Attempt | null
   if (attempt !== null) return attempt;
   draft.send(claim.worker, claim.incarnation, { kind: "Revoke", attempt: claim.attempt, token: claim.token });
   const fields = { worker: claim.worker, attempt: claim.attempt, token: claim.token, what };
-  draft.log("info", "a message without a valid lease changed nothing", fields);
+  draft.log("info", "lease-refused", "a message without a valid lease changed nothing", fields);
   return null;
 }
 

@@ -18,7 +18,7 @@ import type {
 import { ConvsweepError, millis, trialId } from "../../proto/contract.js";
 import { applyUndoable } from "./apply.js";
 import type { Algorithms, History } from "./environment.js";
-import type { CallId, Decision, Effect, Mutation, WorkerMessage } from "./events.js";
+import type { CallId, CoreLogEvent, Decision, Effect, Mutation, WorkerMessage } from "./events.js";
 import type { State } from "./state.js";
 import type { Attempt, EventRecord, Json, Sweep, Trial, Worker } from "./types.js";
 
@@ -109,8 +109,8 @@ export class Draft {
     this.#effects.push({ kind: "reply", call, reply: { ok: false, error } });
   }
 
-  log(level: "debug" | "info" | "warn" | "error", message: string, fields: Json): void {
-    this.#effects.push({ kind: "log", level, message, fields });
+  log(level: "debug" | "info" | "warn" | "error", event: CoreLogEvent, message: string, fields: Json): void {
+    this.#effects.push({ kind: "log", level, event, message, fields });
   }
 
   /** Asks for a Tick; the earliest of a decision is let out. */

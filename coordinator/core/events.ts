@@ -147,6 +147,9 @@ export type WorkerMessage =
 
 export type Reply = { readonly ok: true; readonly value: Json } | { readonly ok: false; readonly error: ErrorData };
 
+/** Names of what the core logs; they stay when the words change. */
+export type CoreLogEvent = "lease-refused" | "worker-name-taken" | "tokens-raised";
+
 export type Effect =
   | {
       readonly kind: "send";
@@ -160,6 +163,7 @@ export type Effect =
   | {
       readonly kind: "log";
       readonly level: "debug" | "info" | "warn" | "error";
+      readonly event: CoreLogEvent;
       readonly message: string;
       readonly fields: Json;
     };

@@ -48,7 +48,10 @@ export function workerHello(draft: Draft, event: Of<"WorkerHello">): void {
 function warnOfNamesake(draft: Draft, known: Worker, { worker, host, pid }: Of<"WorkerHello">): void {
   const detail = `${host} pid ${pid} took the name from ${known.host} pid ${known.pid}, whose link is open: give each a --name of its own`;
   draft.record("worker-name-taken", { worker }, detail);
-  draft.log("warn", "two workers have one name; the older one gets no more trials", { worker, detail });
+  draft.log("warn", "worker-name-taken", "two workers have one name; the older one gets no more trials", {
+    worker,
+    detail,
+  });
 }
 
 /**
@@ -62,7 +65,11 @@ function raiseTokens(draft: Draft, { worker, running }: Of<"WorkerHello">): void
   draft.add({ kind: "setTokens", last: token(highest) });
   const detail = `${worker} holds token ${highest}, the newest of this store is ${lastToken}: it is an older copy, or another`;
   draft.record("tokens-raised", { worker }, detail);
-  draft.log("warn", "a worker holds a token that this store never gave", { worker, token: highest, newest: lastToken });
+  draft.log("warn", "tokens-raised", "a worker holds a token that this store never gave", {
+    worker,
+    token: highest,
+    newest: lastToken,
+  });
 }
 
 /**

@@ -163,7 +163,7 @@ function unary<Request, Response>(log: Log, answer: (request: Request) => Promis
       (thrown: unknown) => {
         const error = toConvsweepError(thrown);
         if (error.code === "INTERNAL")
-          log("error", `${call.getPath()} failed: ${error.message}`, { stack: error.stack });
+          log("error", "request-failed", `${call.getPath()} failed: ${error.message}`, { stack: error.stack });
         callback(errorToStatus(error));
       },
     );

@@ -110,14 +110,14 @@ async function assemble(
     listener: {
       effect(effect) {
         if (effect.kind === "send") links.send(effect);
-        else log(effect.level, effect.message, fieldsOf(effect.fields));
+        else log(effect.level, effect.event, effect.message, fieldsOf(effect.fields));
       },
       turnEnded(mutations) {
         links.turnEnded();
         hub.note(mutations);
       },
       fatal(error) {
-        log("error", `the coordinator stops: ${error.message}`, { code: error.code });
+        log("error", "coordinator-stopping", `the coordinator stops: ${error.message}`, { code: error.code });
         // Before anything is served, `settle` below throws.
         if (!serving) return;
         stop(false).then(
@@ -144,7 +144,12 @@ async function assemble(
   const file = { pid: process.pid, grpc: fromHere(grpc.address), http: http && fromHere(http.address), version };
   writeCoordinatorFile(storeDir, file);
   serving = true;
-  log("info", "the coordinator is up", { grpc: grpc.address, http: http?.address, store: storeDir, version });
+  log("info", "coordinator-up", "the coordinator is up", {
+    grpc: grpc.address,
+    http: http?.address,
+    store: storeDir,
+    version,
+  });
 
   let stopping: Promise<void> | null = null;
   function stop(gracefully: boolean): Promise<void> {
@@ -164,7 +169,7 @@ async function assemble(
     await http?.close();
     await (gracefully ? grpc.drain() : grpc.destroy());
     store.close();
-    log("info", "the coordinator is closed", { store: storeDir });
+    log("info", "coordinator-closed", "the coordinator is closed", { store: storeDir });
   }
 
   async function startHttp(settings: CoordinatorOptions, at: Address): Promise<HttpServer> {
@@ -217,7 +222,7 @@ function watchHub(hub: FeedHub, listener: (message: FeedMessage) => void, log: L
         try {
           listener(JSON.parse(text) as FeedMessage);
         } catch (thrown) {
-          log("error", `a viewer in this process failed: ${toConvsweepError(thrown).message}`);
+          log("error", "viewer-failed", `a viewer in this process failed: ${toConvsweepError(thrown).message}`);
         }
         setImmediate(flushed);
       },
@@ -240,6 +245,7 @@ function checkBind(address: Address, insecurePlaintext: boolean, log: Log): void
   }
   log(
     "warn",
+    "insecure-bind",
     `INSECURE: ${where} is open to the network WITHOUT encryption; tokens and results can be read on the way`,
   );
 }

@@ -199,7 +199,7 @@ export class FeedHub {
         this.#pump(viewer);
       },
       (error: unknown) => {
-        this.#options.log("error", `a snapshot could not be written: ${String(error)}`);
+        this.#options.log("error", "snapshot-failed", `a snapshot could not be written: ${String(error)}`);
         this.#viewers.delete(viewer);
         viewer.sink.close("closing");
       },

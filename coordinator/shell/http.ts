@@ -54,7 +54,7 @@ export async function listenHttp(at: Address, fallbackPort: boolean, parts: Http
     } catch (thrown) {
       const error = toConvsweepError(thrown);
       if (error.code === "INTERNAL")
-        parts.log("error", `a page's question failed: ${error.message}`, { url: request.url });
+        parts.log("error", "page-question-failed", `a page's question failed: ${error.message}`, { url: request.url });
       sendError(response, error);
     }
   });

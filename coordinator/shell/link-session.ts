@@ -79,7 +79,7 @@ export class LinkSession implements Link {
       else this.#message(request, this.#speaker, this.#progress);
     } catch (thrown) {
       const error = toConvsweepError(thrown);
-      this.#parts.log("warn", `a Link was ended: ${error.message}`, {
+      this.#parts.log("warn", "link-ended", `a Link was ended: ${error.message}`, {
         worker: this.#speaker?.worker,
         peer: this.#parts.peer,
       });
@@ -138,7 +138,7 @@ export class LinkSession implements Link {
     this.#progress = this.#parts.links.open(event.worker, event.incarnation, this);
     this.#speaker = { worker: event.worker, incarnation: event.incarnation };
     this.#cancelHelloTimer();
-    this.#parts.log("debug", "a worker said hello", { worker: event.worker, peer: this.#parts.peer });
+    this.#parts.log("debug", "link-hello", "a worker said hello", { worker: event.worker, peer: this.#parts.peer });
     this.#push(event, this.#originOf(this.#progress, null));
   }
 

@@ -1,11 +1,41 @@
 /**
  * How the shell says what happens: one function, so that the owner (a command line, a test) decides where lines go.
  *
- * Guarantees: fields are plain data. Not here: formatting, files, levels switched on or off. Never give it a secret.
+ * Guarantees: every line has a name out of LOG_EVENTS, which stays the same when the words change; fields are plain data.
+ * Not here: formatting, files, levels switched on or off (cli/json-log.ts). Never give it a secret.
  */
 
-export type LogLevel = "debug" | "info" | "warn" | "error";
+export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 
-export type Log = (level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>) => void;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Names of log lines and when they are written; docs/metrics.md lists them for people. */
+export const LOG_EVENTS = {
+  "coordinator-up": "it listens and serves",
+  "coordinator-closed": "it ended in good order",
+  "coordinator-stopping": "it has to stop: the store cannot be written, or a decision of its own failed",
+  "insecure-bind": "it listens beyond this machine without encryption",
+  "event-refused": "an event could not be decided and was refused to its sender",
+  "stood-still": "the process did not run for a while; leases get a fresh time",
+  "link-hello": "a worker said hello",
+  "link-ended": "a worker's stream was ended because of what it said or did",
+  "request-failed": "a command's request failed through no fault of its sender",
+  "page-question-failed": "a page's request failed through no fault of its sender",
+  "viewer-failed": "a viewer in this process failed",
+  "snapshot-failed": "a snapshot for viewers could not be written",
+  "lease-refused": "a message without a valid lease changed nothing",
+  "worker-name-taken": "two workers have one name",
+  "tokens-raised": "a worker holds a token that this store never gave",
+  "local-worker": "a worker process that this one started had trouble",
+} as const;
+
+export type LogEvent = keyof typeof LOG_EVENTS;
+
+export type Log = (
+  level: LogLevel,
+  event: LogEvent,
+  message: string,
+  fields?: Readonly<Record<string, unknown>>,
+) => void;
 
 export const silentLog: Log = () => {};

@@ -244,8 +244,8 @@ export class Runtime implements History {
     } catch (thrown) {
       if (entry.event.kind === "Booted" || entry.event.kind === "Tick") throw thrown;
       const error = toConvsweepError(thrown);
-      this.#options.log("error", `an event could not be decided: ${error.message}`, {
-        event: entry.event.kind,
+      this.#options.log("error", "event-refused", `an event could not be decided: ${error.message}`, {
+        decided: entry.event.kind,
         stack: error.cause instanceof Error ? error.cause.stack : error.stack,
       });
       if ("call" in entry.event) this.#reply(entry.event.call, refused(error));
@@ -290,7 +290,9 @@ export class Runtime implements History {
     this.#cancelWake = () => {};
     // Never twice in a row: on a machine that is always late, leases have to run out all the same.
     if (now - at >= STOOD_STILL_MILLIS && this.#noTickBefore === null) {
-      this.#options.log("warn", "the coordinator stood still; leases get a fresh time", { millis: now - at });
+      this.#options.log("warn", "stood-still", "the coordinator stood still; leases get a fresh time", {
+        millis: now - at,
+      });
       this.#noTickBefore = millis(now + TIMES.lease);
       this.#armWake();
       return;

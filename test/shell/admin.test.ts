@@ -288,7 +288,7 @@ describe("starting", () => {
     const warnings: string[] = [];
     const { coordinator, admin, storeDir } = await start({
       options: { grpc, insecurePlaintext: true },
-      log: (level, message) => void (level === "warn" && warnings.push(message)),
+      log: (level, _event, message) => void (level === "warn" && warnings.push(message)),
     });
     expect(warnings).toEqual([expect.stringContaining("INSECURE: 0.0.0.0:0 is open to the network")]);
     expect(coordinator.grpcAddress).toMatch(/^0\.0\.0\.0:/);
