@@ -9,7 +9,6 @@
  *
  * Not here: sockets, decisions, SQL.
  */
-import { performance } from "node:perf_hooks";
 import { type AttemptId, ConvsweepError, type Millis, millis, TIMES, toConvsweepError } from "../../proto/contract.js";
 import { apply } from "../core/apply.js";
 import { decide } from "../core/decide.js";
@@ -20,6 +19,7 @@ import type { Report } from "../core/types.js";
 import type { Store } from "../store/store.js";
 import type { Clock } from "./clock.js";
 import type { Log } from "./log.js";
+import { eventLoopTurns, type Turns } from "./turns.js";
 
 /** Who sent an event, when it is not a call. */
 export interface Origin {
@@ -51,18 +51,12 @@ export interface RuntimeOptions {
   readonly clock: Clock;
   readonly listener: RuntimeListener;
   readonly log: Log;
+  /** Default: the event loop's. */
+  readonly turns?: Turns;
 }
 
-/** A turn ends after this many events, or this long, so that sockets get their share. */
-const TURN_EVENTS = 1_024;
+/** A turn ends after this long, if not after as many events as it may have. */
 const TURN_MILLIS = 2;
-/**
- * A commit costs a flush of the disk, whatever its size: after one, the next waits this long for company. Nobody waits
- * when little happens, and many events share a commit when much does.
- */
-const COMMIT_GAP_MILLIS = 1;
-/** Company enough: nothing is gained by waiting. */
-const COMPANY_EVENTS = 128;
 /**
  * A wake this late means that the process stood still: stopped, swapped out, a disk that hung. What the workers said
  * meanwhile is still in the sockets, and their links may have to come back, so no lease is judged for as long as after
@@ -80,6 +74,7 @@ interface Entry {
 export class Runtime implements History {
   readonly state: State;
   readonly #options: RuntimeOptions;
+  readonly #turns: Turns;
   readonly #calls = new Map<CallId, (reply: Reply) => void>();
   /** Reports of this turn, by attempt. */
   readonly #uncommitted = new Map<AttemptId, Report[]>();
@@ -91,8 +86,6 @@ export class Runtime implements History {
   #scheduled = false;
   #turning = false;
   #closed: ConvsweepError | null = null;
-  /** On the process's own clock. */
-  #committedAt = Number.NEGATIVE_INFINITY;
   #wakeAt: Millis | null = null;
   /** What the one timer is set to. */
   #armed: Millis | null = null;
@@ -103,6 +96,7 @@ export class Runtime implements History {
   constructor(options: RuntimeOptions) {
     this.state = options.state;
     this.#options = options;
+    this.#turns = options.turns ?? eventLoopTurns();
   }
 
   /** Events that wait; links read no further when there are too many. */
@@ -119,12 +113,15 @@ export class Runtime implements History {
 
   /** Queues a call; resolves once what it changed is durable, or it was refused. Never rejects. */
   submit(call: Call): Promise<Reply> {
-    if (this.#closed) return Promise.resolve(refused(this.#closed));
+    return new Promise((resolve) => this.ask(call, resolve));
+  }
+
+  /** As `submit`, with a function that is called once with the reply. */
+  ask(call: Call, answer: (reply: Reply) => void): void {
+    if (this.#closed) return answer(refused(this.#closed));
     const id = this.#nextCall++;
-    return new Promise<Reply>((resolve) => {
-      this.#calls.set(id, resolve);
-      this.push({ ...call, call: id } as CallEvent);
-    });
+    this.#calls.set(id, answer);
+    this.push({ ...call, call: id } as CallEvent);
   }
 
   /** Calls `action` once the queue is short again. */
@@ -160,13 +157,10 @@ export class Runtime implements History {
   #schedule(): void {
     if (this.#scheduled || this.#turning) return;
     this.#scheduled = true;
-    const turn = (): void => {
+    this.#turns.next(() => {
       this.#scheduled = false;
       if (!this.#closed) this.#turn();
-    };
-    const alone = this.waiting < COMPANY_EVENTS;
-    if (alone && performance.now() - this.#committedAt < COMMIT_GAP_MILLIS) setTimeout(turn, COMMIT_GAP_MILLIS);
-    else setImmediate(turn);
+    }, this.waiting);
   }
 
   #turn(): void {
@@ -189,7 +183,7 @@ export class Runtime implements History {
     const mutations: Mutation[] = [];
     const effects: Effect[] = [];
     const decided: Origin[] = [];
-    for (let count = 0; count < TURN_EVENTS && this.waiting > 0; count += 1) {
+    for (let count = 0; count < this.#turns.events && this.waiting > 0; count += 1) {
       if (count % 16 === 15 && clock.now() - started > TURN_MILLIS) break;
       const entry = this.#take();
       if (entry.origin?.skip()) continue;
@@ -205,14 +199,14 @@ export class Runtime implements History {
     }
     if (mutations.length > 0) {
       store.commit(mutations);
-      this.#committedAt = performance.now();
+      this.#turns.committed();
     }
     this.#uncommitted.clear();
     for (const origin of decided) origin.committed();
     for (const effect of effects) this.#release(effect);
     listener.turnEnded(mutations, clock.now());
     this.#armWake();
-    if (this.waiting < TURN_EVENTS && this.#quiet.length > 0) {
+    if (this.waiting < this.#turns.events && this.#quiet.length > 0) {
       const quiet = this.#quiet;
       this.#quiet = [];
       for (const action of quiet) action();
