@@ -2,7 +2,7 @@
  * The admin service over gRPC: what the command line asks.
  *
  * Guarantees: every request is checked before it becomes an event; a change is answered once it is durable; every error
- * is a ConvsweepError that reaches the client whole (errors.ts). At most two queries run at once and sixteen wait.
+ * is a ConvsweepError that reaches the client whole (errors.ts).
  * Not here: decisions (core), authentication (authorize.ts), SQL (store/query.ts).
  */
 import { statSync } from "node:fs";
@@ -24,7 +24,6 @@ import type { Json, Parameters, ParameterValue, SweepSpec } from "../core/types.
 import type { Store } from "../store/store.js";
 import { errorToStatus } from "./errors.js";
 import type { FeedHub } from "./feed-hub.js";
-import { Gate } from "./gate.js";
 import type { Log } from "./log.js";
 import type { Call, Runtime } from "./runtime.js";
 
@@ -52,12 +51,9 @@ export interface AdminParts {
   readonly dashboardLink: () => string;
 }
 
-const QUERIES_AT_ONCE = 2;
-const QUERIES_WAITING = 16;
 const VALUES_AT_MOST = 1_000;
 
 export function adminService(parts: AdminParts): AdminServiceServer {
-  const queries = new Gate(QUERIES_AT_ONCE, QUERIES_WAITING, "queries");
   const call = async (event: Call): Promise<Json> => {
     const reply = await parts.runtime.submit(event);
     if (reply.ok) return reply.value;
@@ -128,7 +124,7 @@ export function adminService(parts: AdminParts): AdminServiceServer {
         });
       }
       const values = valuesOf(request.parameters);
-      const answer = await queries.run(() => parts.query(request.sql, values));
+      const answer = await parts.query(request.sql, values);
       return { columns: [...answer.columns], rows: JSON.stringify(answer.rows), truncated: answer.truncated };
     }),
     watch: (request) => watch(parts.hub, request),

@@ -16,15 +16,23 @@ const POLICY: ReadonlyMap<string, readonly Role[]> = new Map<string, readonly Ro
   [WorkerServiceService.link.path, ["worker", "admin"]],
 ]);
 
-export function authorizing(credentials: Credentials): ServerInterceptor {
+/** `refused` is told of everybody who is turned away. */
+export function authorizing(
+  credentials: Credentials,
+  refused: (why: "unauthenticated" | "forbidden") => void,
+): ServerInterceptor {
   return (method, call) =>
     new ServerInterceptingCall(call, {
       start(next) {
         next({
           onReceiveMetadata(metadata, nextMetadata) {
             const refusal = refuse(credentials, method.path, metadata);
-            if (refusal === null) nextMetadata(metadata);
-            else call.sendStatus(errorToStatus(refusal));
+            if (refusal === null) {
+              nextMetadata(metadata);
+              return;
+            }
+            refused(refusal.code === "FORBIDDEN" ? "forbidden" : "unauthenticated");
+            call.sendStatus(errorToStatus(refusal));
           },
         });
       },

@@ -4,7 +4,8 @@
  * Guarantees: nothing is served before the state is loaded and `Booted` is decided; what fails on the way is undone. If
  * the store cannot commit, everything is closed at once without another word to anybody (`failed` says why): the truth
  * is what the store holds, the next coordinator goes on from there. `close` decides what waits, saves it and leaves
- * nothing behind but the store; workers train on and come back. Beyond this machine it listens only when told that
+ * nothing behind but the store; workers train on and come back. At most two queries run at once and sixteen wait.
+ * Beyond this machine it listens only when told that
  * plaintext is accepted. Not here: which parts (coordinator.ts).
  */
 import { ConvsweepError, toConvsweepError } from "../../proto/contract.js";
@@ -20,14 +21,21 @@ import { removeCoordinatorFile, writeCoordinatorFile } from "./coordinator-file.
 import { openCredentials, tokenFile } from "./credentials.js";
 import { FeedHub } from "./feed-hub.js";
 import { feedSockets } from "./feed-socket.js";
+import { Gate } from "./gate.js";
 import { type Address, fromHere, type GrpcListener, isLoopback, listenGrpc, namesOf } from "./grpc-listener.js";
 import { type HttpServer, listenHttp } from "./http.js";
 import { workerService } from "./link-server.js";
 import { Links } from "./links.js";
 import type { Log } from "./log.js";
 import { Logins } from "./logins.js";
+import { families } from "./metrics/families.js";
+import { Meter } from "./metrics/meter.js";
+import { metricsText } from "./metrics/text.js";
 import { type Call, Runtime } from "./runtime.js";
 import { readStaticFiles } from "./static-files.js";
+
+const QUERIES_AT_ONCE = 2;
+const QUERIES_WAITING = 16;
 
 export interface CoordinatorOptions {
   readonly storeDir: string;
@@ -96,6 +104,9 @@ async function assemble(
   const logins = new Logins(clock);
   const hub = new FeedHub({ state, clock, version, log });
   const links = new Links();
+  const queries = new Gate(QUERIES_AT_ONCE, QUERIES_WAITING, "queries");
+  const meter = new Meter();
+  undo.push(() => meter.close());
   let fail: (error: ConvsweepError) => void = () => {};
   const failed = new Promise<never>((_resolve, reject) => {
     fail = reject;
@@ -107,6 +118,7 @@ async function assemble(
     store,
     clock,
     log,
+    meter,
     listener: {
       effect(effect) {
         if (effect.kind === "send") links.send(effect);
@@ -134,9 +146,9 @@ async function assemble(
 
   const http = options.http === null ? null : await startHttp(options, options.http);
   const link = (): string => (http === null ? "" : `http://${fromHere(http.address)}/login?otp=${logins.newCode()}`);
-  const query = (sql: string, values: readonly SqlValue[]) => parts.runQuery(storeDir, sql, values);
+  const query = (sql: string, values: readonly SqlValue[]) => queries.run(() => parts.runQuery(storeDir, sql, values));
   const grpc: GrpcListener = await listenGrpc(options.grpc, options.fallbackPort ?? false, {
-    interceptors: [authorizing(credentials)],
+    interceptors: [authorizing(credentials, (why) => meter.refuse("grpc", why))],
     admin: adminService({ runtime, store, hub, log, version, compile: parts.compile, query, dashboardLink: link }),
     worker: workerService({ runtime, links, clock, log, store: store.info().uuid }),
   });
@@ -169,6 +181,7 @@ async function assemble(
     await http?.close();
     await (gracefully ? grpc.drain() : grpc.destroy());
     store.close();
+    meter.close();
     log("info", "coordinator-closed", "the coordinator is closed", { store: storeDir });
   }
 
@@ -182,6 +195,9 @@ async function assemble(
       seq: () => hub.seq,
       sockets: feedSockets(hub, clock),
       files: readStaticFiles(parts.dashboardDir),
+      refused: (door, why) => meter.refuse(door, why),
+      metrics: () => metricsText(families({ state, store, runtime, links, hub, queries, meter, version })),
+      mayMeasure: (authorization) => credentials.roleOf(authorization) === "admin",
       names: [...namesOf(at.host), ...(settings.hostNames ?? [])],
     });
     undo.push(() => server.close());

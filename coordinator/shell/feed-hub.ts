@@ -87,6 +87,13 @@ export class FeedHub {
     return this.#viewers.size;
   }
 
+  /** What viewers' sockets were given and have not passed on. */
+  get bufferedBytes(): number {
+    let bytes = 0;
+    for (const viewer of this.#viewers) bytes += viewer.sink.backlog();
+    return bytes;
+  }
+
   /** What a turn changed; durable and applied. */
   note(mutations: readonly Mutation[]): void {
     if (this.#closed || mutations.length === 0) return;

@@ -1,7 +1,7 @@
 /**
  * The dashboard's HTTP server: the page, its login, its feed and its two questions.
  *
- * Guarantees: every route but /healthz and /login needs a session, every request an expected Host, a WebSocket also its
+ * Guarantees: every route but /healthz and /login needs a session (/metrics also takes a token), every request an expected Host, a WebSocket also its
  * own Origin; only GET and HEAD; limits on time, sizes and connections. Errors are JSON without stacks or paths of this
  * machine. Not here: commands; they go through the admin service.
  */
@@ -14,6 +14,8 @@ import { type Address, listen } from "./grpc-listener.js";
 import { Guard, secure } from "./http-guard.js";
 import type { Log } from "./log.js";
 import type { Logins } from "./logins.js";
+import type { Door, Refusal } from "./metrics/meter.js";
+import { METRICS_TYPE } from "./metrics/text.js";
 import type { StaticFile } from "./static-files.js";
 
 export interface HttpParts extends ApiParts {
@@ -23,6 +25,12 @@ export interface HttpParts extends ApiParts {
   /** Further host names the page is opened under. */
   readonly names: readonly string[];
   readonly log: Log;
+  /** Told of everybody who is turned away. */
+  readonly refused: (door: Door, why: Refusal) => void;
+  /** Prometheus' text. */
+  readonly metrics: () => string;
+  /** `Authorization: Bearer …` opens the metrics without a session: a collector has no browser. */
+  readonly mayMeasure: (authorization: string | undefined) => boolean;
 }
 
 export interface HttpServer {
@@ -58,7 +66,7 @@ export async function listenHttp(at: Address, fallbackPort: boolean, parts: Http
       sendError(response, error);
     }
   });
-  server.on("upgrade", (request, socket, head) => upgrade(request, socket, head, guard, parts.sockets));
+  server.on("upgrade", (request, socket, head) => upgrade(request, socket, head, guard, parts));
   server.on("clientError", (_error, socket) => socket.destroy());
   return {
     address,
@@ -73,6 +81,7 @@ export async function listenHttp(at: Address, fallbackPort: boolean, parts: Http
 
 function route(request: IncomingMessage, response: ServerResponse, guard: Guard, parts: HttpParts): void {
   if (!guard.knowsHost(request)) {
+    parts.refused("http", "host");
     sendText(response, 421, "This server is not known under that name.\n");
     return;
   }
@@ -87,10 +96,15 @@ function route(request: IncomingMessage, response: ServerResponse, guard: Guard,
     return;
   }
   if (path === "/login") {
-    login(request, response, guard, query.get("otp") ?? "");
+    login(request, response, guard, query.get("otp") ?? "", parts);
+    return;
+  }
+  if (path === "/metrics") {
+    metrics(request, response, guard, parts);
     return;
   }
   if (guard.session(request) === null) {
+    parts.refused("http", "unauthenticated");
     sendText(response, 401, LOGIN_NEEDED);
     return;
   }
@@ -122,11 +136,23 @@ function targetOf(request: IncomingMessage): { readonly path: string; readonly q
   return { path: target.slice(0, mark), query: new URLSearchParams(target.slice(mark + 1)) };
 }
 
-function login(request: IncomingMessage, response: ServerResponse, guard: Guard, code: string): void {
+function metrics(request: IncomingMessage, response: ServerResponse, guard: Guard, parts: HttpParts): void {
+  if (guard.session(request) === null && !parts.mayMeasure(request.headers.authorization)) {
+    parts.refused("metrics", "unauthenticated");
+    response.setHeader("WWW-Authenticate", "Bearer");
+    sendText(response, 401, "The metrics need a token: `Authorization: Bearer …`, see docs/metrics.md.\n");
+    return;
+  }
+  response.setHeader("Cache-Control", "no-store");
+  send(response, 200, METRICS_TYPE, Buffer.from(parts.metrics()));
+}
+
+function login(request: IncomingMessage, response: ServerResponse, guard: Guard, code: string, parts: HttpParts): void {
   response.setHeader("Cache-Control", "no-store");
   // A HEAD is a program looking, not a person opening: it must not use the code up.
   const cookie = request.method === "GET" ? guard.redeem(code) : null;
   if (cookie === null && guard.session(request) === null) {
+    parts.refused("login", "unauthenticated");
     sendText(response, 401, `That login link was used already or is older than five minutes.\n${LOGIN_NEEDED}`);
     return;
   }
@@ -135,34 +161,35 @@ function login(request: IncomingMessage, response: ServerResponse, guard: Guard,
   sendText(response, 303, "");
 }
 
-function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, guard: Guard, sockets: FeedSockets): void {
+function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, guard: Guard, parts: HttpParts): void {
+  const { sockets } = parts;
+  const refuse = (status: string, why?: Refusal): void => {
+    if (why !== undefined) parts.refused("feed", why);
+    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  };
   socket.on("error", () => socket.destroy());
   const session = guard.session(request);
   if (!guard.knowsHost(request)) {
-    refuse(socket, "421 Misdirected Request");
+    refuse("421 Misdirected Request", "host");
     return;
   }
   if (!guard.hasOwnOrigin(request)) {
-    refuse(socket, "403 Forbidden");
+    refuse("403 Forbidden", "origin");
     return;
   }
   if (session === null) {
-    refuse(socket, "401 Unauthorized");
+    refuse("401 Unauthorized", "unauthenticated");
     return;
   }
   if (targetOf(request).path !== "/feed") {
-    refuse(socket, "404 Not Found");
+    refuse("404 Not Found");
     return;
   }
   if (!sockets.accept(session)) {
-    refuse(socket, "429 Too Many Requests");
+    refuse("429 Too Many Requests", "limit");
     return;
   }
   sockets.upgrade(request, socket, head, session);
-}
-
-function refuse(socket: Duplex, status: string): void {
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
 
 function sendText(response: ServerResponse, status: number, text: string): void {

@@ -37,6 +37,11 @@ export class Links {
   readonly #owing = new Set<Link>();
   #away = 0;
 
+  /** Lives with an open Link. */
+  get count(): number {
+    return this.#lives.size - this.#away;
+  }
+
   /** Makes `link` the one of its incarnation. */
   open(worker: WorkerId, life: Incarnation, link: Link): Progress {
     const known = this.#lives.get(life);

@@ -12,13 +12,14 @@
 import { type AttemptId, ConvsweepError, type Millis, millis, TIMES, toConvsweepError } from "../../proto/contract.js";
 import { apply } from "../core/apply.js";
 import { decide } from "../core/decide.js";
-import type { History } from "../core/environment.js";
+import { ALGORITHMS, type Algorithms, type History } from "../core/environment.js";
 import type { CallId, Decision, Effect, Event, Mutation, Reply } from "../core/events.js";
 import type { State } from "../core/state.js";
 import type { Report } from "../core/types.js";
 import type { Store } from "../store/store.js";
 import type { Clock } from "./clock.js";
 import type { Log } from "./log.js";
+import type { Meter } from "./metrics/meter.js";
 import { eventLoopTurns, type Turns } from "./turns.js";
 
 /** Who sent an event, when it is not a call. */
@@ -53,6 +54,8 @@ export interface RuntimeOptions {
   readonly log: Log;
   /** Default: the event loop's. */
   readonly turns?: Turns;
+  /** Counts and times what happens; a simulation has none. */
+  readonly meter?: Meter;
 }
 
 /** A turn ends after this long, if not after as many events as it may have. */
@@ -75,6 +78,7 @@ export class Runtime implements History {
   readonly state: State;
   readonly #options: RuntimeOptions;
   readonly #turns: Turns;
+  readonly #algorithms: Algorithms;
   readonly #calls = new Map<CallId, (reply: Reply) => void>();
   /** Reports of this turn, by attempt. */
   readonly #uncommitted = new Map<AttemptId, Report[]>();
@@ -97,6 +101,7 @@ export class Runtime implements History {
     this.state = options.state;
     this.#options = options;
     this.#turns = options.turns ?? eventLoopTurns();
+    this.#algorithms = options.meter?.timing(ALGORITHMS) ?? ALGORITHMS;
   }
 
   /** Events that wait; links read no further when there are too many. */
@@ -178,12 +183,13 @@ export class Runtime implements History {
   }
 
   #decideAndCommit(): void {
-    const { clock, store, listener } = this.#options;
+    const { clock, store, listener, meter } = this.#options;
     const started = clock.now();
     const mutations: Mutation[] = [];
     const effects: Effect[] = [];
     const decided: Origin[] = [];
-    for (let count = 0; count < this.#turns.events && this.waiting > 0; count += 1) {
+    let count = 0;
+    for (; count < this.#turns.events && this.waiting > 0; count += 1) {
       if (count % 16 === 15 && clock.now() - started > TURN_MILLIS) break;
       const entry = this.#take();
       if (entry.origin?.skip()) continue;
@@ -198,7 +204,9 @@ export class Runtime implements History {
       if (entry.origin) decided.push(entry.origin);
     }
     if (mutations.length > 0) {
-      store.commit(mutations);
+      const commit = (): void => store.commit(mutations);
+      if (meter) meter.commit(count, mutations.length, commit);
+      else commit();
       this.#turns.committed();
     }
     this.#uncommitted.clear();
@@ -234,7 +242,9 @@ export class Runtime implements History {
 
   #decide(entry: Entry): Decision | null {
     try {
-      return decide(this.state, entry.event, entry.at, this);
+      const decision = decide(this.state, entry.event, entry.at, this, this.#algorithms);
+      this.#options.meter?.decided(entry.event, decision);
+      return decision;
     } catch (thrown) {
       if (entry.event.kind === "Booted" || entry.event.kind === "Tick") throw thrown;
       const error = toConvsweepError(thrown);
