@@ -11,7 +11,7 @@
 export const RECIPE_VERSION = 1;
 
 /** How a parameter tensor starts. `fan_in` counts inputs of one output unit. Biases start at zero. */
-export type Init = "he_normal" | "he_uniform" | "glorot_uniform" | "torch_uniform";
+export type Init = "he_normal" | "he_uniform" | "glorot_uniform" | "torch_uniform" | "dcgan_normal";
 
 /** Rows, columns. */
 export type Pair = readonly [number, number];
@@ -31,6 +31,21 @@ export type LayerSpec =
       readonly bias: boolean;
       readonly init: Init;
     }
+  /**
+   * The convolution of these attributes run backwards, from its output to its input: (in - 1) * stride - 2 * padding +
+   * kernel + output_padding rows, output_padding below the stride. PyTorch's ConvTranspose2d.
+   */
+  | {
+      readonly op: "conv_transpose2d";
+      readonly filters: number;
+      readonly kernel: Pair;
+      readonly stride: Pair;
+      readonly padding: Pair;
+      readonly output_padding: Pair;
+      readonly groups: number;
+      readonly bias: boolean;
+      readonly init: Init;
+    }
   /** Per channel over batch, rows and columns. running = (1 - momentum) * running + momentum * batch statistic. */
   | { readonly op: "batch_norm"; readonly momentum: number; readonly epsilon: number }
   | { readonly op: "relu" }
@@ -43,7 +58,9 @@ export type LayerSpec =
   | { readonly op: "avg_pool2d"; readonly size: Pair; readonly stride: Pair; readonly padding: Padding }
   | { readonly op: "global_avg_pool2d" }
   | { readonly op: "global_max_pool2d" }
-  | { readonly op: "flatten" };
+  | { readonly op: "flatten" }
+  /** Other channels, rows and columns of the same values in the same order. */
+  | { readonly op: "reshape"; readonly shape: readonly [number, number, number] };
 
 export interface NetworkSpec {
   /** The catalogue's name, for people; never used to look anything up again. */

@@ -19,12 +19,13 @@ import type { FileNode, MapEntry, Position, Reader } from "./reader.js";
 
 type Op = LayerSpec["op"];
 
-const INITS: readonly Init[] = ["he_normal", "he_uniform", "glorot_uniform", "torch_uniform"];
+const INITS: readonly Init[] = ["he_normal", "he_uniform", "glorot_uniform", "torch_uniform", "dcgan_normal"];
 
 /** Attributes of each operation; the first is the one that a bare value gives. */
 const ATTRIBUTES: Readonly<Record<Op, readonly string[]>> = {
   linear: ["units", "bias", "init"],
   conv2d: ["filters", "kernel", "stride", "padding", "groups", "bias", "init"],
+  conv_transpose2d: ["filters", "kernel", "stride", "padding", "output_padding", "groups", "bias", "init"],
   batch_norm: ["momentum", "epsilon"],
   relu: [],
   leaky_relu: ["slope"],
@@ -36,6 +37,7 @@ const ATTRIBUTES: Readonly<Record<Op, readonly string[]>> = {
   global_avg_pool2d: [],
   global_max_pool2d: [],
   flatten: [],
+  reshape: ["shape"],
 };
 const OPS = Object.keys(ATTRIBUTES) as Op[];
 /** Operations that a bare value can complete. */
@@ -160,9 +162,9 @@ function build(reader: Reader, op: Op, fields: ReadonlyMap<string, MapEntry>, pa
     if (value === undefined) throw reader.error(at, path, `${op} needs ${key}`, key, "no such key");
     return reader.whole(value, `${path}.${key}`, { min: 1, max: MAX_SIZE });
   };
-  const pair = (key: string, fallback: Pair | null): Pair => {
+  const pair = (key: string, fallback: Pair | null, min = 1): Pair => {
     const value = node(key);
-    if (value !== undefined) return compilePair(reader, value, `${path}.${key}`, 1);
+    if (value !== undefined) return compilePair(reader, value, `${path}.${key}`, min);
     if (fallback !== null) return fallback;
     throw reader.error(at, path, `${op} needs ${key}`, key, "no such key");
   };
@@ -196,6 +198,23 @@ function build(reader: Reader, op: Op, fields: ReadonlyMap<string, MapEntry>, pa
         bias: flag("bias", LAYER_DEFAULTS.bias),
         init: init(),
       };
+    case "conv_transpose2d":
+      return {
+        op,
+        filters: size("filters"),
+        kernel: pair("kernel", null),
+        stride: pair("stride", LAYER_DEFAULTS.stride),
+        padding: pair("padding", LAYER_DEFAULTS.transposePadding, 0),
+        output_padding: pair("output_padding", LAYER_DEFAULTS.outputPadding, 0),
+        groups: node("groups") === undefined ? LAYER_DEFAULTS.groups : size("groups"),
+        bias: flag("bias", LAYER_DEFAULTS.bias),
+        init: init(),
+      };
+    case "reshape": {
+      const shape = node("shape");
+      if (shape === undefined) throw reader.error(at, path, `${op} needs shape`, "shape", "no such key");
+      return { op, shape: compileExtent(reader, shape, `${path}.shape`) };
+    }
     case "batch_norm":
       return {
         op,
@@ -219,6 +238,21 @@ function build(reader: Reader, op: Op, fields: ReadonlyMap<string, MapEntry>, pa
     case "flatten":
       return { op };
   }
+}
+
+/** `[256, 4, 4]`: channels, rows, columns. */
+function compileExtent(reader: Reader, node: FileNode, path: string): readonly [number, number, number] {
+  const what = "three whole numbers: channels, rows, columns";
+  const [channels, rows, columns, more] = reader.list(node, path, what);
+  if (channels === undefined || rows === undefined || columns === undefined || more !== undefined) {
+    throw reader.unexpected(node, path, what);
+  }
+  const bounds = { min: 1, max: MAX_SIZE };
+  return [
+    reader.whole(channels, `${path}[0]`, bounds),
+    reader.whole(rows, `${path}[1]`, bounds),
+    reader.whole(columns, `${path}[2]`, bounds),
+  ];
 }
 
 /** `5` or `[5, 3]`: rows, columns. */

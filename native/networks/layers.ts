@@ -5,6 +5,8 @@ export const LAYER_DEFAULTS = {
   init: "he_normal",
   stride: [1, 1],
   padding: "valid",
+  transposePadding: [0, 0],
+  outputPadding: [0, 0],
   groups: 1,
   bias: true,
   batchNorm: { momentum: 0.1, epsilon: 1e-5 },
@@ -34,7 +36,7 @@ export function conv2d(filters: number, kernel: number, padding: Padding = LAYER
  * sources of these networks use, does not.
  */
 export function withInit(init: Init, layers: readonly LayerSpec[]): LayerSpec[] {
-  return layers.map((layer) => (layer.op === "linear" || layer.op === "conv2d" ? { ...layer, init } : layer));
+  return layers.map((layer) => ("init" in layer ? { ...layer, init } : layer));
 }
 
 /** Windows side by side: the stride is the size. */

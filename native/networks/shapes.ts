@@ -74,13 +74,7 @@ function inferLayer(spec: LayerSpec, input: Extent, path: string): LayerSummary 
       parameters = multiplyAdds + (spec.bias ? spec.units : 0);
       break;
     case "conv2d": {
-      if (channels % spec.groups !== 0 || spec.filters % spec.groups !== 0) {
-        throw unexpected(
-          `${path}.groups`,
-          `a divisor of ${channels} channels and ${spec.filters} filters`,
-          spec.groups,
-        );
-      }
+      checkGroups(channels, spec, path);
       const [outRows, outColumns] = windows(input, spec.kernel, spec.stride, spec.padding, path, "kernel");
       output = [spec.filters, outRows, outColumns];
       const taps = (channels / spec.groups) * spec.kernel[0] * spec.kernel[1];
@@ -88,6 +82,21 @@ function inferLayer(spec: LayerSpec, input: Extent, path: string): LayerSummary 
       multiplyAdds = sizeOf(output) * taps;
       break;
     }
+    case "conv_transpose2d": {
+      checkGroups(channels, spec, path);
+      const [outRows, outColumns] = enlarged(input, spec, path);
+      output = [spec.filters, outRows, outColumns];
+      const taps = (spec.filters / spec.groups) * spec.kernel[0] * spec.kernel[1];
+      parameters = channels * taps + (spec.bias ? spec.filters : 0);
+      multiplyAdds = sizeOf(input) * taps;
+      break;
+    }
+    case "reshape":
+      if (sizeOf(spec.shape) !== sizeOf(input)) {
+        throw unexpected(`${path}.shape`, `as many values as the input of ${textOf(input)} has`, textOf(spec.shape));
+      }
+      output = spec.shape;
+      break;
     case "batch_norm":
       parameters = 2 * channels;
       break;
@@ -114,6 +123,41 @@ function inferLayer(spec: LayerSpec, input: Extent, path: string): LayerSummary 
   if (sizeOf(output) > MAX_ELEMENTS) throw unexpected(path, `at most ${MAX_ELEMENTS} values an image`, textOf(output));
   if (parameters > MAX_ELEMENTS) throw unexpected(path, `at most ${MAX_ELEMENTS} parameters`, parameters);
   return { op: spec.op, output, parameters, multiplyAdds };
+}
+
+function checkGroups(
+  channels: number,
+  { filters, groups }: { readonly filters: number; readonly groups: number },
+  path: string,
+): void {
+  if (channels % groups === 0 && filters % groups === 0) return;
+  throw unexpected(`${path}.groups`, `a divisor of ${channels} channels and ${filters} filters`, groups);
+}
+
+/** Rows and columns that conv2d with the same attributes would bring back to the input's. */
+function enlarged(
+  input: Extent,
+  spec: Extract<LayerSpec, { readonly op: "conv_transpose2d" }>,
+  path: string,
+): readonly [number, number] {
+  const { kernel, stride, padding, output_padding: extra } = spec;
+  if (extra[0] >= stride[0] || extra[1] >= stride[1]) {
+    throw unexpected(`${path}.output_padding`, `less than the stride ${pairText(stride)}`, pairText(extra));
+  }
+  const along = (axis: 0 | 1): number =>
+    ((input[axis + 1] ?? 0) - 1) * stride[axis] - 2 * padding[axis] + kernel[axis] + extra[axis];
+  const [rows, columns] = [along(0), along(1)];
+  if (rows < 1 || columns < 1) {
+    throw unexpected(
+      `${path}.padding`,
+      `one that leaves something of the output of ${textOf(input)}`,
+      pairText(padding),
+    );
+  }
+  if (rows > MAX_ELEMENTS || columns > MAX_ELEMENTS) {
+    throw unexpected(`${path}.stride`, `at most ${MAX_ELEMENTS} rows and columns`, `${rows}x${columns}`);
+  }
+  return [rows, columns];
 }
 
 /** The winner of a window is kept in 16 bits. */

@@ -37,6 +37,19 @@ LayerSpec conv(int filters, Pair kernel, Pair stride, Padding padding, int group
   return spec;
 }
 
+LayerSpec conv_transpose(int filters, Pair kernel, Pair stride, Pair padding, Pair extra, int groups, bool bias) {
+  LayerSpec spec = conv(filters, kernel, stride, pad(padding.rows, padding.columns), groups, bias);
+  spec.op = Op::conv_transpose2d;
+  spec.output_padding = extra;
+  return spec;
+}
+
+LayerSpec reshape(Extent shape) {
+  LayerSpec spec = of(Op::reshape);
+  spec.shape = shape;
+  return spec;
+}
+
 LayerSpec pool(Op op, Pair size, Pair stride, Padding padding) {
   LayerSpec spec = of(op);
   spec.kernel = size;
@@ -68,6 +81,16 @@ std::vector<LayerCase> make_cases() {
   add("depthwise with stride", conv(4, {3, 3}, {2, 2}, pad(1, 1), 4, false), {4, 6, 6}, 3);
   add("rows that no window sees", conv(2, {2, 2}, {2, 2}, valid, 1, true), {2, 5, 7}, 3);
 
+  add("1x1", conv_transpose(3, {1, 1}, {1, 1}, {0, 0}, {0, 0}, 1, true), {2, 3, 4}, 3);
+  add("a vector to a plane", conv_transpose(9, {4, 4}, {1, 1}, {0, 0}, {0, 0}, 1, false), {33, 1, 1}, 17, 4e-6);
+  add("doubling", conv_transpose(5, {4, 4}, {2, 2}, {1, 1}, {0, 0}, 1, true), {6, 5, 4}, 17, 4e-6);
+  add("4 to 7", conv_transpose(3, {3, 3}, {2, 2}, {1, 1}, {0, 0}, 1, false), {4, 4, 4}, 60, 4e-6);
+  add("output padding", conv_transpose(3, {3, 3}, {2, 2}, {1, 1}, {1, 1}, 1, true), {2, 4, 3}, 3);
+  add("uneven in everything", conv_transpose(4, {3, 2}, {2, 3}, {2, 0}, {0, 2}, 1, true), {3, 4, 3}, 5);
+  add("stride beyond the kernel", conv_transpose(2, {1, 2}, {3, 3}, {0, 0}, {2, 0}, 1, true), {3, 3, 2}, 17);
+  add("groups", conv_transpose(6, {3, 3}, {1, 1}, {1, 1}, {0, 0}, 3, true), {9, 5, 5}, 17);
+  add("depthwise with stride", conv_transpose(4, {2, 2}, {2, 2}, {0, 0}, {0, 0}, 4, false), {4, 3, 3}, 1);
+
   add("planes", of(Op::batch_norm), {5, 3, 4}, 17, 1e-5);
   add("flat", of(Op::batch_norm), {7, 1, 1}, 3, 1e-5);
   add("full batch", of(Op::batch_norm), {3, 5, 5}, 100, 1e-5);
@@ -92,6 +115,8 @@ std::vector<LayerCase> make_cases() {
     add("already flat", of(op), {3, 1, 1}, 100);
   }
   add("planes", of(Op::flatten), {2, 3, 4}, 17);
+  add("flat to planes", reshape({2, 3, 4}), {24, 1, 1}, 17);
+  add("planes to other planes", reshape({4, 1, 6}), {2, 3, 4}, 3);
   return cases;
 }
 

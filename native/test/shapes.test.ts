@@ -52,6 +52,17 @@ const layer: fc.Arbitrary<LayerSpec> = fc.oneof(
     init: fc.constant("he_normal" as const),
   }),
   fc.record({
+    op: fc.constant("conv_transpose2d" as const),
+    filters: fc.integer({ min: 1, max: 8 }),
+    kernel: pair,
+    stride: pair,
+    padding: fc.tuple(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 0, max: 5 })),
+    output_padding: fc.tuple(fc.integer({ min: 0, max: 2 }), fc.integer({ min: 0, max: 2 })),
+    groups: fc.integer({ min: 1, max: 3 }),
+    bias: fc.boolean(),
+    init: fc.constant("dcgan_normal" as const),
+  }),
+  fc.record({
     op: fc.constant("linear" as const),
     units: fc.integer({ min: 1, max: 12 }),
     bias: fc.boolean(),
@@ -65,6 +76,8 @@ const layer: fc.Arbitrary<LayerSpec> = fc.oneof(
     { op: "global_avg_pool2d" },
     { op: "global_max_pool2d" },
     { op: "batch_norm", momentum: 0.1, epsilon: 1e-5 },
+    { op: "reshape", shape: [4, 14, 14] },
+    { op: "reshape", shape: [7, 7, 16] },
   ),
 );
 

@@ -264,8 +264,8 @@ TEST_CASE("softmax cross entropy: loss, count, gradient, padding columns, smooth
         double first_loss = 0;
         const std::vector<float> found = same_everywhere([&](const KernelTable& t, Parallel&) {
           Guarded<float> out(z.size());
-          const SoftmaxLossResult r = t.softmax_cross_entropy(args, z.data(), label.data(), out.data());
-          const SoftmaxLossResult evaluation = t.softmax_cross_entropy(args, z.data(), label.data(), nullptr);
+          const LossResult r = t.softmax_cross_entropy(args, z.data(), label.data(), out.data());
+          const LossResult evaluation = t.softmax_cross_entropy(args, z.data(), label.data(), nullptr);
           CHECK(out.intact());
           CHECK(r.correct == correct);
           CHECK(r.loss_sum == doctest::Approx(loss).epsilon(1e-5));
@@ -283,7 +283,7 @@ TEST_CASE("softmax cross entropy: loss, count, gradient, padding columns, smooth
   for (const KernelTable* t : tables()) {
     const float z[4] = {nan, 1.0F, 1.0F, 1.0F};
     const std::int32_t labels[2] = {0, 0};
-    const SoftmaxLossResult r = t->softmax_cross_entropy({2, 2, 2, 0.0F}, z, labels, nullptr);
+    const LossResult r = t->softmax_cross_entropy({2, 2, 2, 0.0F}, z, labels, nullptr);
     CHECK(std::isnan(r.loss_sum));
     CHECK(r.correct == 1);  // the column of two equal logits: the first wins
   }

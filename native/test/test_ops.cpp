@@ -163,6 +163,53 @@ TEST_CASE("operations that may work in place give the same in place") {
   }
 }
 
+TEST_CASE("conv_transpose2d is the adjoint of the convolution with the same weights") {
+  // <transpose(x), v> = <x, conv(v)> for every x and v.
+  for (const LayerCase& which : layer_cases()) {
+    if (which.spec.op != Op::conv_transpose2d || which.spec.bias) continue;
+    CAPTURE(which.name);
+    LayerRun<double> up(which);
+    reference::layer_forward(up.call(true));
+    LayerCase back = which;
+    back.spec.op = Op::conv2d;
+    back.spec.filters = up.shape.in.channels;
+    back.in = up.shape.out;
+    LayerRun<double> down(back);
+    REQUIRE(down.shape.out == up.shape.in);
+    for (std::size_t i = 0; i < down.weight.size(); ++i) down.weight[i] = up.weight[i];
+    reference::layer_forward(down.call(true));
+    double left = 0, right = 0;
+    for (std::size_t i = 0; i < up.y.size(); ++i) left += up.y[i] * down.x[i];
+    for (std::size_t i = 0; i < up.x.size(); ++i) right += up.x[i] * down.y[i];
+    CHECK(std::fabs(left) > 1e-3);
+    CHECK(left == doctest::Approx(right).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("a layer whose parameters nobody trains still gives dx") {
+  for (const LayerCase& which : layer_cases()) {
+    const Op op = which.spec.op;
+    if (op != Op::linear && op != Op::conv2d && op != Op::conv_transpose2d) continue;
+    CAPTURE(which.name);
+    std::vector<std::unique_ptr<Backend>> backends = cpu_backends();
+    backends.push_back(make_reference_backend());
+    for (const auto& backend : backends) {
+      LayerRun<float> with(which), without(which);
+      run_on(*backend, nullptr, with, true);
+      const auto context = backend->context(nullptr);
+      const LayerKernels& kernels = backend->ops().layer(op);
+      std::vector<std::byte> scratch(kernels.scratch_bytes(without.shape, which.n, 1) + 64);
+      LayerCall call = without.call(true);
+      call.dweight = call.dbias = {};
+      const auto address = reinterpret_cast<std::uintptr_t>(scratch.data());
+      call.scratch = {scratch.data() + (64 - address % 64) % 64, 0};
+      kernels.forward(*context, call);
+      kernels.backward(*context, call);
+      CHECK(distance(without.dx, with.dx) == 0);
+    }
+  }
+}
+
 TEST_CASE("a layer that nobody needs dx of still gives the gradients of its parameters") {
   for (const LayerCase& which : layer_cases()) {
     CAPTURE(which.name);

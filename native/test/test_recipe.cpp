@@ -130,6 +130,13 @@ TEST_CASE("layers that do not fit are named") {
   CHECK(message(with_layers(R"({"op":"conv2d","filters":4,"kernel":[1,1],"stride":[1,1],"padding":"valid",)"
                             R"("groups":3,"bias":true,"init":"he_normal"})")) ==
         "network.layers[0].groups: expected a divisor of 2 channels and 4 filters, found 3");
+  CHECK(message(with_layers(R"({"op":"conv_transpose2d","filters":4,"kernel":[3,3],"stride":[1,1],"padding":[4,1],)"
+                            R"("output_padding":[0,0],"groups":1,"bias":true,"init":"dcgan_normal"})")) ==
+        "network.layers[0].padding: expected one that leaves something of the output of 2x6x6, found 4x1");
+  CHECK(message(with_layers(R"({"op":"reshape","shape":[2,3,13]})")) ==
+        "network.layers[0].shape: expected as many values as the input of 2x6x6 has, found 2x3x13");
+  CHECK(message(with_layers(R"({"op":"reshape","shape":[2,36]})")) ==
+        "network.layers[0].shape: expected channels, rows, columns, found 2 numbers");
   CHECK(message(with_layers(R"({"op":"conv2d","filters":4,"kernel":[6,6],"stride":[1,1],"padding":"valid",)"
                             R"("groups":1,"bias":true,"init":"he_normal"},{"op":"relu"},{"op":"conv2d","filters":4,)"
                             R"("kernel":[2,2],"stride":[1,1],"padding":"valid","groups":1,"bias":true,)"

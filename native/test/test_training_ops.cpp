@@ -107,6 +107,98 @@ TEST_CASE("softmax_cross_entropy: the CPU agrees with the reference") {
   }
 }
 
+TEST_CASE("binary_cross_entropy: a case worked out by hand") {
+  // Logits 0, ln 3 and -ln 3 against 1, 1, 1: p = 1/2, 3/4, 1/4.
+  LossRun run(1, 3, 0);
+  const double values[] = {0, std::log(3.0), -std::log(3.0)};
+  for (std::size_t i = 0; i < 3; ++i) run.logits[i] = values[i];
+  auto call = run.call(run.logits, run.dlogits);
+  call.target = BinaryTarget::one;
+  reference::binary_cross_entropy(call);
+  CHECK(run.metrics.loss_sum ==
+        doctest::Approx(std::log(2.0) + std::log(4.0 / 3.0) + std::log(4.0)).epsilon(1e-14));
+  CHECK(run.metrics.correct == 1);
+  const double gradient[] = {-0.5 / 3, -0.25 / 3, -0.75 / 3};
+  for (std::size_t i = 0; i < 3; ++i) CHECK(run.dlogits[i] == doctest::Approx(gradient[i]).epsilon(1e-14));
+  // Against 0 the losses of z and -z change places.
+  call.target = BinaryTarget::zero;
+  reference::binary_cross_entropy(call);
+  CHECK(run.metrics.loss_sum ==
+        doctest::Approx(std::log(2.0) + std::log(4.0) + std::log(4.0 / 3.0)).epsilon(1e-14));
+  CHECK(run.metrics.correct == 2);
+  // One-sided smoothing: 0.9 times the loss against 1 and 0.1 times that against 0, which are equal in sum here.
+  run.scalars.label_smoothing = 0.1F;
+  call.target = BinaryTarget::smoothed_one;
+  reference::binary_cross_entropy(call);
+  CHECK(run.dlogits[0] == doctest::Approx((0.5 - 0.9) / 3).epsilon(1e-7));
+  CHECK(run.metrics.correct == 1);
+}
+
+TEST_CASE("binary_cross_entropy: dlogits is the gradient of the mean loss; the CPU agrees with the reference") {
+  for (const BinaryTarget target :
+       {BinaryTarget::labels, BinaryTarget::one, BinaryTarget::smoothed_one, BinaryTarget::zero}) {
+    for (const int n : {1, 7, 16, 60, 100}) {
+      CAPTURE(n);
+      LossRun wanted(1, n, 0.2F);
+      for (int i = 0; i < n; ++i) wanted.labels[static_cast<std::size_t>(i)] = i % 3 == 0 ? 1 : 0;
+      auto call = wanted.call(wanted.logits, wanted.dlogits);
+      call.target = target;
+      reference::binary_cross_entropy(call);
+      const Guarded<double> gradient = wanted.dlogits;
+      const LaneMetrics metrics = wanted.metrics;
+      for (std::size_t i = 0; i < wanted.size(); ++i) {
+        const double step = 1e-5, old = wanted.logits[i];
+        double sums[2];
+        for (int side = 0; side < 2; ++side) {
+          wanted.logits[i] = old + (side == 0 ? step : -step);
+          reference::binary_cross_entropy(call);
+          sums[side] = wanted.metrics.loss_sum / n;
+        }
+        wanted.logits[i] = old;
+        CHECK(gradient[i] == doctest::Approx((sums[0] - sums[1]) / (2 * step)).epsilon(1e-6));
+      }
+      for (const auto& backend : float_backends()) {
+        LossRun run(1, n, 0.2F);
+        run.labels = wanted.labels;
+        Guarded<float> logits(run.size()), dlogits(run.size());
+        logits.fill(11, 4.0);
+        const auto context = backend->context(nullptr);
+        LossCall found = run.call(logits, dlogits);
+        found.target = target;
+        backend->ops().binary_cross_entropy(*context, found);
+        CHECK(run.metrics.loss_sum == doctest::Approx(metrics.loss_sum).epsilon(1e-6));
+        CHECK(run.metrics.correct == metrics.correct);
+        CHECK(distance(dlogits, gradient) <= 1e-6);
+        dlogits.check("dlogits");
+      }
+    }
+  }
+}
+
+TEST_CASE("binary_cross_entropy: far from zero the loss keeps its digits, and a NaN shows") {
+  for (const auto& backend : float_backends()) {
+    const auto context = backend->context(nullptr);
+    const auto loss = [&](float z, BinaryTarget target) {
+      LossRun run(1, 1, 0);
+      Guarded<float> logits(1), dlogits(1);
+      logits[0] = z;
+      LossCall call = run.call(logits, dlogits);
+      call.target = target;
+      backend->ops().binary_cross_entropy(*context, call);
+      return run.metrics;
+    };
+    CHECK(loss(20, BinaryTarget::one).loss_sum == doctest::Approx(std::log1p(std::exp(-20.0))).epsilon(1e-6));
+    CHECK(loss(5, BinaryTarget::one).loss_sum == doctest::Approx(std::log1p(std::exp(-5.0))).epsilon(1e-6));
+    CHECK(loss(20, BinaryTarget::zero).loss_sum == doctest::Approx(20.0).epsilon(1e-6));
+    CHECK(loss(-80, BinaryTarget::one).loss_sum == doctest::Approx(80.0).epsilon(1e-6));
+    for (const BinaryTarget target : {BinaryTarget::one, BinaryTarget::zero}) {
+      const LaneMetrics wrong = loss(std::numeric_limits<float>::quiet_NaN(), target);
+      CHECK(std::isnan(wrong.loss_sum));
+      CHECK(wrong.correct == 0);
+    }
+  }
+}
+
 TEST_CASE("softmax_cross_entropy: what is not finite shows in the loss") {
   for (const auto& backend : float_backends()) {
     LossRun run(3, 2, 0);

@@ -87,7 +87,27 @@ const wrong: readonly (readonly [string, string, string])[] = [
   [
     "init",
     net(["flatten", "linear: {units: 10, init: he}"]),
-    '4:31: network[1].linear.init: expected one of he_normal, he_uniform, glorot_uniform, torch_uniform, found "he"',
+    '4:31: network[1].linear.init: expected one of he_normal, he_uniform, glorot_uniform, torch_uniform, dcgan_normal, found "he"',
+  ],
+  [
+    "output padding",
+    net(["conv_transpose2d: {filters: 4, kernel: 3, stride: 2, output_padding: 2}", "flatten", "linear: 10"]),
+    "3:5: network[0].output_padding: expected less than the stride 2x2, found 2x2",
+  ],
+  [
+    "padding of a transposed convolution by name",
+    net(["conv_transpose2d: {filters: 4, kernel: 3, padding: same}", "flatten", "linear: 10"]),
+    '3:56: network[0].conv_transpose2d.padding: expected a whole number >= 0 and <= 65536, found "same"',
+  ],
+  [
+    "reshape to another size",
+    net(["reshape: {shape: [2, 20, 20]}", "flatten", "linear: 10"]),
+    "3:5: network[0].shape: expected as many values as the input of 1x28x28 has, found 2x20x20",
+  ],
+  [
+    "reshape to two numbers",
+    net(["reshape: {shape: [2, 392]}", "flatten", "linear: 10"]),
+    "3:22: network[0].reshape.shape: expected three whole numbers: channels, rows, columns, found a list of 2",
   ],
   [
     "bias yes",

@@ -2,11 +2,12 @@
 //
 // Layout: activations of a lane are [channel][row][column][image], the image innermost and unpadded, so the features
 // after a flatten are [feature][image] with features in (channel, row, column) order. Weights have PyTorch's layout:
-// linear [out][in], conv2d [out][in / groups][kernel row][kernel column].
+// linear [out][in], conv2d [out][in / groups][kernel row][kernel column], conv_transpose2d [in][out / groups][kernel
+// row][kernel column].
 //
 // Convention: backward WRITES everything it yields (dx, dweight, dbias) with `=`; nothing accumulates across calls, so
 // no gradient is ever cleared. dlogits are divided by the number of images, so gradients are those of the mean loss.
-// dx is null when nobody needs it.
+// dx is null when nobody needs it, and so is dweight (and with it dbias) of a linear layer or a convolution.
 //
 // A call covers several lanes: pointers with a stride from lane to lane, and per-lane numbers in arrays indexed by the
 // lane. A CUDA backend launches once for all of them; the CPU and reference backends are called with one.
@@ -44,7 +45,8 @@ struct LayerShape {
   Extent in, out;
   int kernel_rows = 1, kernel_columns = 1;
   int stride_rows = 1, stride_columns = 1;
-  // Zero padding before the first row and column. After the last there is as much as `out` needs.
+  // Zero padding before the first row and column. After the last there is as much as `out` needs. conv_transpose2d: rows
+  // and columns cut off the output instead.
   int pad_top = 0, pad_left = 0;
   int groups = 1;
   bool bias = false;
@@ -99,6 +101,10 @@ struct LaneScalars {
   UpdateScalars update;
 };
 
+// What binary_cross_entropy compares with: the labels (0 or 1), spread by label smoothing as in two classes, or the same
+// for every image: 1, 1 - label_smoothing (one-sided smoothing: Salimans et al. 2016), 0.
+enum class BinaryTarget : std::uint8_t { labels, one, smoothed_one, zero };
+
 // What a batch yielded. The loss op writes it with `=`.
 struct LaneMetrics {
   // Summed over the images, in double, in one fixed order. With label smoothing it is the smoothed loss.
@@ -141,9 +147,10 @@ struct BasicLossCall {
   int n = 0, classes = 0;
   LaneSet lanes;
   const LaneScalars* scalars = nullptr;
-  Lanes<const Real> logits;  // [classes][n]
+  Lanes<const Real> logits;  // [classes][n]; binary_cross_entropy: [1][n], `classes` is 1
   Lanes<const std::int32_t> labels;
-  // (softmax - target) / n; null when only the loss is wanted.
+  BinaryTarget target = BinaryTarget::labels;  // binary_cross_entropy; only `labels` reads labels
+  // (softmax - target) / n, (sigmoid - target) / n; null when only the loss is wanted.
   Lanes<Real> dlogits;
   // Indexed by lane.
   LaneMetrics* metrics = nullptr;

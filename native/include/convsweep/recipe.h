@@ -31,21 +31,23 @@ struct Padding {
   Pair pair{0, 0};
 };
 
-enum class Init { he_normal, he_uniform, glorot_uniform, torch_uniform };
+enum class Init { he_normal, he_uniform, glorot_uniform, torch_uniform, dcgan_normal };
 
 struct LayerSpec {
   Op op = Op::flatten;
   int units = 0;    // linear
-  int filters = 0;  // conv2d
-  Pair kernel;      // conv2d; the window of a pool
+  int filters = 0;  // conv2d, conv_transpose2d
+  Pair kernel;      // of a convolution; the window of a pool
   Pair stride;
   Padding padding;
+  Pair output_padding{0, 0};  // conv_transpose2d
   int groups = 1;
   bool bias = false;
   Init init = Init::torch_uniform;
   double momentum = 0, epsilon = 0;  // batch_norm
   double slope = 0;                  // leaky_relu
   double rate = 0;                   // dropout
+  Extent shape;                      // reshape
 };
 
 struct DatasetSpec {

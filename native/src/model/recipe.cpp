@@ -25,13 +25,33 @@ Padding parse_padding(Fields& fields) {
 }
 
 Init parse_init(Fields& fields) {
-  return static_cast<Init>(fields.one_of("init", {"he_normal", "he_uniform", "glorot_uniform", "torch_uniform"}));
+  return static_cast<Init>(
+      fields.one_of("init", {"he_normal", "he_uniform", "glorot_uniform", "torch_uniform", "dcgan_normal"}));
 }
 
 void parse_window(Fields& fields, const std::string& size, LayerSpec& spec) {
   spec.kernel = fields.pair(size, 1, max_side);
   spec.stride = fields.pair("stride", 1, max_side);
   spec.padding = parse_padding(fields);
+}
+
+// Channels, rows, columns.
+Extent parse_extent(Fields& fields, const std::string& key, int high) {
+  const Json::Array& shape = fields.list(key);
+  if (shape.size() != 3) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, fields.path(key), "channels, rows, columns",
+                     std::to_string(shape.size()) + " numbers");
+  }
+  int sides[3];
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto* number = std::get_if<double>(&shape[i].value);
+    if (number == nullptr || *number < 1 || *number > high || *number != std::floor(*number)) {
+      throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, fields.path(key) + "[" + std::to_string(i) + "]",
+                       "integer from 1 to " + std::to_string(high), shape[i].describe());
+    }
+    sides[i] = static_cast<int>(*number);
+  }
+  return Extent{sides[0], sides[1], sides[2]};
 }
 
 LayerSpec parse_layer(const Json& json, const std::string& path) {
@@ -55,6 +75,19 @@ LayerSpec parse_layer(const Json& json, const std::string& path) {
       spec.groups = fields.whole("groups", 1, huge);
       spec.bias = fields.boolean("bias");
       spec.init = parse_init(fields);
+      break;
+    case Op::conv_transpose2d:
+      spec.filters = fields.whole("filters", 1, huge);
+      spec.kernel = fields.pair("kernel", 1, max_side);
+      spec.stride = fields.pair("stride", 1, max_side);
+      spec.padding = Padding{PaddingKind::pair, fields.pair("padding", 0, max_side)};
+      spec.output_padding = fields.pair("output_padding", 0, max_side);
+      spec.groups = fields.whole("groups", 1, huge);
+      spec.bias = fields.boolean("bias");
+      spec.init = parse_init(fields);
+      break;
+    case Op::reshape:
+      spec.shape = parse_extent(fields, "shape", max_side);
       break;
     case Op::batch_norm:
       spec.momentum = fields.number("momentum", 0, 1);
@@ -96,21 +129,7 @@ DatasetSpec parse_dataset(const Json& json) {
   Fields fields(json, "dataset");
   DatasetSpec dataset;
   dataset.name = fields.text("name");
-  const Json::Array& shape = fields.list("shape");
-  if (shape.size() != 3) {
-    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "dataset.shape", "channels, rows, columns",
-                     std::to_string(shape.size()) + " numbers");
-  }
-  int sides[3];
-  for (std::size_t i = 0; i < 3; ++i) {
-    const auto* number = std::get_if<double>(&shape[i].value);
-    if (number == nullptr || *number < 1 || *number > 4096 || *number != std::floor(*number)) {
-      throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "dataset.shape[" + std::to_string(i) + "]",
-                       "integer from 1 to 4096", shape[i].describe());
-    }
-    sides[i] = static_cast<int>(*number);
-  }
-  dataset.shape = Extent{sides[0], sides[1], sides[2]};
+  dataset.shape = parse_extent(fields, "shape", 4096);
   dataset.classes = fields.whole("classes", 2, 256);
   dataset.validation = fields.whole("validation", 0, huge);
   dataset.train_images = fields.whole("train_images", 1, huge);

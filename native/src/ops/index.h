@@ -39,6 +39,15 @@ CONVSWEEP_HD inline int output_column(const LayerShape& s, int in_column, int ke
   return column < s.out.columns ? column : -1;
 }
 
+// The convolution whose backward pass to its data is the forward pass of this conv_transpose2d: it leads from `out` to
+// `in`, with the same weights.
+CONVSWEEP_HD inline LayerShape transposed(LayerShape s) {
+  const Extent in = s.in;
+  s.in = s.out;
+  s.out = in;
+  return s;
+}
+
 // Offset of a convolution's weight: [out][in / groups][kernel row][kernel column].
 CONVSWEEP_HD inline std::int64_t weight_offset(const LayerShape& s, int out_channel, int in_channel_of_group,
                                                int kernel_row, int kernel_column) {

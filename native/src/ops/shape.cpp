@@ -59,17 +59,56 @@ void set_window(LayerShape& s, const LayerSpec& spec, const std::string& path) {
   s.out.columns = columns.out;
 }
 
-void set_conv(LayerShape& s, const LayerSpec& spec, const std::string& path) {
+void check_groups(const LayerShape& s, const LayerSpec& spec, const std::string& path) {
   if (s.in.channels % spec.groups != 0 || spec.filters % spec.groups != 0) {
     throw unexpected(
         ErrorCode::ENGINE_BAD_RECIPE, path + ".groups",
         "a divisor of " + std::to_string(s.in.channels) + " channels and " + std::to_string(spec.filters) + " filters",
         std::to_string(spec.groups));
   }
+}
+
+void set_conv(LayerShape& s, const LayerSpec& spec, const std::string& path) {
+  check_groups(s, spec, path);
   s.groups = spec.groups;
   s.bias = spec.bias;
   s.out.channels = spec.filters;
   set_window(s, spec, path);
+}
+
+// (in - 1) * stride - 2 * padding + kernel + output padding, which is what conv2d needs to yield `in` again.
+void set_conv_transpose(LayerShape& s, const LayerSpec& spec, const std::string& path) {
+  check_groups(s, spec, path);
+  if (spec.output_padding.rows >= spec.stride.rows || spec.output_padding.columns >= spec.stride.columns) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path + ".output_padding", "less than the stride " + text(spec.stride),
+                     text(spec.output_padding));
+  }
+  const auto along = [](std::int64_t in, int kernel, int stride, int padding, int extra) {
+    return (in - 1) * stride - 2 * std::int64_t{padding} + kernel + extra;
+  };
+  const Pair& padding = spec.padding.pair;
+  const std::int64_t rows =
+      along(s.in.rows, spec.kernel.rows, spec.stride.rows, padding.rows, spec.output_padding.rows);
+  const std::int64_t columns =
+      along(s.in.columns, spec.kernel.columns, spec.stride.columns, padding.columns, spec.output_padding.columns);
+  if (rows < 1 || columns < 1) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path + ".padding",
+                     "one that leaves something of the output of " + describe(s.in), text(padding));
+  }
+  if (rows > max_elements || columns > max_elements) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path + ".stride",
+                     "at most " + std::to_string(max_elements) + " rows and columns",
+                     std::to_string(rows) + "x" + std::to_string(columns));
+  }
+  s.groups = spec.groups;
+  s.bias = spec.bias;
+  s.kernel_rows = spec.kernel.rows;
+  s.kernel_columns = spec.kernel.columns;
+  s.stride_rows = spec.stride.rows;
+  s.stride_columns = spec.stride.columns;
+  s.pad_top = padding.rows;
+  s.pad_left = padding.columns;
+  s.out = Extent{spec.filters, static_cast<int>(rows), static_cast<int>(columns)};
 }
 
 // The winner of a window is kept in 16 bits.
@@ -111,6 +150,9 @@ LayerShape infer_layer(const LayerSpec& spec, const Extent& in, int index) {
     case Op::conv2d:
       set_conv(s, spec, path);
       break;
+    case Op::conv_transpose2d:
+      set_conv_transpose(s, spec, path);
+      break;
     case Op::max_pool2d:
       set_window(s, spec, path);
       check_winner(s, path + ".size");
@@ -127,6 +169,13 @@ LayerShape infer_layer(const LayerSpec& spec, const Extent& in, int index) {
       break;
     case Op::flatten:
       s.out = Extent{static_cast<int>(in.size()), 1, 1};
+      break;
+    case Op::reshape:
+      if (spec.shape.size() != in.size()) {
+        throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path + ".shape",
+                         "as many values as the input of " + describe(in) + " has", describe(spec.shape));
+      }
+      s.out = spec.shape;
       break;
     case Op::batch_norm:
       s.momentum = static_cast<float>(spec.momentum);
@@ -160,6 +209,8 @@ std::vector<TensorShape> layer_parameters(const LayerShape& s) {
     tensors.push_back({"weight", {s.out.channels, s.in.channels}});
   } else if (s.op == Op::conv2d) {
     tensors.push_back({"weight", {s.out.channels, s.in.channels / s.groups, s.kernel_rows, s.kernel_columns}});
+  } else if (s.op == Op::conv_transpose2d) {
+    tensors.push_back({"weight", {s.in.channels, s.out.channels / s.groups, s.kernel_rows, s.kernel_columns}});
   } else if (s.op == Op::batch_norm) {
     return {{"weight", {s.in.channels}}, {"bias", {s.in.channels}}};
   }
@@ -179,6 +230,9 @@ std::int64_t multiply_adds(const LayerShape& s) {
   if (s.op == Op::linear) return std::int64_t{s.in.channels} * s.out.channels;
   if (s.op == Op::conv2d) {
     return s.out.size() * (s.in.channels / s.groups) * s.kernel_rows * s.kernel_columns;
+  }
+  if (s.op == Op::conv_transpose2d) {
+    return s.in.size() * (s.out.channels / s.groups) * s.kernel_rows * s.kernel_columns;
   }
   return 0;
 }

@@ -22,6 +22,15 @@ def padded(padding, kernel):
     return None, tuple(padding)
 
 
+class Reshape(nn.Module):
+    def __init__(self, shape):
+        super().__init__()
+        self.shape = tuple(shape)
+
+    def forward(self, x):
+        return x.reshape(x.shape[0], *self.shape)
+
+
 def build_network(recipe, dropout):
     """`dropout`: a rate for every dropout layer, or None for each layer's own."""
     channels, height, width = recipe["dataset"]["shape"]
@@ -36,6 +45,10 @@ def build_network(recipe, dropout):
             if front is not None:
                 layers.append(front)
             layers.append(nn.LazyConv2d(spec["filters"], tuple(spec["kernel"]), tuple(spec["stride"]), padding, groups=spec["groups"], bias=spec["bias"]))
+        elif op == "conv_transpose2d":
+            layers.append(nn.LazyConvTranspose2d(spec["filters"], tuple(spec["kernel"]), tuple(spec["stride"]), tuple(spec["padding"]), tuple(spec["output_padding"]), groups=spec["groups"], bias=spec["bias"]))
+        elif op == "reshape":
+            layers.append(Reshape(spec["shape"]))
         elif op == "batch_norm":
             layers.append(None)  # its kind depends on the input's rank, see below
             layers[-1] = ("batch_norm", spec)
@@ -81,7 +94,7 @@ def build_network(recipe, dropout):
 
 def weights_and_rest(network):
     """Kernels of linear and convolution, which L2 applies to, and everything else."""
-    kernels = [m.weight for m in network.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
+    kernels = [m.weight for m in network.modules() if isinstance(m, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d))]
     ids = {id(p) for p in kernels}
     return kernels, [p for p in network.parameters() if id(p) not in ids]
 

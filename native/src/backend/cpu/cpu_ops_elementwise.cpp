@@ -1,4 +1,4 @@
-// Activations, dropout and flatten on the CPU.
+// Activations, dropout, flatten and reshape on the CPU.
 #include <cmath>
 #include <cstring>
 
@@ -101,21 +101,24 @@ void dropout_backward(ExecutionContext& context, const LayerCall& call) {
 
 std::size_t dropout_scratch_bytes(const LayerShape&, int, int) { return 0; }
 
-void flatten_forward(ExecutionContext&, const LayerCall& call) {
-  for (int i = 0; i < call.lanes.count; ++i) {
-    const int lane = call.lanes[i];
-    copy_unless_same(call.x[lane], call.y[lane], count_of(call));
-  }
-}
+#define CONVSWEEP_VIEW(name)                                          \
+  void name##_forward(ExecutionContext&, const LayerCall& call) {     \
+    for (int i = 0; i < call.lanes.count; ++i) {                      \
+      const int lane = call.lanes[i];                                 \
+      copy_unless_same(call.x[lane], call.y[lane], count_of(call));   \
+    }                                                                 \
+  }                                                                   \
+  void name##_backward(ExecutionContext&, const LayerCall& call) {    \
+    if (!call.dx) return;                                             \
+    for (int i = 0; i < call.lanes.count; ++i) {                      \
+      const int lane = call.lanes[i];                                 \
+      copy_unless_same(call.dy[lane], call.dx[lane], count_of(call)); \
+    }                                                                 \
+  }                                                                   \
+  std::size_t name##_scratch_bytes(const LayerShape&, int, int) { return 0; }
 
-void flatten_backward(ExecutionContext&, const LayerCall& call) {
-  if (!call.dx) return;
-  for (int i = 0; i < call.lanes.count; ++i) {
-    const int lane = call.lanes[i];
-    copy_unless_same(call.dy[lane], call.dx[lane], count_of(call));
-  }
-}
-
-std::size_t flatten_scratch_bytes(const LayerShape&, int, int) { return 0; }
+CONVSWEEP_VIEW(flatten)
+CONVSWEEP_VIEW(reshape)
+#undef CONVSWEEP_VIEW
 
 }  // namespace convsweep::cpu

@@ -1,8 +1,9 @@
-// linear and conv2d on the CPU.
+// linear, conv2d and conv_transpose2d on the CPU. The last is the second with its directions exchanged.
 #include <algorithm>
 
 #include "backend/cpu/cpu_context.h"
 #include "backend/cpu/cpu_scratch.h"
+#include "ops/index.h"
 
 namespace convsweep::cpu {
 namespace {
@@ -46,7 +47,9 @@ void linear_backward(ExecutionContext& context, const LayerCall& call) {
     const int lane = call.lanes[i];
     const float* dy = call.dy[lane];
     void* scratch = call.scratch[lane];
-    cpu.kernels.linear_backward_weights(cpu.parallel, shape, call.x[lane], dy, call.dweight[lane], scratch);
+    if (call.dweight) {
+      cpu.kernels.linear_backward_weights(cpu.parallel, shape, call.x[lane], dy, call.dweight[lane], scratch);
+    }
     if (call.dbias) cpu.kernels.bias_gradient(cpu.parallel, shape.out_features, shape.batch, dy, call.dbias[lane]);
     if (call.dx) cpu.kernels.linear_backward_data(cpu.parallel, shape, dy, call.weight[lane], call.dx[lane], scratch);
   }
@@ -73,7 +76,9 @@ void conv2d_backward(ExecutionContext& context, const LayerCall& call) {
     const int lane = call.lanes[i];
     const float* dy = call.dy[lane];
     void* scratch = call.scratch[lane];
-    cpu.kernels.conv2d_backward_weights(cpu.parallel, shape, call.x[lane], dy, call.dweight[lane], scratch);
+    if (call.dweight) {
+      cpu.kernels.conv2d_backward_weights(cpu.parallel, shape, call.x[lane], dy, call.dweight[lane], scratch);
+    }
     if (call.dbias) cpu.kernels.bias_gradient(cpu.parallel, shape.out_channels, run, dy, call.dbias[lane]);
     if (call.dx) cpu.kernels.conv2d_backward_data(cpu.parallel, shape, dy, call.weight[lane], call.dx[lane], scratch);
   }
@@ -81,6 +86,42 @@ void conv2d_backward(ExecutionContext& context, const LayerCall& call) {
 
 std::size_t conv2d_scratch_bytes(const LayerShape& shape, int n, int width) {
   return most_scratch([&](const KernelTable& k) { return k.conv2d_scratch_bytes(conv_shape(shape, n), width); });
+}
+
+void conv_transpose2d_forward(ExecutionContext& context, const LayerCall& call) {
+  CpuContext& cpu = cast(context);
+  const Extent& out = call.shape.out;
+  const ConvShape shape = conv_shape(transposed(call.shape), call.n);
+  for (int i = 0; i < call.lanes.count; ++i) {
+    const int lane = call.lanes[i];
+    float* y = call.y[lane];
+    cpu.kernels.conv2d_backward_data(cpu.parallel, shape, call.x[lane], call.weight[lane], y, call.scratch[lane]);
+    if (call.bias) cpu.kernels.add_bias(cpu.parallel, out.channels, out.plane() * call.n, call.bias[lane], y);
+  }
+}
+
+void conv_transpose2d_backward(ExecutionContext& context, const LayerCall& call) {
+  CpuContext& cpu = cast(context);
+  const Extent& out = call.shape.out;
+  const ConvShape shape = conv_shape(transposed(call.shape), call.n);
+  for (int i = 0; i < call.lanes.count; ++i) {
+    const int lane = call.lanes[i];
+    const float* dy = call.dy[lane];
+    void* scratch = call.scratch[lane];
+    if (call.dweight) {
+      cpu.kernels.conv2d_backward_weights(cpu.parallel, shape, dy, call.x[lane], call.dweight[lane], scratch);
+    }
+    if (call.dbias) {
+      cpu.kernels.bias_gradient(cpu.parallel, out.channels, out.plane() * call.n, dy, call.dbias[lane]);
+    }
+    if (call.dx) {
+      cpu.kernels.conv2d_forward(cpu.parallel, shape, dy, call.weight[lane], nullptr, call.dx[lane], scratch);
+    }
+  }
+}
+
+std::size_t conv_transpose2d_scratch_bytes(const LayerShape& shape, int n, int width) {
+  return conv2d_scratch_bytes(transposed(shape), n, width);
 }
 
 }  // namespace convsweep::cpu

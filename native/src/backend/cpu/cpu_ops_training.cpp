@@ -1,4 +1,4 @@
-// The loss, the updates, batches out of the data set and the check for finite weights on the CPU.
+// The losses, the updates, batches out of the data set and the check for finite weights on the CPU.
 #include "backend/cpu/cpu_context.h"
 #include "convsweep/rng.h"
 
@@ -27,8 +27,37 @@ void softmax_cross_entropy(ExecutionContext& context, const LossCall& call) {
     args.classes = call.classes;
     args.batch = args.valid = call.n;
     args.label_smoothing = call.scalars[lane].label_smoothing;
-    const SoftmaxLossResult result = cpu.kernels.softmax_cross_entropy(args, call.logits[lane], call.labels[lane],
+    const LossResult result = cpu.kernels.softmax_cross_entropy(args, call.logits[lane], call.labels[lane],
                                                                        call.dlogits ? call.dlogits[lane] : nullptr);
+    call.metrics[lane] = {result.loss_sum, result.correct};
+  }
+}
+
+void binary_cross_entropy(ExecutionContext& context, const LossCall& call) {
+  CpuContext& cpu = cast(context);
+  for (int i = 0; i < call.lanes.count; ++i) {
+    const int lane = call.lanes[i];
+    const float smoothing = call.scalars[lane].label_smoothing;
+    BinaryLossArgs args;
+    args.batch = call.n;
+    const std::int32_t* labels = nullptr;
+    switch (call.target) {
+      case BinaryTarget::labels:
+        args.zero = 0.5F * smoothing;
+        args.one = 1.0F - args.zero;
+        labels = call.labels[lane];
+        break;
+      case BinaryTarget::one:
+        break;
+      case BinaryTarget::smoothed_one:
+        args.one = 1.0F - smoothing;
+        break;
+      case BinaryTarget::zero:
+        args.label = 0;
+        break;
+    }
+    const LossResult result =
+        cpu.kernels.binary_cross_entropy(args, call.logits[lane], labels, call.dlogits ? call.dlogits[lane] : nullptr);
     call.metrics[lane] = {result.loss_sum, result.correct};
   }
 }

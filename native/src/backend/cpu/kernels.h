@@ -95,11 +95,19 @@ struct SoftmaxLossArgs {
   float label_smoothing = 0.0F;
 };
 
-struct SoftmaxLossResult {
+struct LossResult {
   // Sum over the valid columns in ascending order.
   double loss_sum = 0.0;
   // Columns whose largest logit (the first one on ties) is the label's. A column with a NaN counts as wrong.
   int correct = 0;
+};
+
+struct BinaryLossArgs {
+  int batch = 1;
+  // The targets of label 1 and of label 0.
+  float one = 1.0F, zero = 0.0F;
+  // The label of every image where none are given.
+  int label = 1;
 };
 
 struct GatherArgs {
@@ -168,6 +176,9 @@ struct KernelTable {
   // dbias[c] = sum of dy[c][0 .. run-1]. For linear layers: channels = out_features, run = batch.
   void (*bias_gradient)(Parallel& parallel, int channels, std::int64_t run, const float* dy, float* dbias);
 
+  // y[c][0 .. run-1] += bias[c].
+  void (*add_bias)(Parallel& parallel, int channels, std::int64_t run, const float* bias, float* y);
+
   // Elementwise over `count` floats; y may be x, dx may be dy. A NaN stays a NaN going forward.
   void (*relu_forward)(Parallel& parallel, std::int64_t count, const float* x, float* y);
   void (*relu_backward)(Parallel& parallel, std::int64_t count, const float* y, const float* dy, float* dx);
@@ -207,8 +218,13 @@ struct KernelTable {
 
   // logits and dlogits are [classes][batch]; dlogits may be null (evaluation) or equal logits. Loss of a column:
   // -sum_c t_c log p_c. dlogits = (p - t) * (1 / valid). labels[n] in [0, classes) for n < valid.
-  SoftmaxLossResult (*softmax_cross_entropy)(const SoftmaxLossArgs& args, const float* logits,
+  LossResult (*softmax_cross_entropy)(const SoftmaxLossArgs& args, const float* logits,
                                              const std::int32_t* labels, float* dlogits);
+
+  // One logit an image. Loss: max(z, 0) - z t + log(1 + e^-|z|); dlogits = (sigmoid(z) - t) * (1 / batch), may be null
+  // or equal logits. labels may be null. Correct are those with z > 0 just where the label is 1.
+  LossResult (*binary_cross_entropy)(const BinaryLossArgs& args, const float* logits, const std::int32_t* labels,
+                                            float* dlogits);
 
   // PyTorch's forms with g = gradient + l2 * w:
   //   sgd       w -= lr * g

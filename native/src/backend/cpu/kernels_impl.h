@@ -36,6 +36,7 @@ inline constexpr KernelTable make_table(Isa isa, const char* name) {
   t.linear_backward_data = &linear_backward_data;
   t.linear_backward_weights = &linear_backward_weights;
   t.bias_gradient = &bias_gradient;
+  t.add_bias = &add_bias;
   t.relu_forward = &relu_forward;
   t.relu_backward = &relu_backward;
   t.leaky_relu_forward = &leaky_relu_forward;
@@ -53,6 +54,7 @@ inline constexpr KernelTable make_table(Isa isa, const char* name) {
   t.batch_norm_eval = &batch_norm_eval;
   t.batch_norm_backward = &batch_norm_backward;
   t.softmax_cross_entropy = &softmax_cross_entropy;
+  t.binary_cross_entropy = &binary_cross_entropy;
   t.sgd = &sgd;
   t.momentum = &momentum;
   t.rmsprop = &rmsprop;

@@ -58,6 +58,14 @@ inline void bias_gradient(Parallel& parallel, int channels, std::int64_t run, co
                    [&](Index c) { dbias[c] = static_cast<float>(sum_floats(dy + c * run, run)); });
 }
 
+inline void add_bias(Parallel& parallel, int channels, std::int64_t run, const float* bias, float* y) {
+  for_each_channel(parallel, channels, run, [&](Index c) {
+    float* const to = y + c * run;
+    const Vec b = Vec::of(bias[c]);
+    for_each_vector(0, run, [&](Index i, Mask m) { store(to + i, load(to + i, m) + b, m); });
+  });
+}
+
 // y = (x - mean) * scale + shift
 inline void normalise(const float* x, Index count, float mean, float scale, float shift, float* y) {
   const Vec centre = Vec::of(mean), factor = Vec::of(scale), offset = Vec::of(shift);

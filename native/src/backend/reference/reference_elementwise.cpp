@@ -92,14 +92,19 @@ void dropout_backward(const BasicLayerCall<Real>& call) {
   map_backward(call, [&](double, int lane, std::int64_t i) { return dropout_factor(call, lane, i); });
 }
 
-template <class Real>
-void flatten_forward(const BasicLayerCall<Real>& call) {
-  map_forward(call, [](double x, int, std::int64_t) { return x; });
-}
-template <class Real>
-void flatten_backward(const BasicLayerCall<Real>& call) {
-  map_backward(call, [](double, int, std::int64_t) { return 1.0; });
-}
+// A flat feature is an element in (channel, row, column) order, so another shape is the same memory.
+#define CONVSWEEP_VIEW(name)                                           \
+  template <class Real>                                                \
+  void name##_forward(const BasicLayerCall<Real>& call) {              \
+    map_forward(call, [](double x, int, std::int64_t) { return x; });  \
+  }                                                                    \
+  template <class Real>                                                \
+  void name##_backward(const BasicLayerCall<Real>& call) {             \
+    map_backward(call, [](double, int, std::int64_t) { return 1.0; }); \
+  }
+CONVSWEEP_VIEW(flatten)
+CONVSWEEP_VIEW(reshape)
+#undef CONVSWEEP_VIEW
 
 #define CONVSWEEP_INSTANTIATE(Real)                               \
   template void relu_forward(const BasicLayerCall<Real>&);        \
@@ -113,7 +118,9 @@ void flatten_backward(const BasicLayerCall<Real>& call) {
   template void dropout_forward(const BasicLayerCall<Real>&);     \
   template void dropout_backward(const BasicLayerCall<Real>&);    \
   template void flatten_forward(const BasicLayerCall<Real>&);     \
-  template void flatten_backward(const BasicLayerCall<Real>&);
+  template void flatten_backward(const BasicLayerCall<Real>&);    \
+  template void reshape_forward(const BasicLayerCall<Real>&);     \
+  template void reshape_backward(const BasicLayerCall<Real>&);
 CONVSWEEP_INSTANTIATE(float)
 CONVSWEEP_INSTANTIATE(double)
 

@@ -1,4 +1,4 @@
-// linear and conv2d by their definitions.
+// linear, conv2d and conv_transpose2d by their definitions.
 #include <vector>
 
 #include "backend/reference/reference_backend.h"
@@ -36,7 +36,7 @@ void linear_backward(const BasicLayerCall<Real>& call) {
         for (int n = 0; n < call.n; ++n) {
           sum += static_cast<double>(dy[o * call.n + n]) * static_cast<double>(call.x[lane][i * call.n + n]);
         }
-        call.dweight[lane][o * in + i] = static_cast<Real>(sum);
+        if (call.dweight) call.dweight[lane][o * in + i] = static_cast<Real>(sum);
       }
       double sum = 0;
       for (int n = 0; n < call.n; ++n) sum += static_cast<double>(dy[o * call.n + n]);
@@ -87,6 +87,23 @@ void store(const std::vector<double>& from, Real* to) {
   for (std::size_t i = 0; i < from.size(); ++i) to[i] = static_cast<Real>(from[i]);
 }
 
+// `run`: elements of a channel.
+template <class Real>
+void add_bias(std::vector<double>& y, std::int64_t run, const Real* bias) {
+  for (std::size_t i = 0; i < y.size(); ++i) y[i] += static_cast<double>(bias[static_cast<std::int64_t>(i) / run]);
+}
+
+// The sum of dy of each channel.
+template <class Real>
+std::vector<double> bias_sums(const BasicLayerCall<Real>& call, int lane) {
+  const std::int64_t run = call.shape.out.plane() * call.n;
+  std::vector<double> sum = sums(call.shape.out.channels);
+  for (std::int64_t i = 0; i < call.shape.out.size() * call.n; ++i) {
+    sum[static_cast<std::size_t>(i / run)] += static_cast<double>(call.dy[lane][i]);
+  }
+  return sum;
+}
+
 }  // namespace
 
 template <class Real>
@@ -101,12 +118,7 @@ void conv2d_forward(const BasicLayerCall<Real>& call) {
       const auto weight = static_cast<double>(call.weight[lane][w]);
       for (int n = 0; n < call.n; ++n) y[to + static_cast<std::size_t>(n)] += weight * static_cast<double>(x[n]);
     });
-    if (call.bias) {
-      const std::int64_t plane = s.out.plane() * call.n;
-      for (std::size_t i = 0; i < y.size(); ++i) {
-        y[i] += static_cast<double>(call.bias[lane][static_cast<std::int64_t>(i) / plane]);
-      }
-    }
+    if (call.bias) add_bias(y, s.out.plane() * call.n, call.bias[lane]);
     store(y, call.y[lane]);
   }
 }
@@ -118,7 +130,7 @@ void conv2d_backward(const BasicLayerCall<Real>& call) {
       std::int64_t{s.out.channels} * (s.in.channels / s.groups) * s.kernel_rows * s.kernel_columns;
   for (int k = 0; k < call.lanes.count; ++k) {
     const int lane = call.lanes[k];
-    std::vector<double> dweight = sums(weights), dx = sums(s.in.size() * call.n), dbias = sums(s.out.channels);
+    std::vector<double> dweight = sums(weights), dx = sums(s.in.size() * call.n);
     each_tap(s, [&](std::int64_t w, int o, int r, int q, int channel, int row, int column) {
       const Real* dy = call.dy[lane] + pixel_offset(s.out, o, r, q, call.n);
       const std::int64_t at = pixel_offset(s.in, channel, row, column, call.n);
@@ -128,21 +140,60 @@ void conv2d_backward(const BasicLayerCall<Real>& call) {
         dx[static_cast<std::size_t>(at + n)] += static_cast<double>(dy[n]) * weight;
       }
     });
-    const std::int64_t plane = s.out.plane() * call.n;
-    for (std::int64_t i = 0; i < s.out.size() * call.n; ++i) {
-      dbias[static_cast<std::size_t>(i / plane)] += static_cast<double>(call.dy[lane][i]);
-    }
-    store(dweight, call.dweight[lane]);
-    if (call.dbias) store(dbias, call.dbias[lane]);
+    if (call.dweight) store(dweight, call.dweight[lane]);
+    if (call.dbias) store(bias_sums(call, lane), call.dbias[lane]);
     if (call.dx) store(dx, call.dx[lane]);
   }
 }
 
-#define CONVSWEEP_INSTANTIATE(Real)                           \
-  template void linear_forward(const BasicLayerCall<Real>&);  \
-  template void linear_backward(const BasicLayerCall<Real>&); \
-  template void conv2d_forward(const BasicLayerCall<Real>&);  \
-  template void conv2d_backward(const BasicLayerCall<Real>&);
+// Every input element, times the kernel, is laid into the output where the transposed convolution would have read it.
+template <class Real>
+void conv_transpose2d_forward(const BasicLayerCall<Real>& call) {
+  const LayerShape s = transposed(call.shape);
+  for (int k = 0; k < call.lanes.count; ++k) {
+    const int lane = call.lanes[k];
+    std::vector<double> y = sums(s.in.size() * call.n);
+    each_tap(s, [&](std::int64_t w, int o, int r, int q, int channel, int row, int column) {
+      const Real* x = call.x[lane] + pixel_offset(s.out, o, r, q, call.n);
+      const auto to = static_cast<std::size_t>(pixel_offset(s.in, channel, row, column, call.n));
+      const auto weight = static_cast<double>(call.weight[lane][w]);
+      for (int n = 0; n < call.n; ++n) y[to + static_cast<std::size_t>(n)] += weight * static_cast<double>(x[n]);
+    });
+    if (call.bias) add_bias(y, s.in.plane() * call.n, call.bias[lane]);
+    store(y, call.y[lane]);
+  }
+}
+
+template <class Real>
+void conv_transpose2d_backward(const BasicLayerCall<Real>& call) {
+  const LayerShape s = transposed(call.shape);
+  const std::int64_t weights =
+      std::int64_t{s.out.channels} * (s.in.channels / s.groups) * s.kernel_rows * s.kernel_columns;
+  for (int k = 0; k < call.lanes.count; ++k) {
+    const int lane = call.lanes[k];
+    std::vector<double> dweight = sums(weights), dx = sums(s.out.size() * call.n);
+    each_tap(s, [&](std::int64_t w, int o, int r, int q, int channel, int row, int column) {
+      const Real* dy = call.dy[lane] + pixel_offset(s.in, channel, row, column, call.n);
+      const std::int64_t at = pixel_offset(s.out, o, r, q, call.n);
+      const auto weight = static_cast<double>(call.weight[lane][w]);
+      for (int n = 0; n < call.n; ++n) {
+        dweight[static_cast<std::size_t>(w)] += static_cast<double>(dy[n]) * static_cast<double>(call.x[lane][at + n]);
+        dx[static_cast<std::size_t>(at + n)] += static_cast<double>(dy[n]) * weight;
+      }
+    });
+    if (call.dweight) store(dweight, call.dweight[lane]);
+    if (call.dbias) store(bias_sums(call, lane), call.dbias[lane]);
+    if (call.dx) store(dx, call.dx[lane]);
+  }
+}
+
+#define CONVSWEEP_INSTANTIATE(Real)                                     \
+  template void linear_forward(const BasicLayerCall<Real>&);            \
+  template void linear_backward(const BasicLayerCall<Real>&);           \
+  template void conv2d_forward(const BasicLayerCall<Real>&);            \
+  template void conv2d_backward(const BasicLayerCall<Real>&);           \
+  template void conv_transpose2d_forward(const BasicLayerCall<Real>&);  \
+  template void conv_transpose2d_backward(const BasicLayerCall<Real>&);
 CONVSWEEP_INSTANTIATE(float)
 CONVSWEEP_INSTANTIATE(double)
 

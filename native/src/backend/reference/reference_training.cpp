@@ -41,6 +41,29 @@ void softmax_cross_entropy(const BasicLossCall<Real>& call) {
   }
 }
 
+// The loss of a logit z against a target t: -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z)).
+template <class Real>
+void binary_cross_entropy(const BasicLossCall<Real>& call) {
+  for (int k = 0; k < call.lanes.count; ++k) {
+    const int lane = call.lanes[k];
+    const auto smoothing = static_cast<double>(call.scalars[lane].label_smoothing);
+    LaneMetrics metrics;
+    for (int n = 0; n < call.n; ++n) {
+      const auto z = static_cast<double>(call.logits[lane][n]);
+      const bool one =
+          call.target == BinaryTarget::labels ? call.labels[lane][n] == 1 : call.target != BinaryTarget::zero;
+      double target = one ? 1 : 0;
+      if (call.target == BinaryTarget::labels) target = target * (1 - smoothing) + smoothing / 2;
+      if (call.target == BinaryTarget::smoothed_one) target = 1 - smoothing;
+      metrics.loss_sum += std::fmax(z, 0.0) - z * target + std::log1p(std::exp(-std::fabs(z)));
+      metrics.correct += !std::isnan(z) && (z > 0) == one ? 1 : 0;
+      if (std::isnan(z)) metrics.loss_sum = z;
+      if (call.dlogits) call.dlogits[lane][n] = static_cast<Real>((1 / (1 + std::exp(-z)) - target) / call.n);
+    }
+    call.metrics[lane] = metrics;
+  }
+}
+
 namespace {
 
 // Calls change(scalars, gradient with L2, weight, state0, state1) for every parameter of every lane. The states are
@@ -130,6 +153,7 @@ void gather(const GatherCall& call) {
 
 #define CONVSWEEP_INSTANTIATE(Real)                                \
   template void softmax_cross_entropy(const BasicLossCall<Real>&); \
+  template void binary_cross_entropy(const BasicLossCall<Real>&);  \
   template void update_sgd(const BasicUpdateCall<Real>&);          \
   template void update_momentum(const BasicUpdateCall<Real>&);     \
   template void update_rmsprop(const BasicUpdateCall<Real>&);      \
