@@ -8,6 +8,7 @@ import { type AdminClient, openAdminClient } from "../shell/admin-client.js";
 import { type RunningCoordinator, startCoordinator } from "../shell/coordinator.js";
 import { tokenFile } from "../shell/credentials.js";
 import type { Log, LogLevel } from "../shell/log.js";
+import type { WebhookSettings } from "../shell/webhook/webhook.js";
 import type { Context } from "./context.js";
 import { openJsonLog } from "./json-log.js";
 import { type LocalWorkers, startLocalWorkers } from "./local-workers.js";
@@ -20,6 +21,7 @@ export interface EmbeddedOptions {
   readonly insecurePlaintext: boolean;
   /** A structured log from this level up on standard error; `null` for warnings and errors in words. */
   readonly logLevel: LogLevel | null;
+  readonly webhook: WebhookSettings | null;
   /** Take any free port when the wanted one is taken. */
   readonly fallbackPort: boolean;
 }
@@ -38,6 +40,7 @@ export async function startEmbedded(context: Context, options: EmbeddedOptions):
     http: options.http,
     insecurePlaintext: options.insecurePlaintext,
     fallbackPort: options.fallbackPort,
+    ...(options.webhook === null ? {} : { webhook: options.webhook }),
     log,
   });
   const workers = startLocalWorkers({
@@ -81,6 +84,7 @@ export async function withEmbedded<T>(
     http: { host: "127.0.0.1", port: DEFAULT_PORTS.http },
     insecurePlaintext: false,
     logLevel: null,
+    webhook: null,
     fallbackPort: true,
   });
   const client = openAdminClient({

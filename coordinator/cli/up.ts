@@ -1,7 +1,8 @@
 /** `convsweep up`: coordinator and page, with local workers if wanted, until Ctrl-C. */
 import { type Command, Option } from "commander";
-import { DEFAULT_PORTS } from "../../proto/contract.js";
+import { ConvsweepError, DEFAULT_PORTS } from "../../proto/contract.js";
 import { LOG_LEVELS, type LogLevel } from "../shell/log.js";
+import { webhookSecret, webhookUrl } from "../shell/webhook/webhook.js";
 import { contextOf, parseCount, parseLanes } from "./context.js";
 import { parseListen, startEmbedded } from "./embedded.js";
 import { aborted, onInterrupt } from "./interrupt.js";
@@ -14,6 +15,8 @@ interface Options {
   readonly threads?: number;
   readonly insecurePlaintext?: true;
   readonly logLevel?: LogLevel;
+  readonly webhook?: URL;
+  readonly webhookSecret?: string;
 }
 
 export function addUp(program: Command): void {
@@ -32,6 +35,8 @@ export function addUp(program: Command): void {
     .addOption(
       new Option("--log-level <level>", "write a structured log, JSON lines, to standard error").choices(LOG_LEVELS),
     )
+    .option("--webhook <url>", "tell this address how sweeps end and when trials fail", webhookUrl)
+    .option("--webhook-secret <file>", "sign the webhook's messages with the key in this file", webhookSecret)
     .addHelpText(
       "after",
       `
@@ -45,6 +50,12 @@ Examples:
     .action(async (options: Options, command: Command) => {
       const context = contextOf(command);
       const { output } = context;
+      if (options.webhookSecret !== undefined && options.webhook === undefined) {
+        throw new ConvsweepError("BAD_INPUT", "--webhook-secret: there is no --webhook whose messages it could sign", {
+          path: "--webhook-secret",
+          expected: "--webhook URL beside it",
+        });
+      }
       const interrupt = onInterrupt(output, "ending; Ctrl-C again ends at once");
       const embedded = await startEmbedded(context, {
         grpc: options.listen,
@@ -56,6 +67,7 @@ Examples:
         ],
         insecurePlaintext: options.insecurePlaintext === true,
         logLevel: options.logLevel ?? null,
+        webhook: options.webhook === undefined ? null : { url: options.webhook, secret: options.webhookSecret ?? null },
         fallbackPort: false,
       });
       const { coordinator } = embedded;

@@ -73,5 +73,7 @@ function dispatch(draft: Draft, event: Event): void {
       return booted(draft);
     case "Tick":
       return tick(draft);
+    case "Noted":
+      return draft.record(event.note, { sweep: event.sweep, trial: event.trial }, event.detail);
   }
 }

@@ -113,7 +113,18 @@ export type Event =
   // the coordinator itself
   /** After a restart: every live lease gets a full fresh time. */
   | { readonly kind: "Booted" }
-  | { readonly kind: "Tick" };
+  | { readonly kind: "Tick" }
+  /** Something the shell did outside, to be put on record. */
+  | {
+      readonly kind: "Noted";
+      readonly note: NoteKind;
+      readonly sweep: SweepId | null;
+      readonly trial: TrialId | null;
+      readonly detail: string;
+    };
+
+/** What the shell may put on record by itself. */
+export type NoteKind = `webhook-${"configured" | "delivered" | "failed" | "dropped"}`;
 
 export type Mutation =
   | { readonly kind: "putSweep"; readonly sweep: Sweep }

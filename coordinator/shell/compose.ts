@@ -33,6 +33,7 @@ import { Meter } from "./metrics/meter.js";
 import { metricsText } from "./metrics/text.js";
 import { type Call, Runtime } from "./runtime.js";
 import { readStaticFiles } from "./static-files.js";
+import { Webhook, type WebhookSettings } from "./webhook/webhook.js";
 
 const QUERIES_AT_ONCE = 2;
 const QUERIES_WAITING = 16;
@@ -48,6 +49,8 @@ export interface CoordinatorOptions {
   readonly fallbackPort?: boolean;
   /** Further host names that browsers know the page under. */
   readonly hostNames?: readonly string[];
+  /** Where ends of sweeps and failures of trials are told. */
+  readonly webhook?: WebhookSettings;
   readonly log?: Log;
 }
 
@@ -127,6 +130,7 @@ async function assemble(
       turnEnded(mutations) {
         links.turnEnded();
         hub.note(mutations);
+        webhook?.turnEnded(mutations);
       },
       fatal(error) {
         log("error", "coordinator-stopping", `the coordinator stops: ${error.message}`, { code: error.code });
@@ -141,9 +145,14 @@ async function assemble(
   });
   undo.push(() => runtime.close());
   let serving = false;
+  let webhook: Webhook | null = null;
   runtime.push({ kind: "Booted" });
   runtime.settle();
 
+  if (options.webhook) {
+    webhook = new Webhook(options.webhook, { state, store, runtime, clock, log });
+    undo.push(() => webhook?.close());
+  }
   const http = options.http === null ? null : await startHttp(options, options.http);
   const link = (): string => (http === null ? "" : `http://${fromHere(http.address)}/login?otp=${logins.newCode()}`);
   const query = (sql: string, values: readonly SqlValue[]) => queries.run(() => parts.runQuery(storeDir, sql, values));
@@ -172,6 +181,7 @@ async function assemble(
   async function shutDown(gracefully: boolean): Promise<void> {
     grpc.stopAccepting();
     removeCoordinatorFile(storeDir, file.grpc);
+    await webhook?.close();
     if (gracefully) {
       // What already came in is decided, saved and acknowledged before anybody is sent away.
       runtime.close();

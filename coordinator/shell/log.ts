@@ -26,6 +26,7 @@ export const LOG_EVENTS = {
   "lease-refused": "a message without a valid lease changed nothing",
   "worker-name-taken": "two workers have one name",
   "tokens-raised": "a worker holds a token that this store never gave",
+  "webhook-trouble": "a message of the webhook was not delivered",
   "local-worker": "a worker process that this one started had trouble",
 } as const;
 
