@@ -46,6 +46,8 @@ export interface RuntimeListener {
   fatal(error: ConvsweepError): void;
 }
 
+export type Decide = typeof decide;
+
 export interface RuntimeOptions {
   readonly state: State;
   readonly store: Store;
@@ -56,6 +58,8 @@ export interface RuntimeOptions {
   readonly turns?: Turns;
   /** Counts and times what happens; a simulation has none. */
   readonly meter?: Meter;
+  /** Default: the core's. */
+  readonly decide?: Decide;
 }
 
 /** A turn ends after this long, if not after as many events as it may have. */
@@ -79,6 +83,7 @@ export class Runtime implements History {
   readonly #options: RuntimeOptions;
   readonly #turns: Turns;
   readonly #algorithms: Algorithms;
+  readonly #mind: Decide;
   readonly #calls = new Map<CallId, (reply: Reply) => void>();
   /** Reports of this turn, by attempt. */
   readonly #uncommitted = new Map<AttemptId, Report[]>();
@@ -102,6 +107,7 @@ export class Runtime implements History {
     this.#options = options;
     this.#turns = options.turns ?? eventLoopTurns();
     this.#algorithms = options.meter?.timing(ALGORITHMS) ?? ALGORITHMS;
+    this.#mind = options.decide ?? decide;
   }
 
   /** Events that wait; links read no further when there are too many. */
@@ -242,7 +248,7 @@ export class Runtime implements History {
 
   #decide(entry: Entry): Decision | null {
     try {
-      const decision = decide(this.state, entry.event, entry.at, this, this.#algorithms);
+      const decision = this.#mind(this.state, entry.event, entry.at, this, this.#algorithms);
       this.#options.meter?.decided(entry.event, decision);
       return decision;
     } catch (thrown) {
