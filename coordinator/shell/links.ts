@@ -73,6 +73,7 @@ export class Links {
     this.#lives.set(life, progress);
     this.#away += 1;
     this.#forgetOldest();
+    this.#freeName(progress.worker);
     return true;
   }
 
@@ -95,6 +96,17 @@ export class Links {
 
   endAll(error: ConvsweepError): void {
     for (const { link } of [...this.#lives.values()]) link?.end(error);
+  }
+
+  /**
+   * Of two processes with one name the core knows the one that said hello last. When that one ends, the other has to say
+   * hello again, or it would wait for trials for ever on a link that stands.
+   */
+  #freeName(worker: WorkerId): void {
+    for (const other of [...this.#lives.values()]) {
+      if (other.worker !== worker) continue;
+      other.link?.end(new ConvsweepError("CONFLICT", `another process named ${worker} has ended: say hello again`));
+    }
   }
 
   #forgetOldest(): void {

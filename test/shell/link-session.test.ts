@@ -229,6 +229,22 @@ describe("LinkSession", () => {
     expect(thief.seen.end).toMatchObject({ code: "BAD_INPUT", path: "hello.incarnation" });
   });
 
+  it("asks the other process of a name to say hello again when the newer one ends", async () => {
+    const { open, turn } = world();
+    const older = open();
+    await older.hello();
+    const newer = open();
+    newer.session.receive({
+      seq: 0,
+      ack: 0,
+      body: { ...HELLO, value: { ...HELLO.value, incarnation: "incarnation-2" } },
+    });
+    await turn();
+    expect(older.seen.end).toBeUndefined();
+    newer.session.lost();
+    expect(older.seen.end).toMatchObject({ code: "CONFLICT", message: expect.stringContaining("say hello again") });
+  });
+
   it("reads no further while the runtime is far behind", async () => {
     const { open, turn } = world();
     const { session, seen, hello } = open();
