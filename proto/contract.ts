@@ -50,6 +50,12 @@ export const TIMES = {
   reconnectMax: 4_000,
 } as const;
 
+/**
+ * The generation of a store stands in the high part of its tokens: a copy put back in place of a newer store begins
+ * above every token that the newer one gave. 4,096 generations fit.
+ */
+export const TOKENS_A_GENERATION = 2 ** 40;
+
 export const LIMITS = {
   sweepFileBytes: 1 << 20,
   linkMessageBytes: 4 << 20,

@@ -11,10 +11,20 @@
  */
 import { ConvsweepError, LIMITS, PROTOCOL, TIMES } from "../proto/contract.js";
 import type { Device } from "../proto/gen/convsweep/v1/types.js";
-import type { Assign, Hello, LinkRequest, LinkResponse, Welcome } from "../proto/gen/convsweep/v1/worker.js";
-import type { Held, LogFields, LogLevel, Outcome, ThreadCommand, ThreadMessage } from "./messages.js";
+import type { Assign, Hello, LinkRequest, LinkResponse, Stop, Welcome } from "../proto/gen/convsweep/v1/worker.js";
+import type {
+  CheckpointRef,
+  Held,
+  Job,
+  LogFields,
+  LogLevel,
+  Outcome,
+  SavedLane,
+  ThreadCommand,
+  ThreadMessage,
+} from "./messages.js";
 import { Outbox } from "./outbox.js";
-import { endedBody, jobFromWire, reportBody, startedBody } from "./wire.js";
+import { checkpointBody, endedBody, jobFromWire, reportBody, startedBody } from "./wire.js";
 
 /** Who the worker is; what `Hello` says. */
 export interface Identity {
@@ -42,12 +52,20 @@ export type AgentInput =
   | { readonly kind: "linkDown" }
   | { readonly kind: "received"; readonly message: LinkResponse }
   | { readonly kind: "thread"; readonly device: string; readonly message: ThreadMessage }
+  /** What a `download` brought; `null` if it brought nothing that can be used. */
+  | { readonly kind: "downloaded"; readonly held: Held; readonly lane: SavedLane | null; readonly reason: string }
+  /** What came of an `upload`: where it is kept now, `null` if nowhere. */
+  | { readonly kind: "uploaded"; readonly held: Held; readonly kept: CheckpointRef | null; readonly reason: string }
   /** Give everything back and end the process. */
   | { readonly kind: "leave"; readonly reason: string; readonly code: number }
   | { readonly kind: "tick" };
 
 export type AgentEffect =
   | { readonly kind: "send"; readonly message: LinkRequest }
+  /** Answered with `downloaded`. */
+  | { readonly kind: "download"; readonly held: Held; readonly checkpoint: CheckpointRef }
+  /** Answered with `uploaded`. */
+  | { readonly kind: "upload"; readonly held: Held; readonly lane: SavedLane }
   | { readonly kind: "command"; readonly device: string; readonly command: ThreadCommand }
   /** The other side broke the protocol: begin a new link. */
   | { readonly kind: "relink"; readonly reason: string }
@@ -57,8 +75,16 @@ export type AgentEffect =
 interface Attempt {
   readonly held: Held;
   readonly device: string;
+  readonly job: Job;
   phase: "assigned" | "running" | "ended";
   fingerprint: string;
+  fromEpoch: number;
+  /** Checkpoints not yet tried. */
+  untried: readonly CheckpointRef[];
+  /** A saved lane is on its way to the coordinator. */
+  uploading: boolean;
+  /** How it ended, held back until its lane is uploaded: the trial shall go on from there. */
+  outcome: Outcome | null;
 }
 
 export class Agent {
@@ -117,6 +143,12 @@ export class Agent {
       case "thread":
         this.onThread(input.device, input.message, now);
         break;
+      case "downloaded":
+        this.onDownloaded(input);
+        break;
+      case "uploaded":
+        this.onUploaded(input);
+        break;
       case "leave":
         this.leave(input.reason, input.code, now);
         break;
@@ -142,6 +174,10 @@ export class Agent {
       version,
       devices: [...devices],
       running: [...this.held],
+      previous: "",
+      seenStore: "",
+      seenGeneration: 0,
+      seenCommit: 0,
     };
     this.link = "greeting";
     this.received = 0;
@@ -233,11 +269,21 @@ export class Agent {
     if (known && known.held.token > job.token) return;
     if (known && known.held.token === job.token) {
       // The offer came twice. If the first Started is on its way, a second one is a repeat that changes nothing.
-      if (known.phase === "running") this.outbox.put(startedBody(held, known.fingerprint), held);
+      if (known.phase === "running") this.outbox.put(startedBody(held, known.fingerprint, known.fromEpoch), held);
       return;
     }
     if (known) this.forget(known.held, "leased anew");
-    const attempt: Attempt = { held, device: assign.device, phase: "assigned", fingerprint: "" };
+    const attempt: Attempt = {
+      held,
+      device: assign.device,
+      job,
+      phase: "assigned",
+      fingerprint: "",
+      fromEpoch: 0,
+      untried: job.checkpoints,
+      uploading: false,
+      outcome: null,
+    };
     this.attempts.set(job.attempt, attempt);
     if (this.draining) {
       this.end(attempt, { kind: "released", reason: "the worker takes no more trials" });
@@ -249,13 +295,41 @@ export class Agent {
       this.end(attempt, { kind: "failed", error: error.toData() });
     } else {
       this.log("debug", "assigned", { ...held, device: assign.device, alone: job.alone });
-      this.command(assign.device, { kind: "assign", job });
+      this.begin(attempt);
     }
   }
 
-  private onStop(held: Held): void {
+  /** With the best checkpoint that has not been tried, else at the start. */
+  private begin(attempt: Attempt): void {
+    const [checkpoint, ...untried] = attempt.untried;
+    attempt.untried = untried;
+    if (checkpoint) this.effects.push({ kind: "download", held: attempt.held, checkpoint });
+    else this.command(attempt.device, { kind: "assign", job: attempt.job, from: null });
+  }
+
+  private onDownloaded({ held, lane, reason }: Extract<AgentInput, { readonly kind: "downloaded" }>): void {
     const attempt = this.training(held);
-    if (attempt) this.command(attempt.device, { kind: "stop", held: attempt.held });
+    if (!attempt) return;
+    if (lane) this.command(attempt.device, { kind: "assign", job: attempt.job, from: lane });
+    else {
+      this.log("warn", "a checkpoint cannot be used", { ...attempt.held, why: reason });
+      this.begin(attempt);
+    }
+  }
+
+  private onUploaded({ held, kept, reason }: Extract<AgentInput, { readonly kind: "uploaded" }>): void {
+    const attempt = this.training(held);
+    if (!attempt) return;
+    attempt.uploading = false;
+    if (kept) this.outbox.put(checkpointBody(attempt.held, kept), attempt.held);
+    else this.log("warn", "a checkpoint was not kept; training goes on", { ...attempt.held, why: reason });
+    if (attempt.outcome) this.end(attempt, attempt.outcome);
+    else this.command(attempt.device, { kind: "uploaded", held: attempt.held });
+  }
+
+  private onStop({ attempt: id, token, save }: Stop): void {
+    const attempt = this.training({ attempt: id, token });
+    if (attempt) this.command(attempt.device, { kind: "stop", held: attempt.held, save });
   }
 
   private onThread(device: string, message: ThreadMessage, now: number): void {
@@ -272,8 +346,23 @@ export class Agent {
         if (!attempt) break;
         attempt.phase = "running";
         attempt.fingerprint = message.fingerprint;
-        this.outbox.put(startedBody(attempt.held, message.fingerprint), attempt.held);
-        this.log("info", "started", { ...attempt.held, device });
+        attempt.fromEpoch = message.fromEpoch;
+        this.outbox.put(startedBody(attempt.held, message.fingerprint, message.fromEpoch), attempt.held);
+        this.log("info", "started", { ...attempt.held, device, fromEpoch: message.fromEpoch });
+        break;
+      }
+      case "unusable": {
+        const attempt = this.training(message.held);
+        if (!attempt) break;
+        this.log("warn", "a checkpoint cannot be used", { ...attempt.held, why: message.error.message });
+        this.begin(attempt);
+        break;
+      }
+      case "saved": {
+        const attempt = this.training(message.held);
+        if (!attempt) break;
+        attempt.uploading = true;
+        this.effects.push({ kind: "upload", held: attempt.held, lane: message.lane });
         break;
       }
       case "report": {
@@ -284,7 +373,10 @@ export class Agent {
       }
       case "ended": {
         const attempt = this.training(message.held);
-        if (attempt) this.end(attempt, message.outcome);
+        if (!attempt) break;
+        // A trial that will go on is said to have stopped once its lane is safe.
+        if (attempt.uploading && message.outcome.kind === "stopped") attempt.outcome = message.outcome;
+        else this.end(attempt, message.outcome);
         break;
       }
     }

@@ -15,7 +15,7 @@ import { Cohort } from "./cohort.js";
 import type { Control } from "./control.js";
 import { type Engine, engineError, metricsOf, type SliceResult } from "./engine.js";
 import { type JobPlan, planJob } from "./job.js";
-import type { Held, Job, Outcome, ThreadCommand, ThreadMessage } from "./messages.js";
+import type { Held, Job, Outcome, SavedLane, ThreadCommand, ThreadMessage } from "./messages.js";
 
 export interface CohortThreadOptions {
   readonly engine: Engine;
@@ -34,6 +34,19 @@ export interface CohortThreadOptions {
   readonly idleMillis: number;
   /** How long an attempt waits for memory that other cohorts use, before it is given back. */
   readonly memoryMillis: number;
+  /** An attempt is saved at the end of an epoch, but not more often than this. */
+  readonly checkpointMillis: number;
+}
+
+/** Saving may take this share of the time at most. */
+const SAVING_SHARE = 0.02;
+
+/** What is known of an attempt in a lane, for its checkpoints. */
+interface Saving {
+  /** Epochs done. */
+  epoch: number;
+  due: number;
+  uploading: boolean;
 }
 
 export const THREAD_TIMES = { sliceMillis: 200, idleMillis: 2_000, memoryMillis: 6_000 } as const;
@@ -41,10 +54,14 @@ export const THREAD_TIMES = { sliceMillis: 200, idleMillis: 2_000, memoryMillis:
 /** An attempt that found no memory while others train; tried again whenever some is given back. */
 interface Waiting {
   readonly job: Job;
+  readonly from: SavedLane | null;
   readonly until: number;
   readonly reason: string;
 }
 
+const CHECKPOINT_FAULTS: ReadonlySet<string> = new Set(["ENGINE_CORRUPT_CHECKPOINT", "ENGINE_FOREIGN_CHECKPOINT"]);
+
+const keyOf = ({ attempt, token }: Held): string => `${attempt} ${token}`;
 const same = (a: Held, b: Held): boolean => a.attempt === b.attempt && a.token === b.token;
 const heldOf = (job: Job): Held => ({ attempt: job.attempt, token: job.token });
 
@@ -53,6 +70,7 @@ export class CohortThread {
   private readonly commands: ThreadCommand[] = [];
   private cohorts: Cohort[] = [];
   private waiting: Waiting[] = [];
+  private readonly savings = new Map<string, Saving>();
   private wake: (() => void) | null = null;
   /** Memory came back since the waiting attempts were tried. */
   private freed = false;
@@ -105,11 +123,16 @@ export class CohortThread {
   private async serve(command: ThreadCommand): Promise<void> {
     switch (command.kind) {
       case "assign":
-        await this.assign(command.job, this.options.now() + this.options.memoryMillis);
+        await this.assign(command.job, command.from, this.options.now() + this.options.memoryMillis);
         break;
       case "stop":
-        this.stop(command.held);
+        this.stop(command.held, command.save);
         break;
+      case "uploaded": {
+        const saving = this.savings.get(keyOf(command.held));
+        if (saving) saving.uploading = false;
+        break;
+      }
       case "drop":
         this.drop(command.held);
         break;
@@ -123,18 +146,23 @@ export class CohortThread {
   }
 
   /** `until`: how long it may wait for memory. */
-  private async assign(job: Job, until: number): Promise<void> {
+  private async assign(job: Job, from: SavedLane | null, until: number): Promise<void> {
     const { options } = this;
     const held = heldOf(job);
     try {
       const plan = planJob(job);
       const key = job.alone ? `alone ${job.attempt} ${job.token}` : job.cohortKey;
       const cohort = this.cohorts.find((c) => c.key === key) ?? (await this.open(key, job, plan));
-      this.native(() => cohort.add(held, { seed: plan.seed, hyperparameters: plan.hyperparameters, checkpoint: null }));
-      this.post({ kind: "started", held, fingerprint: options.engine.fingerprint(options.device) });
+      const { seed, hyperparameters } = plan;
+      this.native(() => cohort.add(held, { seed, hyperparameters, checkpoint: from?.data ?? null }));
+      const fromEpoch = from?.epoch ?? 0;
+      const due = options.now() + options.checkpointMillis;
+      this.savings.set(keyOf(held), { epoch: fromEpoch, due, uploading: false });
+      this.post({ kind: "started", held, fingerprint: options.engine.fingerprint(options.device), fromEpoch });
     } catch (thrown) {
       const error = engineError(thrown);
-      if (error.code === "ENGINE_OUT_OF_MEMORY") await this.shortOfMemory(job, until, error);
+      if (from && CHECKPOINT_FAULTS.has(error.code)) this.post({ kind: "unusable", held, error: error.toData() });
+      else if (error.code === "ENGINE_OUT_OF_MEMORY") await this.shortOfMemory(job, from, until, error);
       else if (error.code === "ENGINE_DEVICE_LOST") this.loseDevice(error, [held]);
       else if (error.code === "ENGINE_LANES_FULL") {
         this.end(held, { kind: "released", reason: `no free lane on ${options.device}` });
@@ -174,13 +202,13 @@ export class CohortThread {
   }
 
   /** Memory may come back: from a cohort that stands empty at once, from one that trains when its lanes end. */
-  private async shortOfMemory(job: Job, until: number, error: ConvsweepError): Promise<void> {
+  private async shortOfMemory(job: Job, from: SavedLane | null, until: number, error: ConvsweepError): Promise<void> {
     const empty = this.cohorts.filter((c) => c.size === 0);
     if (empty.length > 0) {
       for (const cohort of empty) this.close(cohort);
-      await this.assign(job, until);
+      await this.assign(job, from, until);
     } else if (this.cohorts.length > 0) {
-      this.waiting.push({ job, until, reason: error.message });
+      this.waiting.push({ job, from, until, reason: error.message });
     } else {
       const { device, lanes } = this.options;
       const what = job.alone ? "the trial" : `a cohort of ${lanes} lanes`;
@@ -207,16 +235,17 @@ export class CohortThread {
     this.freed = false;
     const waiting = this.waiting;
     this.waiting = [];
-    for (const { job, until } of waiting) await this.assign(job, until);
+    for (const { job, from, until } of waiting) await this.assign(job, from, until);
   }
 
-  private stop(held: Held): void {
+  private stop(held: Held, save: boolean): void {
     if (this.waiting.some((w) => same(w.job, held))) {
       this.waiting = this.waiting.filter((w) => !same(w.job, held));
       this.end(held, { kind: "stopped", weightsHash: null });
       return;
     }
     const place = this.find(held);
+    if (place && save) this.save(place.cohort, place.lane, held);
     if (place) this.leave(place.cohort, place.lane, held, (weightsHash) => ({ kind: "stopped", weightsHash }));
   }
 
@@ -240,7 +269,26 @@ export class CohortThread {
     this.remove(cohort, lane);
   }
 
+  /** A lane that cannot be saved trains on all the same. */
+  private save(cohort: Cohort, lane: number, held: Held): void {
+    const saving = this.savings.get(keyOf(held));
+    if (!saving || saving.epoch === 0) return;
+    const { now, checkpointMillis } = this.options;
+    const started = now();
+    try {
+      const data = this.native(() => cohort.save(lane));
+      saving.uploading = true;
+      this.post({ kind: "saved", held, lane: { epoch: saving.epoch, data } });
+    } catch (thrown) {
+      const { code, message } = engineError(thrown);
+      this.post({ kind: "log", level: "warn", message: `a lane was not saved: ${message}`, fields: { ...held, code } });
+    }
+    saving.due = now() + Math.max(checkpointMillis, (now() - started) / SAVING_SHARE);
+  }
+
   private remove(cohort: Cohort, lane: number): void {
+    const held = cohort.attemptIn(lane);
+    if (held) this.savings.delete(keyOf(held));
     try {
       cohort.remove(lane, this.options.now());
       this.freed = true;
@@ -262,6 +310,7 @@ export class CohortThread {
       if (!held) continue;
       this.post({ kind: "report", held, epoch: report.epoch, step: report.step, metrics: metricsOf(report) });
       if (report.finished) this.leave(cohort, report.lane, held, (weightsHash) => ({ kind: "completed", weightsHash }));
+      else this.consider(cohort, report.lane, held, report.epoch);
     }
     for (const { lane, epoch, step, what } of result.diverged) {
       const held = cohort.attemptIn(lane);
@@ -273,6 +322,14 @@ export class CohortThread {
       // Would otherwise be asked for slices for ever.
       this.breakCohort(cohort, new ConvsweepError("ENGINE_INTERNAL", "the engine idles although lanes have not ended"));
     }
+  }
+
+  /** At the end of an epoch that another follows. */
+  private consider(cohort: Cohort, lane: number, held: Held, epoch: number): void {
+    const saving = this.savings.get(keyOf(held));
+    if (!saving) return;
+    saving.epoch = epoch;
+    if (!saving.uploading && this.options.now() >= saving.due) this.save(cohort, lane, held);
   }
 
   /** The session cannot go on: its attempts end, its memory comes back, the other cohorts are not touched. */
@@ -300,6 +357,7 @@ export class CohortThread {
 
   private close(cohort: Cohort): void {
     this.cohorts = this.cohorts.filter((c) => c !== cohort);
+    for (const held of cohort.attempts) this.savings.delete(keyOf(held));
     try {
       cohort.close();
     } catch (thrown) {

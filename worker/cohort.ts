@@ -42,6 +42,10 @@ export class Cohort {
     this.emptySince = null;
   }
 
+  save(lane: number): Uint8Array {
+    return this.session.saveLane(lane);
+  }
+
   attemptIn(lane: number): Held | null {
     return this.lanes.get(lane) ?? null;
   }

@@ -20,6 +20,8 @@ export interface JoinConfig {
   readonly lanes: number | null;
   readonly threads: number | null;
   readonly dataDir: string;
+  /** Milliseconds between two checkpoints of an attempt, at least. */
+  readonly checkpointMillis: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
@@ -32,6 +34,7 @@ export interface JoinOptions {
   readonly lanes: string;
   readonly threads?: string;
   readonly data?: string;
+  readonly checkpointEvery?: string;
   readonly logLevel: string;
   /** Ends with the process that started it. */
   readonly withParent?: boolean;
@@ -105,6 +108,7 @@ export function joinConfig(options: JoinOptions, env: NodeJS.ProcessEnv): JoinCo
     lanes: options.lanes === "auto" ? null : wholeNumber("--lanes", options.lanes, 65_536),
     threads: options.threads === undefined ? null : wholeNumber("--threads", options.threads, 4_096),
     dataDir: dataFolder(options.data ?? null, env),
+    checkpointMillis: 1_000 * wholeNumber("--checkpoint-every", options.checkpointEvery ?? "10", 86_400),
     logLevel,
   };
 }

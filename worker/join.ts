@@ -9,8 +9,9 @@
 
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { PROGRAM_VERSION } from "../proto/contract.js";
+import { PROGRAM_VERSION, toConvsweepError } from "../proto/contract.js";
 import { Agent, type AgentEffect, type AgentInput } from "./agent.js";
+import { CheckpointClient } from "./checkpoint-client.js";
 import type { JoinConfig } from "./config.js";
 import { chooseDevices, deviceToWire } from "./devices.js";
 import type { Engine } from "./engine.js";
@@ -56,6 +57,7 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
   const pool = new Pool({
     devices: devices.map(({ id, lanes, threads }) => ({ id, lanes, threads })),
     dataDir: config.dataDir,
+    checkpointMillis: config.checkpointMillis,
     onMessage: (device, message) => dispatch({ kind: "thread", device, message }),
     onThreadDied: (device, error) => {
       log("error", `the thread of ${device} ended: ${error.message}`, { device, code: error.code });
@@ -90,6 +92,8 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
     },
   });
 
+  const checkpoints = new CheckpointClient({ address: config.coordinator, token: config.token });
+
   function dispatch(input: AgentInput): void {
     if (ending) return;
     for (const effect of agent.handle(input, performance.now())) carryOut(effect);
@@ -108,6 +112,24 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
       case "command":
         pool.command(effect.device, effect.command);
         break;
+      case "download": {
+        const { held, checkpoint } = effect;
+        checkpoints.download(held, checkpoint).then(
+          (data) => dispatch({ kind: "downloaded", held, lane: { epoch: checkpoint.epoch, data }, reason: "" }),
+          (thrown: unknown) =>
+            dispatch({ kind: "downloaded", held, lane: null, reason: toConvsweepError(thrown).message }),
+        );
+        break;
+      }
+      case "upload": {
+        const { held, lane } = effect;
+        checkpoints.upload(held, lane).then(
+          (kept) => dispatch({ kind: "uploaded", held, kept, reason: "" }),
+          (thrown: unknown) =>
+            dispatch({ kind: "uploaded", held, kept: null, reason: toConvsweepError(thrown).message }),
+        );
+        break;
+      }
       case "relink":
         link.relink(effect.reason);
         break;
@@ -125,6 +147,7 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
     ending = true;
     if (timer) clearTimeout(timer);
     link.close();
+    checkpoints.close();
     const late = setTimeout(() => {
       log("warn", "the threads did not close in time; the process ends without them");
       parts.abort();

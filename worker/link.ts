@@ -32,7 +32,7 @@ export interface LinkOptions {
 const ANSWER_MILLIS = 10_000;
 
 /** A silent loss of the network is noticed well before the lease ends. */
-const CHANNEL_OPTIONS = {
+export const CHANNEL_OPTIONS = {
   "grpc.keepalive_time_ms": TIMES.lease / 3,
   "grpc.keepalive_timeout_ms": TIMES.heartbeat,
   "grpc.keepalive_permit_without_calls": 1,

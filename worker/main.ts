@@ -117,6 +117,11 @@ async function run(argv: readonly string[]): Promise<number> {
     .option("--lanes <n>", "trials at once on each device, or auto", "auto")
     .option("--threads <n>", "threads of all devices together (default: one a core)")
     .option("--data <dir>", "folder of data sets (default: CONVSWEEP_DATA, else ~/.cache/convsweep/data)")
+    .option(
+      "--checkpoint-every <seconds>",
+      "save each trial at most this often, so that another worker can go on",
+      "10",
+    )
     .option("--log-level <level>", `one of ${LOG_LEVELS.join(", ")}`, "info")
     .option("--with-parent", "leave when standard input ends: with the process that holds its other end")
     .action(async (options: JoinOptions) => {

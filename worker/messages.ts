@@ -22,12 +22,29 @@ export interface Job extends Held {
   /** JSON object: values by parameter name. */
   readonly parameters: string;
   readonly alone: boolean;
+  /** To go on from, the best first. */
+  readonly checkpoints: readonly CheckpointRef[];
+}
+
+/** A saved lane that the coordinator keeps. */
+export interface CheckpointRef {
+  readonly epoch: number;
+  readonly digest: string;
+  readonly bytes: number;
+}
+
+/** A saved lane. */
+export interface SavedLane {
+  readonly epoch: number;
+  readonly data: Uint8Array;
 }
 
 export type ThreadCommand =
-  | { readonly kind: "assign"; readonly job: Job }
-  /** Stop training now and say what the weights are. */
-  | { readonly kind: "stop"; readonly held: Held }
+  | { readonly kind: "assign"; readonly job: Job; readonly from: SavedLane | null }
+  /** Stop training now and say what the weights are; with `save`, a `saved` comes before. */
+  | { readonly kind: "stop"; readonly held: Held; readonly save: boolean }
+  /** The last `saved` of the attempt is taken care of: there may be another. */
+  | { readonly kind: "uploaded"; readonly held: Held }
   /** Forget the attempt: nothing it did counts any more, nothing is sent back. */
   | { readonly kind: "drop"; readonly held: Held }
   /** While held, no slice runs; commands are still served. */
@@ -40,7 +57,7 @@ export type Outcome =
   | { readonly kind: "stopped"; readonly weightsHash: string | null }
   | { readonly kind: "diverged"; readonly epoch: number; readonly step: number; readonly what: string }
   | { readonly kind: "failed"; readonly error: ErrorData }
-  | { readonly kind: "released"; readonly reason: string };
+  | { readonly kind: "released"; readonly reason: string; readonly died?: boolean };
 
 export interface NamedMetric {
   readonly name: string;
@@ -51,7 +68,10 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 export type LogFields = Readonly<Record<string, string | number | boolean | null>>;
 
 export type ThreadMessage =
-  | { readonly kind: "started"; readonly held: Held; readonly fingerprint: string }
+  | { readonly kind: "started"; readonly held: Held; readonly fingerprint: string; readonly fromEpoch: number }
+  /** The lane it was to go on from is refused; it waits for another, or to begin at the start. */
+  | { readonly kind: "unusable"; readonly held: Held; readonly error: ErrorData }
+  | { readonly kind: "saved"; readonly held: Held; readonly lane: SavedLane }
   | {
       readonly kind: "report";
       readonly held: Held;

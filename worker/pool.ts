@@ -24,6 +24,7 @@ export interface PoolDevice {
 export interface PoolOptions {
   readonly devices: readonly PoolDevice[];
   readonly dataDir: string;
+  readonly checkpointMillis: number;
   readonly onMessage: (device: string, message: ThreadMessage) => void;
   /** A thread ended that was not told to; its attempts are gone. */
   readonly onThreadDied: (device: string, error: ErrorData) => void;
@@ -95,7 +96,8 @@ export class Pool {
     const control = new Control();
     const { port1, port2 } = new MessageChannel();
     port1.on("message", (message: ThreadMessage) => this.options.onMessage(device.id, message));
-    const task: DeviceTask = { ...device, control: control.buffer, port: port2, dataDir: this.options.dataDir };
+    const { dataDir, checkpointMillis } = this.options;
+    const task: DeviceTask = { ...device, control: control.buffer, port: port2, dataDir, checkpointMillis };
     const thread: DeviceThread = {
       control,
       port: port1,

@@ -18,6 +18,7 @@ export interface DeviceTask {
   readonly control: SharedArrayBuffer;
   readonly port: MessagePort;
   readonly dataDir: string;
+  readonly checkpointMillis: number;
 }
 
 export async function trainDevice(task: DeviceTask): Promise<ThreadResult> {
@@ -35,6 +36,7 @@ export async function trainDevice(task: DeviceTask): Promise<ThreadResult> {
       port,
       dataset: (plan) => shelf.provide(plan.dataset),
       now: () => performance.now(),
+      checkpointMillis: task.checkpointMillis,
       ...THREAD_TIMES,
     });
     await thread.run();

@@ -6,7 +6,7 @@
 import type { ErrorData } from "../proto/contract.js";
 import type { ErrorDetail, Metric } from "../proto/gen/convsweep/v1/types.js";
 import type { Assign, Ended, LinkRequest, Report, Started } from "../proto/gen/convsweep/v1/worker.js";
-import type { Held, Job, NamedMetric, Outcome } from "./messages.js";
+import type { CheckpointRef, Held, Job, NamedMetric, Outcome } from "./messages.js";
 
 /** The body of a sequenced message of the worker. */
 export type Body = NonNullable<LinkRequest["body"]>;
@@ -38,13 +38,17 @@ function outcomeToWire(outcome: Outcome): NonNullable<Ended["outcome"]> {
     case "failed":
       return { $case: "failed", value: errorToWire(outcome.error) };
     case "released":
-      return { $case: "released", value: { reason: outcome.reason } };
+      return { $case: "released", value: { reason: outcome.reason, died: outcome.died ?? false } };
   }
 }
 
-export function startedBody(held: Held, fingerprint: string): Body {
-  const value: Started = { attempt: held.attempt, token: held.token, fingerprint };
+export function startedBody(held: Held, fingerprint: string, fromEpoch: number): Body {
+  const value: Started = { attempt: held.attempt, token: held.token, fingerprint, fromEpoch };
   return { $case: "started", value };
+}
+
+export function checkpointBody(held: Held, { epoch, digest, bytes }: CheckpointRef): Body {
+  return { $case: "checkpointSaved", value: { attempt: held.attempt, token: held.token, epoch, digest, bytes } };
 }
 
 export function reportBody(held: Held, epoch: number, step: number, metrics: readonly NamedMetric[]): Body {
@@ -60,6 +64,6 @@ export function endedBody(held: Held, outcome: Outcome): Body {
 }
 
 export function jobFromWire(assign: Assign): Job {
-  const { attempt, token, recipe, cohortKey, seed, parameters, alone } = assign;
-  return { attempt, token, recipe, cohortKey, seed, parameters, alone };
+  const { attempt, token, recipe, cohortKey, seed, parameters, alone, checkpoints } = assign;
+  return { attempt, token, recipe, cohortKey, seed, parameters, alone, checkpoints };
 }

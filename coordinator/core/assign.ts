@@ -5,6 +5,7 @@
  * life of the worker. Not here: choosing the lane (placement.ts).
  */
 import { attemptId, millis, TIMES, token } from "../../proto/contract.js";
+import { refOf, usableCheckpoints } from "./checkpoints.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
 import { recipeOf } from "./sampling.js";
@@ -25,6 +26,7 @@ export function grant(draft: Draft, trial: Trial, worker: Worker, device: Worker
     device: device.id,
     state: "offered",
     leaseUntil: millis(draft.now + TIMES.offer),
+    fromEpoch: 0,
     lastEpoch: 0,
     offeredAt: draft.now,
     startedAt: null,
@@ -66,5 +68,6 @@ function sendAssign(draft: Draft, attempt: Attempt): void {
     seed: trial.seed,
     parameters: trial.parameters,
     alone: trainsAlone(trial),
+    checkpoints: usableCheckpoints(draft, trial, attempt).map(refOf),
   });
 }

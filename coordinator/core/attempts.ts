@@ -10,7 +10,7 @@ import { millis, TIMES } from "../../proto/contract.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
 import { endTrial, toQueue } from "./endings.js";
-import type { Attempt, AttemptState, Trial } from "./types.js";
+import type { Attempt, AttemptState, Checkpoint, Trial } from "./types.js";
 
 /** A message about an attempt, as far as it says who sends it. */
 export interface Claim {
@@ -45,18 +45,28 @@ export function leaseEnd(draft: Draft): Attempt["leaseUntil"] {
   return millis(draft.now + TIMES.lease);
 }
 
-export function startAttempt(draft: Draft, attempt: Attempt, fingerprint: string | null): Attempt {
+/** `from`: the checkpoint it goes on from. */
+export function startAttempt(
+  draft: Draft,
+  attempt: Attempt,
+  fingerprint: string | null,
+  from: Checkpoint | null = null,
+): Attempt {
   const trial = draft.trial(attempt.trial);
+  const fromEpoch = from?.progress.epoch ?? 0;
   const started = {
     ...attempt,
     state: "running",
     startedAt: draft.now,
     leaseUntil: leaseEnd(draft),
     fingerprint,
+    fromEpoch,
+    lastEpoch: fromEpoch,
   } as const;
   draft.putAttempt(started);
-  draft.putTrial({ ...trial, state: "running", startedAt: draft.now, fingerprint });
-  draft.record("attempt-started", aboutAttempt(trial, attempt), fingerprint ?? "");
+  draft.putTrial({ ...trial, ...from?.progress, state: "running", startedAt: draft.now, fingerprint });
+  const where = fromEpoch > 0 ? `, from the checkpoint of epoch ${fromEpoch}` : "";
+  draft.record("attempt-started", aboutAttempt(trial, attempt), `${fingerprint ?? ""}${where}`);
   return started;
 }
 

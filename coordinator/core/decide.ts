@@ -8,6 +8,7 @@
  * Not here: the decisions themselves; this file only sends each event to where it is decided.
  */
 import type { Millis } from "../../proto/contract.js";
+import { checkpointSaved } from "./checkpoints.js";
 import { Draft } from "./draft.js";
 import type { Algorithms, History } from "./environment.js";
 import { ALGORITHMS } from "./environment.js";
@@ -69,8 +70,10 @@ function dispatch(draft: Draft, event: Event): void {
       return reported(draft, event);
     case "AttemptEnded":
       return attemptEnded(draft, event);
+    case "CheckpointSaved":
+      return checkpointSaved(draft, event);
     case "Booted":
-      return booted(draft);
+      return booted(draft, event);
     case "Tick":
       return tick(draft);
     case "Noted":

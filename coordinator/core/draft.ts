@@ -101,6 +101,11 @@ export class Draft {
     this.#effects.push({ kind: "send", worker, incarnation, message });
   }
 
+  /** Checkpoints of the trial that are not among these may be deleted. */
+  keepCheckpoints(trial: TrialId, digests: readonly string[]): void {
+    this.#effects.push({ kind: "keepCheckpoints", trial, digests });
+  }
+
   reply(call: CallId, value: Json): void {
     this.#effects.push({ kind: "reply", call, reply: { ok: true, value } });
   }

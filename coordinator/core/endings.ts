@@ -89,7 +89,10 @@ export function promotePaused(draft: Draft, sweep: Sweep): Trial | null {
   return draft.putTrial(toQueue(trial, millis(0)));
 }
 
-/** The trial as it waits for another attempt, which begins at the start: what earlier ones reported is no longer its. */
+/**
+ * The trial as it waits for another attempt. Where that begins, at a checkpoint or at the start, is known when it has
+ * started: until then what earlier ones reported is no longer its.
+ */
 export function toQueue(trial: Trial, notBefore: Trial["notBefore"]): Trial {
   const nothingYet = { epoch: 0, best: null, last: null, metrics: {}, startedAt: null, fingerprint: null } as const;
   const nowhere = { worker: null, device: null, verified: null, weightsHash: null, cause: "" } as const;
@@ -115,7 +118,8 @@ export function closeTrial(
   cause: string,
   more: Partial<Trial> = {},
 ): Trial {
-  const ended = draft.putTrial({ ...trial, ...more, state, cause, endedAt: draft.now });
+  const ended = draft.putTrial({ ...trial, ...more, state, cause, endedAt: draft.now, checkpoints: [] });
+  if (trial.checkpoints.length > 0) draft.keepCheckpoints(trial.id, []);
   draft.record(`trial-${state}`, { ...aboutTrial(trial), worker: trial.worker }, cause);
   if (trial.origin.kind === "rerun") return ended;
   const sweep = draft.sweep(trial.sweep);

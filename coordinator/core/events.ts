@@ -45,7 +45,7 @@ export type AttemptOutcome =
   /** Its own fault: the same would happen again anywhere. */
   | { readonly kind: "failed"; readonly error: ErrorData }
   /** The machine's fault: worth another attempt elsewhere. */
-  | { readonly kind: "released"; readonly reason: string };
+  | { readonly kind: "released"; readonly reason: string; readonly died?: boolean };
 
 export type Event =
   // people
@@ -75,6 +75,10 @@ export type Event =
       readonly version: string;
       readonly devices: readonly WorkerDevice[];
       readonly running: readonly HeldAttempt[];
+      /** The life before this one, known to be dead; what of its attempts `running` lists is taken over. */
+      readonly previous?: Incarnation | null;
+      /** Commits that the worker has heard of and this store does not have: it is an older copy. */
+      readonly commitsAhead?: number;
     }
   | { readonly kind: "WorkerLinkLost"; readonly worker: WorkerId; readonly incarnation: Incarnation }
   | { readonly kind: "WorkerDraining"; readonly worker: WorkerId; readonly incarnation: Incarnation }
@@ -91,6 +95,8 @@ export type Event =
       readonly attempt: AttemptId;
       readonly token: Token;
       readonly fingerprint: string;
+      /** Epoch of the checkpoint it really began with; 0 for none. */
+      readonly fromEpoch: number;
     }
   | {
       readonly kind: "Reported";
@@ -110,9 +116,27 @@ export type Event =
       readonly token: Token;
       readonly outcome: AttemptOutcome;
     }
+  /** Its bytes are durable at the coordinator already. */
+  | {
+      readonly kind: "CheckpointSaved";
+      readonly worker: WorkerId;
+      readonly incarnation: Incarnation;
+      readonly attempt: AttemptId;
+      readonly token: Token;
+      readonly epoch: number;
+      readonly digest: string;
+      readonly bytes: number;
+    }
   // the coordinator itself
-  /** After a restart: every live lease gets a full fresh time. */
-  | { readonly kind: "Booted" }
+  /**
+   * After a restart: every live lease gets a full fresh time. `generation` is raised whenever an older copy of the store
+   * takes its place, and tokens with it. `notes` are events of the store itself, to be put on record.
+   */
+  | {
+      readonly kind: "Booted";
+      readonly generation?: number;
+      readonly notes?: readonly { readonly kind: string; readonly detail: string }[];
+    }
   | { readonly kind: "Tick" }
   /** Something the shell did outside, to be put on record. */
   | {
@@ -136,6 +160,12 @@ export type Mutation =
   | { readonly kind: "setTokens"; readonly last: Token }
   | { readonly kind: "setSweeps"; readonly last: SweepId };
 
+export interface CheckpointRef {
+  readonly epoch: number;
+  readonly digest: string;
+  readonly bytes: number;
+}
+
 /** What a worker is told. The shell turns it into a `LinkResponse`. */
 export type WorkerMessage =
   | { readonly kind: "Welcome"; readonly keep: readonly HeldAttempt[]; readonly drop: readonly HeldAttempt[] }
@@ -151,15 +181,18 @@ export type WorkerMessage =
       readonly parameters: Parameters;
       /** Train alone, whatever else runs (reruns with verify). */
       readonly alone: boolean;
+      /** What to go on from, newest first; a worker that can use none of them begins at the start. */
+      readonly checkpoints: readonly CheckpointRef[];
     }
-  | { readonly kind: "Stop"; readonly attempt: AttemptId; readonly token: Token }
+  /** `save`: the trial will go on, so its lane is to be uploaded before it ends. */
+  | { readonly kind: "Stop"; readonly attempt: AttemptId; readonly token: Token; readonly save: boolean }
   | { readonly kind: "Revoke"; readonly attempt: AttemptId; readonly token: Token }
   | { readonly kind: "Drain" };
 
 export type Reply = { readonly ok: true; readonly value: Json } | { readonly ok: false; readonly error: ErrorData };
 
 /** Names of what the core logs; they stay when the words change. */
-export type CoreLogEvent = "lease-refused" | "worker-name-taken" | "tokens-raised";
+export type CoreLogEvent = "lease-refused" | "worker-name-taken" | "tokens-raised" | "rollback-detected";
 
 export type Effect =
   | {
@@ -169,6 +202,8 @@ export type Effect =
       readonly message: WorkerMessage;
     }
   | { readonly kind: "reply"; readonly call: CallId; readonly reply: Reply }
+  /** Of the files of this trial only these are of use any more. */
+  | { readonly kind: "keepCheckpoints"; readonly trial: TrialId; readonly digests: readonly string[] }
   /** Wake the core with a Tick at or after this time. Only the earliest matters. */
   | { readonly kind: "wakeAt"; readonly at: Millis }
   | {

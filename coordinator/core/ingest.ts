@@ -7,17 +7,19 @@
  */
 import { millis } from "../../proto/contract.js";
 import { endAttempt, holder, leaseEnd, loseAttempt, releaseAttempt, renew, startAttempt } from "./attempts.js";
+import { beginning } from "./checkpoints.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
 import { CAUSES, contextOf, endTrial, schedulerOf, settleSweep } from "./endings.js";
 import type { AttemptOutcome, Event } from "./events.js";
-import { epochsOf, finite, isBetter, reachesTarget } from "./objective.js";
+import { advance, epochsOf, finite, reachesTarget } from "./objective.js";
 import { stopTraining, windUp } from "./stopping.js";
 import { isEnded } from "./transitions.js";
-import type { Attempt, BestMetric, MetricValue, Report, Sweep, Trial, Worker } from "./types.js";
+import type { Attempt, MetricValue, Report, Sweep, Trial, Worker } from "./types.js";
 import { differenceOf, stopsWithOriginal, verdictOfRerun } from "./verify.js";
 
 type Of<K extends Event["kind"]> = Extract<Event, { readonly kind: K }>;
+type Released = Extract<AttemptOutcome, { readonly kind: "released" }>;
 type Metrics = Readonly<Record<string, MetricValue>>;
 
 /** How long a device is passed over for a recipe that it gave back; a new link ends it too. */
@@ -26,8 +28,11 @@ const REFUSAL_MILLIS = 600_000;
 export function attemptStarted(draft: Draft, event: Of<"AttemptStarted">): void {
   const attempt = holder(draft, event, "started");
   if (attempt === null) return;
-  if (attempt.state === "offered") startAttempt(draft, attempt, event.fingerprint);
-  else renew(draft, attempt);
+  if (attempt.state !== "offered") return void renew(draft, attempt);
+  const from = beginning(draft, attempt, event.fromEpoch);
+  if (from === undefined)
+    return loseAttempt(draft, attempt, `began at epoch ${event.fromEpoch}, which is not on record`);
+  startAttempt(draft, attempt, event.fingerprint, from);
 }
 
 export function reported(draft: Draft, event: Of<"Reported">): void {
@@ -42,13 +47,7 @@ export function reported(draft: Draft, event: Of<"Reported">): void {
   draft.putAttempt({ ...attempt, lastEpoch: epoch, leaseUntil: leaseEnd(draft) });
   const sweep = draft.sweep(draft.trial(attempt.trial).sweep);
   const before = draft.trial(attempt.trial);
-  const trial = draft.putTrial({
-    ...before,
-    epoch,
-    best: bestOf(sweep, before.best, report),
-    last: metrics[sweep.spec.objective.name] ?? before.last,
-    metrics: { ...before.metrics, ...metrics },
-  });
+  const trial = draft.putTrial({ ...before, ...advance(sweep, before, report) });
   if (trial.origin.kind === "rerun") compare(draft, trial, report);
   else judge(draft, sweep, trial, report);
 }
@@ -57,7 +56,7 @@ export function attemptEnded(draft: Draft, event: Of<"AttemptEnded">): void {
   const held = holder(draft, event, `ended: ${event.outcome.kind}`);
   if (held === null) return;
   const { outcome } = event;
-  if (outcome.kind === "released") return released(draft, held, outcome.reason);
+  if (outcome.kind === "released") return released(draft, held, outcome);
   if (outcome.kind === "stopped" && held.stopping === null)
     return loseAttempt(draft, held, "stopped without being asked");
   const attempt = held.state === "offered" ? startAttempt(draft, held, null) : held;
@@ -77,10 +76,11 @@ export function attemptEnded(draft: Draft, event: Of<"AttemptEnded">): void {
 }
 
 /** Of a worker that drains nobody's fault; else the machine's, so that it does not go round for ever. */
-function released(draft: Draft, attempt: Attempt, reason: string): void {
+function released(draft: Draft, attempt: Attempt, { reason, died }: Released): void {
   const worker = draft.state.workers.get(attempt.worker);
   const draining = worker?.incarnation === attempt.incarnation && worker.state === "draining";
   const cause = `released by ${attempt.worker}: ${reason}`;
+  if (died === true) return loseAttempt(draft, attempt, reason);
   if (draining) return releaseAttempt(draft, attempt, cause);
   if (worker?.incarnation === attempt.incarnation) passOver(draft, worker, attempt);
   loseAttempt(draft, attempt, cause);
@@ -132,12 +132,6 @@ function compare(draft: Draft, trial: Trial, report: Report): void {
   const current = verified === trial.verified ? trial : draft.putTrial({ ...trial, verified });
   const stop = stopsWithOriginal(draft, current);
   if (stop !== null) stopTraining(draft, current, "stopped", stop);
-}
-
-function bestOf({ spec }: Sweep, best: BestMetric | null, { epoch, metrics }: Report): BestMetric | null {
-  const value = finite(metrics[spec.objective.name]);
-  if (value === null) return best;
-  return best === null || isBetter(spec.objective.goal, value, best.value) ? { value, epoch } : best;
 }
 
 type Result = { readonly state: "completed" | "stopped" | "cancelled" | "paused" | "failed"; readonly cause: string };

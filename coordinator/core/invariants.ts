@@ -65,6 +65,15 @@ function trialFaults(state: State, trial: Trial): readonly string[] {
     [trial.best === null || Number.isFinite(trial.best.value), "has a best value that is not finite"],
     [trial.best === null || trial.best.epoch <= trial.epoch, "has its best in an epoch to come"],
     [attempt === null || attempt.lastEpoch === trial.epoch, "is not where its attempt is"],
+    [!isFinal(trial.state) || trial.checkpoints.length === 0, "is final and keeps checkpoints"],
+    [
+      trial.checkpoints.length <= 2 && trial.checkpoints.every(({ progress }) => progress.epoch >= 1),
+      "keeps checkpoints that it should not",
+    ],
+    [
+      (trial.checkpoints[0]?.progress.epoch ?? 0) >= (trial.checkpoints[1]?.progress.epoch ?? 0),
+      "has an older checkpoint before a newer one",
+    ],
   ]);
 }
 

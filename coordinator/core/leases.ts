@@ -5,10 +5,11 @@
  * restart gives every live lease a full fresh time, because the outage was not the worker's fault. Only the coordinator's
  * clock counts.
  */
-import { millis, TIMES } from "../../proto/contract.js";
+import { millis, TIMES, TOKENS_A_GENERATION, token } from "../../proto/contract.js";
 import { backOff, leaseEnd, loseAttempt } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import { CAUSES } from "./endings.js";
+import type { Event } from "./events.js";
 import type { State } from "./state.js";
 import { indexOf } from "./state.js";
 import { windUp } from "./stopping.js";
@@ -32,7 +33,13 @@ export function tick(draft: Draft): void {
   askForTick(draft);
 }
 
-export function booted(draft: Draft): void {
+export function booted(
+  draft: Draft,
+  { generation = 0, notes = [] }: Extract<Event, { readonly kind: "Booted" }>,
+): void {
+  for (const { kind, detail } of notes) draft.record(kind, {}, detail);
+  const least = generation * TOKENS_A_GENERATION;
+  if (least > draft.state.lastToken) draft.add({ kind: "setTokens", last: token(least) });
   draft.record("coordinator-started", {}, `${draft.state.attempts.size} live leases renewed`);
   for (const attempt of byToken(draft.state.attempts.values())) {
     draft.putAttempt({ ...attempt, leaseUntil: leaseEnd(draft) });

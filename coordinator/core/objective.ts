@@ -1,7 +1,7 @@
 /**
  * Comparing by a sweep's objective. Values that are not finite never win and never reach a target.
  */
-import type { MetricValue, Objective, Parameters, SweepSpec } from "./types.js";
+import type { MetricValue, Objective, Parameters, Progress, Report, Sweep, SweepSpec } from "./types.js";
 
 export function isBetter(goal: Objective["goal"], a: number, b: number): boolean {
   return goal === "maximize" ? a > b : a < b;
@@ -21,4 +21,17 @@ export function finite(value: MetricValue | undefined): number | null {
 export function epochsOf(spec: SweepSpec, parameters: Parameters): number {
   const own = spec.structural.includes("epochs") ? parameters["epochs"] : undefined;
   return typeof own === "number" ? own : spec.epochs;
+}
+
+/** Where a trial stands after one more report. */
+export function advance({ spec }: Sweep, before: Progress, { epoch, metrics }: Report): Progress {
+  const { name, goal } = spec.objective;
+  const value = finite(metrics[name]);
+  const better = value !== null && (before.best === null || isBetter(goal, value, before.best.value));
+  return {
+    epoch,
+    best: better ? { value, epoch } : before.best,
+    last: metrics[name] ?? before.last,
+    metrics: { ...before.metrics, ...metrics },
+  };
 }

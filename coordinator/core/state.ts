@@ -153,11 +153,10 @@ export function replaceTrial(state: State, old: Trial | null, next: Trial | null
 export function replaceAttempt(state: State, old: Attempt | null, next: Attempt | null): void {
   const live = next !== null && isLive(next.state) ? next : null;
   if (live !== null) state.attempts.set(live.id, live);
-  if (old !== null && live !== null) return;
-  if (old !== null) {
-    state.attempts.delete(old.id);
-    occupy(state, old, -1);
-  }
+  else if (old !== null) state.attempts.delete(old.id);
+  // Only an attempt that another life of its worker took over is counted elsewhere than before.
+  if (old !== null && live?.incarnation === old.incarnation) return;
+  if (old !== null) occupy(state, old, -1);
   if (live !== null) occupy(state, live, 1);
 }
 

@@ -10,7 +10,7 @@ import { aboutAttempt } from "./draft.js";
 import { CAUSES, closeTrial, endTrial, settleSweep } from "./endings.js";
 import { liveAttempt, trialsOf } from "./state.js";
 import { isFinal } from "./transitions.js";
-import type { Sweep, Trial } from "./types.js";
+import type { Attempt, Sweep, Trial } from "./types.js";
 
 /** `becomes` is for a trial that trains; one that has not started is cancelled in any case. */
 export function stopTraining(
@@ -36,7 +36,11 @@ export function stopTraining(
   if (attempt.stopping === "cancelled") return;
   draft.putAttempt({ ...attempt, stopping: becomes, cause });
   draft.record("attempt-stopping", aboutAttempt(trial, attempt), `to be ${becomes}: ${cause}`);
-  if (attempt.stopping === null) draft.send(worker, incarnation, { kind: "Stop", attempt: id, token });
+  if (attempt.stopping === null) sendStop(draft, { ...attempt, stopping: becomes });
+}
+
+export function sendStop(draft: Draft, { worker, incarnation, id, token, stopping }: Attempt): void {
+  draft.send(worker, incarnation, { kind: "Stop", attempt: id, token, save: stopping === "paused" });
 }
 
 /** The sweep draws nothing more, and its trials stop. A rerun goes on unless the user cancelled. */

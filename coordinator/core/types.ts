@@ -137,7 +137,30 @@ export interface BestMetric {
   readonly epoch: number;
 }
 
-export interface Trial {
+/** How far a trial is: what a checkpoint takes it back to. */
+export interface Progress {
+  readonly epoch: number;
+  /** By the sweep's objective; `null` before the first finite report. */
+  readonly best: BestMetric | null;
+  readonly last: MetricValue | null;
+  /** Newest values by metric name. */
+  readonly metrics: Readonly<Record<string, MetricValue>>;
+}
+
+/** A lane as it was saved, kept as a file by the coordinator. */
+export interface Checkpoint {
+  /** SHA-256 of its bytes, hexadecimal. */
+  readonly digest: string;
+  readonly bytes: number;
+  /** Engine fingerprint that can go on from it. */
+  readonly fingerprint: string;
+  readonly attempt: AttemptId;
+  /** Where the trial stood: an attempt that begins here reports the epochs that follow. */
+  readonly progress: Progress;
+  readonly at: Millis;
+}
+
+export interface Trial extends Progress {
   readonly id: TrialId;
   readonly sweep: SweepId;
   readonly number: number;
@@ -158,12 +181,6 @@ export interface Trial {
   readonly losses: number;
   /** Not before this time does a queued trial go out again (back-off); 0 for at once. */
   readonly notBefore: Millis;
-  readonly epoch: number;
-  /** By the sweep's objective; `null` before the first finite report. */
-  readonly best: BestMetric | null;
-  readonly last: MetricValue | null;
-  /** Newest values by metric name. */
-  readonly metrics: Readonly<Record<string, MetricValue>>;
   readonly createdAt: Millis;
   readonly startedAt: Millis | null;
   readonly endedAt: Millis | null;
@@ -175,6 +192,8 @@ export interface Trial {
   readonly device: string | null;
   /** Of a rerun with verify: what the comparison with the original said; `null` until done. */
   readonly verified: { readonly equal: boolean; readonly detail: string } | null;
+  /** Newest first, at most two; none once it is final. */
+  readonly checkpoints: readonly Checkpoint[];
 }
 
 export interface Attempt {
@@ -187,6 +206,8 @@ export interface Attempt {
   readonly device: string;
   readonly state: AttemptState;
   readonly leaseUntil: Millis;
+  /** It began with the checkpoint of this epoch; 0 for the start. Earlier epochs are reports of attempts before it. */
+  readonly fromEpoch: number;
   /** Last epoch whose report is recorded; a report at or below it is a repeat. */
   readonly lastEpoch: number;
   readonly offeredAt: Millis;

@@ -5,8 +5,7 @@
  * first difference is kept, with metric, epoch and both values. A stopped original is compared as far as it went: where in
  * the next epoch a stop takes effect is chance, so its weights are not compared. Not here: running it.
  */
-import type { AttemptId } from "../../proto/contract.js";
-import { attemptId } from "../../proto/contract.js";
+import { reportsOf } from "./checkpoints.js";
 import type { Draft } from "./draft.js";
 import type { MetricValue, Report, Trial } from "./types.js";
 
@@ -53,11 +52,6 @@ export function differenceOf(first: Metrics, again: Metrics, tolerance: number |
   return null;
 }
 
-/** The attempt whose reports are the trial's: the newest, because a lost attempt begins again. */
-export function decisiveAttempt(trial: Trial): AttemptId {
-  return attemptId(trial.id, trial.attempts);
-}
-
 function reportVerdict(
   draft: Draft,
   original: Trial,
@@ -65,7 +59,7 @@ function reportVerdict(
   report: Report,
   tolerance: number | null,
 ): Verified {
-  const first = draft.history.attemptReports(decisiveAttempt(original)).find(({ epoch }) => epoch === report.epoch);
+  const first = reportsOf(draft.history, original).find(({ epoch }) => epoch === report.epoch);
   if (first === undefined) {
     if (original.state === "stopped" && report.epoch > original.epoch) return rerun.verified;
     return { equal: false, detail: `epoch ${report.epoch} differs: ${original.id} has no report of it` };

@@ -5,12 +5,13 @@
  * offered again, asked to stop again. Another life of the same name takes nothing over; the old one's leases run out. A
  * lost link proves nothing, so it ends no lease. Not here: what attempts report (ingest.ts).
  */
-import { TIMES, token } from "../../proto/contract.js";
+import { type Incarnation, TIMES, token } from "../../proto/contract.js";
 import { offerAgain } from "./assign.js";
-import { heldBy, loseAttempt, renew } from "./attempts.js";
+import { heldBy, leaseEnd, loseAttempt, renew } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import type { Event, HeldAttempt } from "./events.js";
 import { byToken, unlink } from "./leases.js";
+import { sendStop } from "./stopping.js";
 import type { Attempt, Worker } from "./types.js";
 
 /** No worker can use up the numbers that are left. */
@@ -32,6 +33,8 @@ export function workerHello(draft: Draft, event: Of<"WorkerHello">): void {
   if (known !== undefined && !sameLife && known.state === "connected") warnOfNamesake(draft, known, event);
 
   raiseTokens(draft, event);
+  if (event.commitsAhead) noteRollback(draft, event, event.commitsAhead);
+  if (event.previous) takeOver(draft, event, event.previous);
   const keep: HeldAttempt[] = [];
   const drop: HeldAttempt[] = [];
   for (const { attempt: attemptId, token } of event.running) {
@@ -52,6 +55,25 @@ function warnOfNamesake(draft: Draft, known: Worker, { worker, host, pid }: Of<"
     worker,
     detail,
   });
+}
+
+/** What the worker still keeps of the lost commits it says again: repeats change nothing, the rest heals the record. */
+function noteRollback(draft: Draft, { worker }: Of<"WorkerHello">, commitsAhead: number): void {
+  const detail = `${worker} has heard of ${commitsAhead} commits that this store does not have: it is an older copy`;
+  draft.record("rollback-detected", { worker }, detail);
+  draft.log("warn", "rollback-detected", "the store is an older copy than a worker knows", {
+    worker,
+    commits: commitsAhead,
+  });
+}
+
+/** The process before is dead: what it left reports of goes over to its successor, the rest is lost now, not later. */
+function takeOver(draft: Draft, { worker, incarnation, running }: Of<"WorkerHello">, previous: Incarnation): void {
+  const left = new Set(running.map(({ token }) => token));
+  for (const attempt of attemptsOf(draft, { worker, incarnation: previous })) {
+    if (left.has(attempt.token)) draft.putAttempt({ ...attempt, incarnation, leaseUntil: leaseEnd(draft) });
+    else loseAttempt(draft, attempt, `the process of ${worker} ended`);
+  }
 }
 
 /**
@@ -77,9 +99,8 @@ function raiseTokens(draft: Draft, { worker, running }: Of<"WorkerHello">): void
  * still to come on the new link: the next heartbeat, which follows them, or the lease decides.
  */
 function remind(draft: Draft, attempt: Attempt, listed: boolean): void {
-  const { id, token, worker, incarnation } = attempt;
   if (attempt.state === "offered" && !listed) offerAgain(draft, attempt);
-  if (attempt.stopping !== null && listed) draft.send(worker, incarnation, { kind: "Stop", attempt: id, token });
+  if (attempt.stopping !== null && listed) sendStop(draft, attempt);
 }
 
 /** What it lists is renewed or revoked; what it should hold, and does not list for the length of an offer, is lost. */

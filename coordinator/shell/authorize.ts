@@ -13,7 +13,7 @@ import { errorToStatus } from "./errors.js";
 
 const POLICY: ReadonlyMap<string, readonly Role[]> = new Map<string, readonly Role[]>([
   ...Object.values(AdminServiceService).map((method): [string, readonly Role[]] => [method.path, ["admin"]]),
-  [WorkerServiceService.link.path, ["worker", "admin"]],
+  ...Object.values(WorkerServiceService).map((method): [string, readonly Role[]] => [method.path, ["worker", "admin"]]),
 ]);
 
 /** `refused` is told of everybody who is turned away. */

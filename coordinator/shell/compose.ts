@@ -16,6 +16,7 @@ import type { Json, SweepSpec } from "../core/types.js";
 import type { Store } from "../store/store.js";
 import { type AdminParts, adminService, type QueryAnswer, type SqlValue } from "./admin-server.js";
 import { authorizing } from "./authorize.js";
+import { openCheckpointFiles } from "./checkpoints.js";
 import type { Clock } from "./clock.js";
 import { removeCoordinatorFile, writeCoordinatorFile } from "./coordinator-file.js";
 import { openCredentials, tokenFile } from "./credentials.js";
@@ -103,6 +104,8 @@ async function assemble(
   const { clock, log, version } = parts;
   const { storeDir } = options;
   const state: State = stateFrom(store.load());
+  const files = openCheckpointFiles(storeDir, log);
+  files.sweep(state.trials);
   const credentials = openCredentials(storeDir);
   const logins = new Logins(clock);
   const hub = new FeedHub({ state, clock, version, log });
@@ -125,6 +128,7 @@ async function assemble(
     listener: {
       effect(effect) {
         if (effect.kind === "send") links.send(effect);
+        else if (effect.kind === "keepCheckpoints") files.keep(effect.trial, effect.digests);
         else log(effect.level, effect.event, effect.message, fieldsOf(effect.fields));
       },
       turnEnded(mutations) {
@@ -146,7 +150,7 @@ async function assemble(
   undo.push(() => runtime.close());
   let serving = false;
   let webhook: Webhook | null = null;
-  runtime.push({ kind: "Booted" });
+  runtime.push({ kind: "Booted", generation: store.position().generation, notes: [] });
   runtime.settle();
 
   if (options.webhook) {
@@ -159,7 +163,7 @@ async function assemble(
   const grpc: GrpcListener = await listenGrpc(options.grpc, options.fallbackPort ?? false, {
     interceptors: [authorizing(credentials, (why) => meter.refuse("grpc", why))],
     admin: adminService({ runtime, store, hub, log, version, compile: parts.compile, query, dashboardLink: link }),
-    worker: workerService({ runtime, links, clock, log, store: store.info().uuid }),
+    worker: workerService({ runtime, links, clock, log, store: () => store.position(), state, files }),
   });
   undo.push(() => grpc.destroy());
   const file = { pid: process.pid, grpc: fromHere(grpc.address), http: http && fromHere(http.address), version };
@@ -190,6 +194,7 @@ async function assemble(
     }
     await http?.close();
     await (gracefully ? grpc.drain() : grpc.destroy());
+    await files.settled();
     store.close();
     meter.close();
     log("info", "coordinator-closed", "the coordinator is closed", { store: storeDir });

@@ -1,5 +1,5 @@
 /**
- * The worker service over gRPC: binds each stream to a LinkSession.
+ * The worker service over gRPC: binds each Link to a LinkSession.
  *
  * Guarantees: a broken stream is noticed once; after its end nothing is written to it. Not here: the protocol
  * (link-session.ts), authentication (authorize.ts).
@@ -7,13 +7,16 @@
 import type { handleBidiStreamingCall } from "@grpc/grpc-js";
 import type { ConvsweepError } from "../../proto/contract.js";
 import type { LinkRequest, LinkResponse, WorkerServiceServer } from "../../proto/gen/convsweep/v1/worker.js";
+import { type CheckpointParts, downloadCheckpoint, uploadCheckpoint } from "./checkpoint-server.js";
 import { errorToStatus } from "./errors.js";
 import { LinkSession, type LinkStream, type SessionParts } from "./link-session.js";
 
 type LinkCall = Parameters<handleBidiStreamingCall<LinkRequest, LinkResponse>>[0];
 
-export function workerService(parts: Omit<SessionParts, "peer">): WorkerServiceServer {
+export function workerService(parts: Omit<SessionParts, "peer"> & CheckpointParts): WorkerServiceServer {
   return {
+    uploadCheckpoint: uploadCheckpoint(parts),
+    downloadCheckpoint: downloadCheckpoint(parts),
     link(call) {
       const session = new LinkSession(streamOf(call), { ...parts, peer: call.getPeer() });
       call.on("data", (request: LinkRequest) => session.receive(request));

@@ -12,6 +12,7 @@
 import { ConvsweepError, LIMITS, millis, PROTOCOL, TIMES, toConvsweepError } from "../../proto/contract.js";
 import type { Hello, LinkRequest, LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
 import type { Event, WorkerMessage } from "../core/events.js";
+import type { StorePosition } from "../store/store.js";
 import type { Clock } from "./clock.js";
 import type { Link, Links, Progress } from "./links.js";
 import type { Log } from "./log.js";
@@ -35,8 +36,8 @@ export interface SessionParts {
   readonly links: Links;
   readonly clock: Clock;
   readonly log: Log;
-  /** Random id of the store. */
-  readonly store: string;
+  /** Where the store stands now. */
+  readonly store: () => StorePosition;
   readonly peer: string;
 }
 
@@ -117,7 +118,7 @@ export class LinkSession implements Link {
   acknowledge(): void {
     if (this.#ended || !this.#welcomed || this.#progress === null || this.#progress.durable === this.#told) return;
     this.#told = this.#progress.durable;
-    this.#stream.write({ seq: 0, ack: this.#told, body: undefined });
+    this.#stream.write({ seq: 0, ack: this.#told, body: undefined, commit: this.#parts.store().commit });
   }
 
   end(error: ConvsweepError): void {
@@ -134,7 +135,7 @@ export class LinkSession implements Link {
     }
     whole("seq", request.seq, 0, 0);
     checkProtocol(request.body.value);
-    const event = helloEvent(request.body.value);
+    const event = helloEvent(request.body.value, this.#parts.store());
     this.#progress = this.#parts.links.open(event.worker, event.incarnation, this);
     this.#speaker = { worker: event.worker, incarnation: event.incarnation };
     this.#cancelHelloTimer();
@@ -209,12 +210,16 @@ export class LinkSession implements Link {
   #write(seq: number, message: WorkerMessage): void {
     const ack = this.#progress?.durable ?? 0;
     this.#told = ack;
-    this.#stream.write({ seq, ack, body: responseBody(message, () => this.#frame()) });
+    const { commit } = this.#parts.store();
+    this.#stream.write({ seq, ack, body: responseBody(message, () => this.#frame()), commit });
   }
 
   #frame(): WelcomeFrame {
+    const { uuid, generation, commit } = this.#parts.store();
     return {
-      store: this.#parts.store,
+      store: uuid,
+      generation,
+      commit,
       heartbeatMillis: TIMES.heartbeat,
       leaseMillis: TIMES.lease,
       received: this.#progress?.durable ?? 0,

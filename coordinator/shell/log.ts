@@ -25,6 +25,8 @@ export const LOG_EVENTS = {
   "snapshot-failed": "a snapshot for viewers could not be written",
   "lease-refused": "a message without a valid lease changed nothing",
   "worker-name-taken": "two workers have one name",
+  "rollback-detected": "a worker has heard of commits that this store does not have",
+  "checkpoint-trouble": "a checkpoint could not be written or deleted",
   "tokens-raised": "a worker holds a token that this store never gave",
   "webhook-trouble": "a message of the webhook was not delivered",
   "local-worker": "a worker process that this one started had trouble",

@@ -39,7 +39,7 @@ export type Call = OmitCall<CallEvent>;
 
 export interface RuntimeListener {
   /** Effects but `reply` and `wakeAt`, which stay in here. */
-  effect(effect: Extract<Effect, { readonly kind: "send" | "log" }>): void;
+  effect(effect: Extract<Effect, { readonly kind: "send" | "log" | "keepCheckpoints" }>): void;
   /** After the effects of a turn; `mutations` are durable and applied. */
   turnEnded(mutations: readonly Mutation[], now: Millis): void;
   /** The loop stopped for good. */
@@ -274,6 +274,7 @@ export class Runtime implements History {
         return;
       case "send":
       case "log":
+      case "keepCheckpoints":
         this.#options.listener.effect(effect);
         return;
     }

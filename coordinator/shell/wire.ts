@@ -4,12 +4,13 @@
  * Guarantees: every field of every message from a worker is checked before it becomes an event (wire-fields.ts); what
  * the core says survives the way there unchanged. Pure. Not here: sequence numbers and acks (link-session.ts).
  */
-import { type Incarnation, incarnation, type WorkerId, workerId } from "../../proto/contract.js";
+import { type Incarnation, incarnation, LIMITS, type WorkerId, workerId } from "../../proto/contract.js";
 import type { Device } from "../../proto/gen/convsweep/v1/types.js";
 import type { Ended, Hello, LinkRequest, LinkResponse, Welcome } from "../../proto/gen/convsweep/v1/worker.js";
 import { canonicalJson } from "../core/canonical.js";
 import type { AttemptOutcome, Event, WorkerMessage } from "../core/events.js";
 import type { WorkerDevice } from "../core/types.js";
+import type { StorePosition } from "../store/store.js";
 import { isErrorCode } from "./errors.js";
 import { attempt, bad, hash, held, metrics, name, prose, token, whole } from "./wire-fields.js";
 
@@ -31,7 +32,8 @@ const DEVICES_AT_MOST = 64;
 const LANES_AT_MOST = 65_536;
 const EPOCHS_AT_MOST = 0xffff_ffff;
 
-export function helloEvent(hello: Hello): Extract<Event, { readonly kind: "WorkerHello" }> {
+/** `store`: what the Hello's knowledge of the store is compared with. */
+export function helloEvent(hello: Hello, store: StorePosition): Extract<Event, { readonly kind: "WorkerHello" }> {
   whole("hello.devices.length", hello.devices.length, 1, DEVICES_AT_MOST);
   const devices = hello.devices.map((device, i) => deviceOf(`hello.devices[${i}]`, device));
   const ids = new Set(devices.map((device) => device.id));
@@ -47,7 +49,18 @@ export function helloEvent(hello: Hello): Extract<Event, { readonly kind: "Worke
     version: prose(hello.version, 64),
     devices,
     running: held("hello.running", hello.running),
+    previous:
+      hello.previous === ""
+        ? null
+        : incarnation(name("hello.previous", hello.previous, INCARNATION, "8 to 64 letters, digits, _ and -")),
+    commitsAhead: commitsAhead(hello, store),
   };
+}
+
+/** Of another store or an older generation nothing can be said: those commits were given up knowingly. */
+function commitsAhead({ seenStore, seenGeneration, seenCommit }: Hello, store: StorePosition): number {
+  if (seenStore !== store.uuid || seenGeneration !== store.generation) return 0;
+  return Math.max(0, whole("hello.seen_commit", seenCommit, 0) - store.commit);
 }
 
 function deviceOf(path: string, device: Device): WorkerDevice {
@@ -77,6 +90,17 @@ export function workerEvent(speaker: Speaker, body: RequestBody): WorkerEvent {
         attempt: attempt("started.attempt", body.value.attempt),
         token: token("started.token", body.value.token),
         fingerprint: prose(body.value.fingerprint, 512),
+        fromEpoch: whole("started.from_epoch", body.value.fromEpoch, 0, EPOCHS_AT_MOST),
+      };
+    case "checkpointSaved":
+      return {
+        kind: "CheckpointSaved",
+        ...who,
+        attempt: attempt("checkpoint_saved.attempt", body.value.attempt),
+        token: token("checkpoint_saved.token", body.value.token),
+        epoch: whole("checkpoint_saved.epoch", body.value.epoch, 1, EPOCHS_AT_MOST),
+        digest: hash("checkpoint_saved.digest", body.value.digest),
+        bytes: whole("checkpoint_saved.bytes", body.value.bytes, 1, LIMITS.checkpointBytes),
       };
     case "report":
       return {
@@ -133,12 +157,15 @@ function outcomeOf(outcome: Ended["outcome"]): AttemptOutcome {
       };
     }
     case "released":
-      return { kind: "released", reason: prose(outcome.value.reason) };
+      return { kind: "released", reason: prose(outcome.value.reason), ...(outcome.value.died ? { died: true } : {}) };
   }
 }
 
 /** What a Welcome says beside the core's part. */
-export type WelcomeFrame = Pick<Welcome, "store" | "heartbeatMillis" | "leaseMillis" | "received">;
+export type WelcomeFrame = Pick<
+  Welcome,
+  "store" | "heartbeatMillis" | "leaseMillis" | "received" | "generation" | "commit"
+>;
 
 export function responseBody(message: WorkerMessage, welcome: () => WelcomeFrame): ResponseBody {
   switch (message.kind) {
@@ -156,10 +183,11 @@ export function responseBody(message: WorkerMessage, welcome: () => WelcomeFrame
           seed: message.seed,
           parameters: canonicalJson(message.parameters),
           alone: message.alone,
+          checkpoints: [...message.checkpoints],
         },
       };
     case "Stop":
-      return { $case: "stop", value: { attempt: message.attempt, token: message.token } };
+      return { $case: "stop", value: { attempt: message.attempt, token: message.token, save: message.save } };
     case "Revoke":
       return { $case: "revoke", value: { attempt: message.attempt, token: message.token } };
     case "Drain":

@@ -5,6 +5,7 @@
 import type { AttemptId, Incarnation, Millis, SweepId, Token, TrialId, WorkerId } from "../../proto/contract.js";
 import type {
   Attempt,
+  Checkpoint,
   EventRecord,
   Json,
   MetricValue,
@@ -63,6 +64,7 @@ export type TrialCells = [
   device: string | null,
   verified: number | null,
   verified_detail: string | null,
+  checkpoints: string,
 ];
 
 export type AttemptCells = [
@@ -82,6 +84,7 @@ export type AttemptCells = [
   cause: string,
   fingerprint: string | null,
   stopping: Attempt["stopping"],
+  from_epoch: number,
 ];
 
 export interface WorkerRow {
@@ -167,6 +170,7 @@ export function trialCells(trial: Trial): TrialCells {
     trial.device,
     verified ? Number(verified.equal) : null,
     verified ? verified.detail : null,
+    trial.checkpoints.length === 0 ? "[]" : toJson(trial.checkpoints as unknown as Json),
   ];
 }
 
@@ -202,6 +206,7 @@ export function trialFrom(cells: TrialCells): Trial {
     device,
     verified,
     verified_detail,
+    checkpoints,
   ] = cells;
   const best = best_value === null ? null : best_kind === KIND.minusZero ? -0 : best_value;
   return {
@@ -232,6 +237,7 @@ export function trialFrom(cells: TrialCells): Trial {
     worker: worker as WorkerId | null,
     device,
     verified: verified === null ? null : { equal: verified === 1, detail: verified_detail ?? "" },
+    checkpoints: checkpoints === "[]" ? [] : (JSON.parse(checkpoints) as readonly Checkpoint[]),
   };
 }
 
@@ -253,6 +259,7 @@ export function attemptCells(attempt: Attempt): AttemptCells {
     attempt.cause,
     attempt.fingerprint,
     attempt.stopping,
+    attempt.fromEpoch,
   ];
 }
 
@@ -274,6 +281,7 @@ export function attemptFrom(cells: AttemptCells): Attempt {
     cause,
     fingerprint,
     stopping,
+    from_epoch,
   ] = cells;
   return {
     id: id as AttemptId,
@@ -285,6 +293,7 @@ export function attemptFrom(cells: AttemptCells): Attempt {
     device,
     state,
     leaseUntil: lease_until as Millis,
+    fromEpoch: from_epoch,
     lastEpoch: last_epoch,
     offeredAt: offered_at as Millis,
     startedAt: started_at as Millis | null,

@@ -30,7 +30,7 @@ import {
   workerFrom,
 } from "./rows.js";
 import { prepareStatements, type ReportRow, type Statements } from "./statements.js";
-import type { Snapshot, Store, StoreInfo } from "./store.js";
+import type { Snapshot, Store, StoreInfo, StorePosition } from "./store.js";
 import { checkReferences, checkShapes, type Known } from "./validate.js";
 
 /** What the system says of a folder that nobody can write to. */
@@ -83,6 +83,7 @@ class SqliteStore implements Store {
   /** The spec last written for each sweep, by identity: an unchanged spec is not written again. */
   #specs = new Map<SweepId, SweepSpec>();
   #metricIds: Map<string, number>;
+  #commitSeq: number;
 
   constructor(db: Database, path: string, lock: StoreLock) {
     this.#db = db;
@@ -94,6 +95,7 @@ class SqliteStore implements Store {
     this.#metricIds = this.#readMetricIds();
     const write = db.transaction((batch: readonly Mutation[]) => this.#write(batch));
     this.#run = (batch) => write.immediate(batch);
+    this.#commitSeq = this.#counters().commit_seq;
     const sql = this.#sql;
     this.#known = {
       sweep: (id) => this.#specs.has(id) || sql.hasSweep.get(id) !== undefined,
@@ -105,6 +107,10 @@ class SqliteStore implements Store {
 
   info(): StoreInfo {
     return { uuid: this.#uuid, schemaVersion: this.#version, path: this.#path, commitSeq: this.#counters().commit_seq };
+  }
+
+  position(): StorePosition {
+    return { uuid: this.#uuid, generation: 0, commit: this.#commitSeq };
   }
 
   load(): Snapshot {
@@ -126,6 +132,7 @@ class SqliteStore implements Store {
     checkShapes(batch);
     try {
       this.#run(batch);
+      this.#commitSeq += 1;
     } catch (thrown) {
       // Both remember what the transaction that was rolled back had written.
       this.#specs = new Map();

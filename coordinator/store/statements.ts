@@ -24,12 +24,12 @@ interface CountersRow {
 
 const ATTEMPT_COLUMNS = `
   token, id, trial, n, worker, incarnation, device, state, lease_until, last_epoch, offered_at, started_at, ended_at,
-  cause, fingerprint, stopping`;
+  cause, fingerprint, stopping, from_epoch`;
 
 const TRIAL_COLUMNS = `
   id, sweep, number, state, cause, origin, rerun_of, rerun_verify, parameters, seed, cohort_key, attempts, losses,
   not_before, epoch, best_kind, best_value, best_epoch, last_kind, last_value, metrics, created_at, started_at,
-  ended_at, weights_hash, fingerprint, worker, device, verified, verified_detail`;
+  ended_at, weights_hash, fingerprint, worker, device, verified, verified_detail, checkpoints`;
 
 const REPORTS = `
   SELECT a.trial AS trial, a.id AS attempt, r.epoch, r.step, m.name AS metric, r.kind, r.value, r.at
@@ -84,7 +84,7 @@ export function prepareStatements(db: Database): Statements {
       INSERT INTO base_specs (sweep, spec) VALUES (?, ?) ON CONFLICT (sweep) DO UPDATE SET spec = excluded.spec`),
     putTrial: write(`
       INSERT INTO base_trials (${TRIAL_COLUMNS}
-      ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (id) DO UPDATE SET
         state = excluded.state, cause = excluded.cause, origin = excluded.origin, rerun_of = excluded.rerun_of,
         rerun_verify = excluded.rerun_verify, parameters = excluded.parameters, seed = excluded.seed,
@@ -94,15 +94,16 @@ export function prepareStatements(db: Database): Statements {
         last_value = excluded.last_value, metrics = excluded.metrics, created_at = excluded.created_at,
         started_at = excluded.started_at, ended_at = excluded.ended_at, weights_hash = excluded.weights_hash,
         fingerprint = excluded.fingerprint, worker = excluded.worker, device = excluded.device,
-        verified = excluded.verified, verified_detail = excluded.verified_detail`),
+        verified = excluded.verified, verified_detail = excluded.verified_detail,
+        checkpoints = excluded.checkpoints`),
     putAttempt: write(`
       INSERT INTO base_attempts (${ATTEMPT_COLUMNS})
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (token) DO UPDATE SET
         worker = excluded.worker, incarnation = excluded.incarnation, device = excluded.device, state = excluded.state,
         lease_until = excluded.lease_until, last_epoch = excluded.last_epoch, offered_at = excluded.offered_at,
         started_at = excluded.started_at, ended_at = excluded.ended_at, cause = excluded.cause,
-        fingerprint = excluded.fingerprint, stopping = excluded.stopping`),
+        fingerprint = excluded.fingerprint, stopping = excluded.stopping, from_epoch = excluded.from_epoch`),
     addMetric: write("INSERT INTO base_metrics (name) VALUES (?) ON CONFLICT (name) DO NOTHING"),
     addReport: write(`
       INSERT INTO base_reports (attempt, epoch, metric, step, at, kind, value) VALUES (?, ?, ?, ?, ?, ?, ?)

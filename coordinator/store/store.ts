@@ -33,8 +33,17 @@ export interface StoreInfo {
   readonly commitSeq: number;
 }
 
+/** Where a store stands in its history. Cheap: asked for with every message. */
+export interface StorePosition {
+  readonly uuid: string;
+  /** Raised whenever an older copy takes the store's place. */
+  readonly generation: number;
+  readonly commit: number;
+}
+
 export interface Store {
   info(): StoreInfo;
+  position(): StorePosition;
   load(): Snapshot;
   commit(batch: readonly Mutation[]): void;
   /** Reports of a trial, in order of attempt, then epoch. */

@@ -7,7 +7,7 @@
  */
 import { type AttemptId, ConvsweepError, type SweepId, type TrialId } from "../../proto/contract.js";
 import type { Mutation } from "../core/events.js";
-import type { Attempt, EventRecord, MetricValue, Report, Sweep, Trial, Worker } from "../core/types.js";
+import type { Attempt, Checkpoint, EventRecord, MetricValue, Report, Sweep, Trial, Worker } from "../core/types.js";
 
 const SWEEP_STATES = ["running", "paused", "completed", "cancelled", "failed"];
 const TRIAL_STATES = ["queued", "leased", "running", "paused", "completed", "stopped", "failed", "lost", "cancelled"];
@@ -139,6 +139,18 @@ function checkTrial(trial: Trial, path: string): void {
     flag(trial.verified.equal, `${path}.verified.equal`);
     text(trial.verified.detail, `${path}.verified.detail`);
   }
+  if (!Array.isArray(trial.checkpoints)) refuse(`${path}.checkpoints`, "a list", trial.checkpoints);
+  for (const [i, checkpoint] of trial.checkpoints.entries()) checkCheckpoint(checkpoint, `${path}.checkpoints[${i}]`);
+}
+
+function checkCheckpoint({ digest, bytes, fingerprint, progress, at }: Checkpoint, path: string): void {
+  text(digest, `${path}.digest`);
+  whole(bytes, `${path}.bytes`, 0);
+  text(fingerprint, `${path}.fingerprint`);
+  time(at, `${path}.at`);
+  whole(progress.epoch, `${path}.progress.epoch`, 1);
+  metrics(progress.metrics, `${path}.progress.metrics`);
+  if (progress.last !== null) metricValue(progress.last, `${path}.progress.last`);
 }
 
 function checkAttempt(attempt: Attempt, path: string): void {
@@ -151,6 +163,7 @@ function checkAttempt(attempt: Attempt, path: string): void {
   text(attempt.device, `${path}.device`);
   oneOf(attempt.state, ATTEMPT_STATES, `${path}.state`);
   time(attempt.leaseUntil, `${path}.leaseUntil`);
+  whole(attempt.fromEpoch, `${path}.fromEpoch`, 0);
   time(attempt.lastEpoch, `${path}.lastEpoch`);
   time(attempt.offeredAt, `${path}.offeredAt`);
   timeOrNull(attempt.startedAt, `${path}.startedAt`);

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import type { Mutation } from "../../coordinator/core/events.js";
 import type {
   Attempt,
+  Checkpoint,
   EventRecord,
   MetricValue,
   Report,
@@ -91,6 +92,7 @@ export function sampleTrial(sweep: number, number: number, more: Partial<Trial> 
     worker: null,
     device: null,
     verified: null,
+    checkpoints: [],
     ...more,
   };
   return { kind: "putTrial", trial };
@@ -112,6 +114,7 @@ export function sampleAttempt(
     device: "cpu",
     state: "running",
     leaseUntil: millis(9_000),
+    fromEpoch: 0,
     lastEpoch: -1,
     offeredAt: millis(2_000),
     startedAt: null,
@@ -184,6 +187,20 @@ const parameter = fc.oneof(number, text, fc.boolean());
 const json = fc.jsonValue({ maxDepth: 2 }).map((value) => JSON.parse(JSON.stringify(value)));
 const small = fc.nat({ max: 2 });
 
+const aCheckpoint: fc.Arbitrary<Checkpoint> = fc.record({
+  digest: text,
+  bytes: fc.nat(),
+  fingerprint: text,
+  attempt: fc.constant(attemptId(trialId(sweepId(1), 0), 1)),
+  progress: fc.record({
+    epoch: fc.integer({ min: 1, max: 1_000 }),
+    best: maybe(fc.record({ value: number, epoch: fc.nat() })),
+    last: maybe(metric),
+    metrics,
+  }),
+  at: time,
+});
+
 const sweepOp = fc.record({
   id: fc.integer({ min: 1, max: 3 }),
   more: fc.record({
@@ -232,6 +249,7 @@ const trialMore = fc.record({
   worker: maybe(text.map(workerId)),
   device: maybe(text),
   verified: maybe(fc.record({ equal: fc.boolean(), detail: text })),
+  checkpoints: fc.array(aCheckpoint, { maxLength: 2 }),
 });
 const attemptMore = fc.record({
   worker: text.map(workerId),
@@ -254,6 +272,7 @@ const attemptMore = fc.record({
   endedAt: maybe(time),
   cause: text,
   fingerprint: maybe(text),
+  fromEpoch: fc.nat(),
   stopping: fc.constantFrom<Attempt["stopping"][]>(null, "stopped", "cancelled", "paused"),
 });
 

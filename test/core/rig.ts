@@ -26,6 +26,7 @@ import type { AttemptId, Incarnation, WorkerId } from "../../proto/contract.js";
 import { incarnation, millis, sweepId, trialId, workerId } from "../../proto/contract.js";
 
 export type Sent = Extract<Effect, { readonly kind: "send" }>;
+type Hello = Extract<Event, { readonly kind: "WorkerHello" }>;
 export type Assign = Extract<WorkerMessage, { readonly kind: "Assign" }>;
 
 export const START = 1_700_000_000_000;
@@ -73,6 +74,7 @@ export class Rig {
   readonly events: EventRecord[] = [];
   readonly sent: Sent[] = [];
   readonly mutations: Mutation[] = [];
+  readonly keeps = new Map<Trial["id"], readonly string[]>();
   wake: number | null = null;
   #call = 0;
   readonly #replies = new Map<number, Reply>();
@@ -101,6 +103,7 @@ export class Rig {
     if (event.kind === "Tick") this.wake = null;
     for (const effect of effects) {
       if (effect.kind === "send") this.sent.push(effect);
+      if (effect.kind === "keepCheckpoints") this.keeps.set(effect.trial, effect.digests);
       if (effect.kind === "wakeAt" && event.kind === "Tick") {
         expect(effect.at, "a Tick asks for a later one").toBeGreaterThan(this.now);
       }
@@ -144,10 +147,10 @@ export class Rig {
   }
 
   /** The coordinator dies and comes back from what is on record. */
-  restart(): void {
+  restart(booted: Omit<Extract<Event, { readonly kind: "Booted" }>, "kind"> = {}): void {
     this.state = stateFrom(JSON.parse(JSON.stringify(partsOf(this.state))));
     this.wake = null;
-    this.feed({ kind: "Booted" });
+    this.feed({ kind: "Booted", ...booted });
   }
 
   sweep(id: number): Sweep {
@@ -178,6 +181,11 @@ export class Rig {
     return this.sent.flatMap(({ message }) => (message.kind === "Assign" ? [message] : []));
   }
 
+  /** Digests of a trial's files that are of use, as last said; `null` before. */
+  kept(trial: Trial["id"]): readonly string[] | null {
+    return this.keeps.get(trial) ?? null;
+  }
+
   /** Takes what was sent since the last call. */
   take(): readonly Sent[] {
     return this.sent.splice(0);
@@ -198,7 +206,7 @@ export class FakeWorker {
     this.life = incarnation(life);
   }
 
-  hello(running: readonly HeldAttempt[] = []): void {
+  hello(running: readonly HeldAttempt[] = [], more: Pick<Hello, "previous" | "commitsAhead"> = {}): void {
     const { id: worker, life, devices } = this;
     this.rig.feed({
       kind: "WorkerHello",
@@ -209,6 +217,7 @@ export class FakeWorker {
       version: "0.1.0",
       devices,
       running,
+      ...more,
     });
   }
 
@@ -224,9 +233,19 @@ export class FakeWorker {
     this.rig.feed({ kind: "WorkerDraining", worker: this.id, incarnation: this.life });
   }
 
-  start(held: HeldAttempt, fingerprint = "cpu-f32-1"): void {
-    const { attempt, token } = held;
-    this.rig.feed({ kind: "AttemptStarted", worker: this.id, incarnation: this.life, attempt, token, fingerprint });
+  start(held: HeldAttempt, fingerprint = "cpu-f32-1", fromEpoch = 0): void {
+    this.rig.feed({ kind: "AttemptStarted", ...this.#claim(held), fingerprint, fromEpoch });
+  }
+
+  save(held: HeldAttempt, epoch: number, digest: string): void {
+    this.rig.feed({ kind: "CheckpointSaved", ...this.#claim(held), epoch, digest, bytes: 100 });
+  }
+
+  #claim({
+    attempt,
+    token,
+  }: HeldAttempt): HeldAttempt & { readonly worker: WorkerId; readonly incarnation: Incarnation } {
+    return { worker: this.id, incarnation: this.life, attempt, token };
   }
 
   report(held: HeldAttempt, epoch: number, metrics: Readonly<Record<string, MetricValue>> | number): void {

@@ -191,7 +191,7 @@ export class World {
     const claim = { ...this.#sender(process), ...training.held };
     if (!training.started) {
       training.started = true;
-      process.outbox.push({ kind: "AttemptStarted", ...claim, fingerprint: "f" });
+      process.outbox.push({ kind: "AttemptStarted", ...claim, fingerprint: "f", fromEpoch: 0 });
       return;
     }
     const number = Number(training.trial.split("/")[1]);

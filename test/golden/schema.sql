@@ -20,7 +20,7 @@ CREATE TABLE base_attempts (
   ended_at INTEGER,
   cause TEXT NOT NULL,
   fingerprint TEXT,
-  stopping TEXT CHECK (stopping IN ('stopped', 'cancelled', 'paused')),
+  stopping TEXT CHECK (stopping IN ('stopped', 'cancelled', 'paused')), from_epoch INTEGER NOT NULL DEFAULT 0 CHECK (from_epoch >= 0),
   UNIQUE (trial, n)
 ) STRICT;
 
@@ -112,7 +112,7 @@ CREATE TABLE base_trials (
   worker TEXT,
   device TEXT,
   verified INTEGER CHECK (verified IN (0, 1)),
-  verified_detail TEXT CHECK ((verified IS NULL) = (verified_detail IS NULL)),
+  verified_detail TEXT CHECK ((verified IS NULL) = (verified_detail IS NULL)), checkpoints TEXT NOT NULL DEFAULT '[]',
   UNIQUE (sweep, number)
 ) STRICT;
 
@@ -146,7 +146,8 @@ SELECT
   strftime('%Y-%m-%dT%H:%M:%fZ', a.offered_at / 1000.0, 'unixepoch') AS offered_at,
   strftime('%Y-%m-%dT%H:%M:%fZ', a.started_at / 1000.0, 'unixepoch') AS started_at,
   strftime('%Y-%m-%dT%H:%M:%fZ', a.ended_at / 1000.0, 'unixepoch') AS ended_at,
-  strftime('%Y-%m-%dT%H:%M:%fZ', a.lease_until / 1000.0, 'unixepoch') AS lease_until
+  strftime('%Y-%m-%dT%H:%M:%fZ', a.lease_until / 1000.0, 'unixepoch') AS lease_until,
+  a.from_epoch AS from_epoch
 FROM base_attempts AS a
 JOIN base_trials AS t ON t.id = a.trial;
 

@@ -10,7 +10,7 @@ import { ConvsweepError, LIMITS, PROTOCOL } from "../../proto/contract.js";
 import type { LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
 import { manualClock } from "./fixture.js";
 
-const HELLO: RequestBody = {
+const HELLO: Extract<RequestBody, { readonly $case: "hello" }> = {
   $case: "hello",
   value: {
     protocolMajor: PROTOCOL.major,
@@ -22,8 +22,13 @@ const HELLO: RequestBody = {
     version: "1",
     devices: [{ id: "cpu", name: "", backend: "cpu", fingerprint: "f", memoryBytes: 0, lanes: 1 }],
     running: [],
+    previous: "",
+    seenStore: "",
+    seenGeneration: 0,
+    seenCommit: 0,
   },
 };
+const POSITION = () => ({ uuid: "store", generation: 0, commit: 0 });
 const DRAINING: RequestBody = { $case: "draining", value: {} };
 
 /** Links without sockets: the runtime turns only when the test lets it. */
@@ -62,7 +67,7 @@ function world() {
           seen.paused = false;
         },
       },
-      { runtime, links, clock, log: silentLog, store: "store", peer: "test" },
+      { runtime, links, clock, log: silentLog, store: POSITION, peer: "test" },
     );
     const hello = async (): Promise<void> => {
       session.receive({ seq: 0, ack: 0, body: HELLO });
@@ -82,7 +87,7 @@ describe("LinkSession", () => {
     for (let seq = 1; seq <= 100; seq += 1) session.receive({ seq, ack: 0, body: DRAINING });
     expect(seen.written).toHaveLength(1);
     await turn();
-    expect(seen.written.slice(1)).toEqual([{ seq: 0, ack: 100, body: undefined }]);
+    expect(seen.written.slice(1)).toEqual([{ seq: 0, ack: 100, body: undefined, commit: 0 }]);
   });
 
   it("puts no number on a message that goes out before the commit", async () => {
@@ -118,7 +123,7 @@ describe("LinkSession", () => {
         links,
         clock,
         log: silentLog,
-        store: "store",
+        store: POSITION,
         peer: "test",
       });
       session.receive({ seq: 0, ack: 0, body: HELLO });
@@ -184,7 +189,7 @@ describe("LinkSession", () => {
     session.receive({ seq: 1_001, ack: 0, body: DRAINING });
     session.receive({ seq: 1_002, ack: 0, body: DRAINING });
     await turn();
-    expect(seen.written.at(-1)).toEqual({ seq: 0, ack: 1_002, body: undefined });
+    expect(seen.written.at(-1)).toEqual({ seq: 0, ack: 1_002, body: undefined, commit: 0 });
     session.receive({ seq: 1_004, ack: 0, body: DRAINING });
     expect(seen.end).toMatchObject({ code: "BAD_INPUT", path: "seq", expected: "1003", found: "1004" });
   });
@@ -225,7 +230,7 @@ describe("LinkSession", () => {
     const { open } = world();
     await open().hello();
     const thief = open();
-    thief.session.receive({ seq: 0, ack: 0, body: { ...HELLO, value: { ...HELLO.value, worker: "other" } } });
+    thief.session.receive({ seq: 0, ack: 0, body: { $case: "hello", value: { ...HELLO.value, worker: "other" } } });
     expect(thief.seen.end).toMatchObject({ code: "BAD_INPUT", path: "hello.incarnation" });
   });
 

@@ -17,6 +17,7 @@ function mortal(dir: string) {
   let crash: Crash | null = null;
   const wrapped: Store = {
     info: () => store.info(),
+    position: () => store.position(),
     load: () => store.load(),
     reports: (id) => store.reports(id),
     attemptReports: (id) => store.attemptReports(id),

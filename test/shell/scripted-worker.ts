@@ -52,6 +52,10 @@ export class ScriptedWorker {
       version: "1.2.3",
       devices: [{ id: "cpu", name: "A CPU", backend: "cpu", fingerprint: "cpu-1", memoryBytes: 1 << 30, lanes: 2 }],
       running: [],
+      previous: "",
+      seenStore: "",
+      seenGeneration: 0,
+      seenCommit: 0,
       ...hello,
     };
     onTestFinished(() => this.#client.close());
@@ -110,7 +114,7 @@ export class ScriptedWorker {
   }
 
   started({ attempt, token }: Held): number {
-    return this.send({ $case: "started", value: { attempt, token, fingerprint: "cpu-1" } });
+    return this.send({ $case: "started", value: { attempt, token, fingerprint: "cpu-1", fromEpoch: 0 } });
   }
 
   report({ attempt, token }: Held, epoch: number, accuracy: number): number {

@@ -70,6 +70,7 @@ async function begin(webhook: WebhookSettings, store: Store = openMemoryStore())
   const watchers = new Set<() => void>();
   const watched: Store = {
     info: () => store.info(),
+    position: () => store.position(),
     load: () => store.load(),
     reports: (id) => store.reports(id),
     attemptReports: (id) => store.attemptReports(id),

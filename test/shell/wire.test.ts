@@ -17,6 +17,7 @@ import {
   type ErrorCode,
   type ErrorData,
   incarnation,
+  LIMITS,
   sweepId,
   type Token,
   token,
@@ -70,13 +71,28 @@ const outcome: fc.Arbitrary<AttemptOutcome> = fc.oneof(
   }),
   fc.record({ kind: fc.constant("failed" as const), error: errorData }),
   fc.record({ kind: fc.constant("released" as const), reason: text }),
+  fc.record({ kind: fc.constant("released" as const), reason: text, died: fc.constant(true) }),
 );
 
 const workerEvents: fc.Arbitrary<WorkerEvent> = fc
   .oneof(
     fc.record({ kind: fc.constant("Heartbeat" as const), running: heldAttempts }),
     fc.constant({ kind: "WorkerDraining" as const }),
-    fc.record({ kind: fc.constant("AttemptStarted" as const), attempt: anAttempt, token: aToken, fingerprint: text }),
+    fc.record({
+      kind: fc.constant("AttemptStarted" as const),
+      attempt: anAttempt,
+      token: aToken,
+      fingerprint: text,
+      fromEpoch: epochs,
+    }),
+    fc.record({
+      kind: fc.constant("CheckpointSaved" as const),
+      attempt: anAttempt,
+      token: aToken,
+      epoch: fc.integer({ min: 1, max: 0xffff_ffff }),
+      digest: aHash,
+      bytes: fc.integer({ min: 1, max: LIMITS.checkpointBytes }),
+    }),
     fc.record({
       kind: fc.constant("Reported" as const),
       attempt: anAttempt,
@@ -89,6 +105,10 @@ const workerEvents: fc.Arbitrary<WorkerEvent> = fc
   )
   .map((event) => ({ ...event, ...who }) as WorkerEvent);
 
+/** Where the store stands, and a worker that has heard of four commits more. */
+const STORE = { uuid: "store", generation: 2, commit: 9 };
+const SEEN = { seenStore: "store", seenGeneration: 2, seenCommit: 13 };
+
 /** What a worker would write for the event: the other direction, by hand. */
 function bodyOf(event: WorkerEvent): RequestBody {
   switch (event.kind) {
@@ -97,8 +117,12 @@ function bodyOf(event: WorkerEvent): RequestBody {
     case "WorkerDraining":
       return { $case: "draining", value: {} };
     case "AttemptStarted": {
-      const { attempt, token: fence, fingerprint } = event;
-      return { $case: "started", value: { attempt, token: fence, fingerprint } };
+      const { attempt, token: fence, fingerprint, fromEpoch } = event;
+      return { $case: "started", value: { attempt, token: fence, fingerprint, fromEpoch } };
+    }
+    case "CheckpointSaved": {
+      const { attempt, token: fence, epoch, digest, bytes } = event;
+      return { $case: "checkpointSaved", value: { attempt, token: fence, epoch, digest, bytes } };
     }
     case "Reported": {
       const { attempt, token: fence, epoch, step, metrics } = event;
@@ -136,7 +160,7 @@ function wireOutcome(ended: AttemptOutcome): NonNullable<Ended["outcome"]> {
       };
     }
     case "released":
-      return { $case: "released", value: { reason: ended.reason } };
+      return { $case: "released", value: { reason: ended.reason, died: ended.died ?? false } };
   }
 }
 
@@ -170,12 +194,16 @@ describe("messages of a worker", () => {
       version: text.map((value) => value.slice(0, 64)),
       devices: fc.uniqueArray(device, { minLength: 1, maxLength: 3, selector: (one) => one.id }),
       running: heldAttempts,
+      previous: fc.option(fc.uuid(), { nil: null }),
     });
     fc.assert(
       fc.property(hello, (value) => {
-        const body = overTheWire({ $case: "hello", value: { protocolMajor: 1, protocolMinor: 0, ...value } });
+        const body = overTheWire({
+          $case: "hello",
+          value: { protocolMajor: 1, protocolMinor: 0, ...SEEN, ...value, previous: value.previous ?? "" },
+        });
         if (body.$case !== "hello") throw new Error(body.$case);
-        expect(helloEvent(body.value)).toEqual({ kind: "WorkerHello", ...value });
+        expect(helloEvent(body.value, STORE)).toEqual({ kind: "WorkerHello", ...value, commitsAhead: 4 });
       }),
     );
   });
@@ -231,7 +259,7 @@ describe("messages of a worker", () => {
       value: {
         attempt: "1/0#1",
         token: 1,
-        outcome: { $case: "released", value: { reason: `\u001b[2J${"x".repeat(9_000)}` } },
+        outcome: { $case: "released", value: { reason: `\u001b[2J${"x".repeat(9_000)}`, died: false } },
       },
     };
     const event = workerEvent(who, body);
@@ -264,17 +292,23 @@ describe("messages to a worker", () => {
       seed: fc.stringMatching(/^[0-9a-f]{16}$/),
       parameters,
       alone: fc.boolean(),
+      checkpoints: fc.array(fc.record({ epoch: epochs, digest: aHash, bytes: steps }), { maxLength: 2 }),
     }),
-    fc.record({ kind: fc.constant("Stop" as const), attempt: anAttempt, token: aToken }),
+    fc.record({ kind: fc.constant("Stop" as const), attempt: anAttempt, token: aToken, save: fc.boolean() }),
     fc.record({ kind: fc.constant("Revoke" as const), attempt: anAttempt, token: aToken }),
     fc.constant({ kind: "Drain" as const }),
   );
-  const frame = { store: "store", heartbeatMillis: 2_000, leaseMillis: 9_000, received: 17 };
+  const frame = { store: "store", heartbeatMillis: 2_000, leaseMillis: 9_000, received: 17, generation: 2, commit: 9 };
 
   it("arrive as the core said them", () => {
     fc.assert(
       fc.property(messages, (message) => {
-        const bytes = LinkResponse.encode({ seq: 1, ack: 2, body: responseBody(message, () => frame) }).finish();
+        const bytes = LinkResponse.encode({
+          seq: 1,
+          ack: 2,
+          body: responseBody(message, () => frame),
+          commit: 9,
+        }).finish();
         expect(messageOf(LinkResponse.decode(bytes))).toEqual(normal(message));
       }),
     );

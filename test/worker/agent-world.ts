@@ -21,7 +21,16 @@ export const EPOCHS = 3;
 export const held = (i: number, token = i + 1): Held => ({ attempt: `1/${i}#1`, token });
 export const assign = (h: Held): NonNullable<LinkResponse["body"]> => ({
   $case: "assign",
-  value: { ...h, device: "cpu", recipe: "{}", cohortKey: "k", seed: "0".repeat(16), parameters: "{}", alone: false },
+  value: {
+    ...h,
+    device: "cpu",
+    recipe: "{}",
+    cohortKey: "k",
+    seed: "0".repeat(16),
+    parameters: "{}",
+    alone: false,
+    checkpoints: [],
+  },
 });
 export const welcome = (
   over: Partial<Record<"store", string>> & { received?: number; keep?: Held[]; drop?: Held[] } = {},
@@ -30,8 +39,19 @@ export const welcome = (
   ack: 0,
   body: {
     $case: "welcome",
-    value: { store: "s", heartbeatMillis: 2_000, leaseMillis: 9_000, keep: [], drop: [], received: 0, ...over },
+    value: {
+      store: "s",
+      heartbeatMillis: 2_000,
+      leaseMillis: 9_000,
+      keep: [],
+      drop: [],
+      received: 0,
+      generation: 0,
+      commit: 0,
+      ...over,
+    },
   },
+  commit: 0,
 });
 
 /** What one attempt's thread will say, in order, as far as nobody stops it. */
@@ -42,7 +62,7 @@ class ScriptedDevice {
     if (command.kind === "assign") {
       const h: Held = { attempt: command.job.attempt, token: command.job.token };
       if (this.scripts.has(h.attempt)) throw new Error(`${h.attempt} was given to the device twice`);
-      const messages: ThreadMessage[] = [{ kind: "started", held: h, fingerprint: "f" }];
+      const messages: ThreadMessage[] = [{ kind: "started", held: h, fingerprint: "f", fromEpoch: 0 }];
       for (let epoch = 1; epoch <= EPOCHS; epoch += 1) {
         messages.push({
           kind: "report",
@@ -114,7 +134,7 @@ class ModelCoordinator {
 
   say(body: NonNullable<LinkResponse["body"]>): LinkResponse {
     this.sent += 1;
-    return { seq: this.sent, ack: this.durable, body };
+    return { seq: this.sent, ack: this.durable, body, commit: 0 };
   }
 
   hear(request: LinkRequest): void {
@@ -148,7 +168,7 @@ class ModelCoordinator {
     }
     this.pending = [];
     this.durable = this.received;
-    return { seq: 0, ack: this.durable, body: undefined };
+    return { seq: 0, ack: this.durable, body: undefined, commit: 0 };
   }
 }
 
@@ -221,7 +241,9 @@ export class World {
       return;
     }
     if (kind === "revoke") this.coordinator.revoked.add(h.attempt);
-    this.downward.push(this.coordinator.say({ $case: kind, value: h }));
+    this.downward.push(
+      this.coordinator.say(kind === "stop" ? { $case: kind, value: { ...h, save: false } } : { $case: kind, value: h }),
+    );
   }
 
   thread(i: number): void {

@@ -22,7 +22,7 @@ const commands = (effects: readonly AgentEffect[]): ThreadCommand[] =>
   effects.flatMap((e) => (e.kind === "command" ? [e.command] : []));
 const said = (body: NonNullable<LinkResponse["body"]>, seq: number, ack = 0): AgentInput => ({
   kind: "received",
-  message: { seq, ack, body },
+  message: { seq, ack, body, commit: 0 },
 });
 const from = (message: ThreadMessage): AgentInput => ({ kind: "thread", device: "cpu", message });
 
@@ -49,7 +49,7 @@ describe("the agent, step by step", () => {
     const { handle } = joined();
     expect(commands(handle(said(assign(held(0)), 1)))).toHaveLength(1);
     expect(commands(handle(said(assign(held(0)), 2)))).toEqual([]);
-    handle(from({ kind: "started", held: held(0), fingerprint: "f" }));
+    handle(from({ kind: "started", held: held(0), fingerprint: "f", fromEpoch: 0 }));
     const again = handle(said(assign(held(0)), 3));
     expect(commands(again)).toEqual([]);
     expect(sends(again).map((m) => m.body?.$case)).toEqual(["started"]);
@@ -59,7 +59,7 @@ describe("the agent, step by step", () => {
     const { agent, handle } = joined();
     handle(said(assign(held(0, 7)), 1));
     expect(commands(handle(said({ $case: "revoke", value: held(0, 6) }, 2)))).toEqual([]);
-    expect(commands(handle(said({ $case: "stop", value: held(0, 6) }, 3)))).toEqual([]);
+    expect(commands(handle(said({ $case: "stop", value: { ...held(0, 6), save: false } }, 3)))).toEqual([]);
     expect(commands(handle(said(assign(held(0, 6)), 4)))).toEqual([]);
     expect(agent.held).toEqual([held(0, 7)]);
     // A newer lease of the same attempt takes its place.
@@ -70,12 +70,12 @@ describe("the agent, step by step", () => {
   it("goes on holding an attempt until its end is durable", () => {
     const { agent, handle } = joined();
     handle(said(assign(held(0)), 1));
-    handle(from({ kind: "started", held: held(0), fingerprint: "f" }));
+    handle(from({ kind: "started", held: held(0), fingerprint: "f", fromEpoch: 0 }));
     handle(from({ kind: "ended", held: held(0), outcome: { kind: "completed", weightsHash: "b".repeat(64) } }));
     expect(agent.held).toEqual([held(0)]);
-    handle({ kind: "received", message: { seq: 0, ack: 1, body: undefined } });
+    handle({ kind: "received", message: { seq: 0, ack: 1, body: undefined, commit: 0 } });
     expect(agent.held).toEqual([held(0)]);
-    handle({ kind: "received", message: { seq: 0, ack: 2, body: undefined } });
+    handle({ kind: "received", message: { seq: 0, ack: 2, body: undefined, commit: 0 } });
     expect(agent.held).toEqual([]);
     expect(agent.owed).toBe(0);
   });
@@ -83,7 +83,7 @@ describe("the agent, step by step", () => {
   it("pauses training when too much waits and goes on when half is gone, losing nothing", () => {
     const { agent, handle } = joined({ window: 4, outbox: 10, flushMillis: 5_000 });
     handle(said(assign(held(0)), 1));
-    handle(from({ kind: "started", held: held(0), fingerprint: "f" }));
+    handle(from({ kind: "started", held: held(0), fingerprint: "f", fromEpoch: 0 }));
     const report = (epoch: number): AgentInput =>
       from({ kind: "report", held: held(0), epoch, step: epoch, metrics: [] });
     const paused: number[] = [];
@@ -94,7 +94,7 @@ describe("the agent, step by step", () => {
     expect(agent.owed).toBe(13);
     const resumed: number[] = [];
     for (let ack = 1; ack <= 13; ack += 1) {
-      const effects = handle({ kind: "received", message: { seq: 0, ack, body: undefined } });
+      const effects = handle({ kind: "received", message: { seq: 0, ack, body: undefined, commit: 0 } });
       expect(sends(effects).map((m) => m.seq)).toEqual(ack + 4 <= 13 ? [ack + 4] : []);
       if (commands(effects).some((c) => c.kind === "hold" && !c.held)) resumed.push(ack);
     }
@@ -104,7 +104,7 @@ describe("the agent, step by step", () => {
   it("drops everything when another coordinator answers", () => {
     const { agent, handle } = joined();
     handle(said(assign(held(0)), 1));
-    handle(from({ kind: "started", held: held(0), fingerprint: "f" }));
+    handle(from({ kind: "started", held: held(0), fingerprint: "f", fromEpoch: 0 }));
     handle({ kind: "linkDown" });
     handle({ kind: "linkUp" });
     const effects = handle({ kind: "received", message: welcome({ store: "another", keep: [held(0)] }) });
@@ -126,22 +126,26 @@ describe("the agent, step by step", () => {
     ]);
     expect(handle({ kind: "tick" }, 5_099).some((e) => e.kind === "exit")).toBe(false);
     expect(handle({ kind: "tick" }, 5_100)).toContainEqual({ kind: "exit", code: 0 });
-    expect(handle({ kind: "received", message: { seq: 0, ack: 3, body: undefined } }, 5_101)).toContainEqual({
-      kind: "exit",
-      code: 0,
-    });
+    expect(handle({ kind: "received", message: { seq: 0, ack: 3, body: undefined, commit: 0 } }, 5_101)).toContainEqual(
+      {
+        kind: "exit",
+        code: 0,
+      },
+    );
   });
 
   it("finishes what it holds when the coordinator drains it, then ends", () => {
     const { handle } = joined();
     handle(said(assign(held(0)), 1));
     expect(commands(handle(said({ $case: "drain", value: {} }, 2)))).toEqual([]);
-    handle(from({ kind: "started", held: held(0), fingerprint: "f" }));
+    handle(from({ kind: "started", held: held(0), fingerprint: "f", fromEpoch: 0 }));
     handle(from({ kind: "ended", held: held(0), outcome: { kind: "completed", weightsHash: "c".repeat(64) } }));
     expect(
-      handle({ kind: "received", message: { seq: 0, ack: 2, body: undefined } }).some((e) => e.kind === "exit"),
+      handle({ kind: "received", message: { seq: 0, ack: 2, body: undefined, commit: 0 } }).some(
+        (e) => e.kind === "exit",
+      ),
     ).toBe(false);
-    expect(handle({ kind: "received", message: { seq: 0, ack: 3, body: undefined } })).toContainEqual({
+    expect(handle({ kind: "received", message: { seq: 0, ack: 3, body: undefined, commit: 0 } })).toContainEqual({
       kind: "exit",
       code: 0,
     });
@@ -155,7 +159,7 @@ describe("the agent, step by step", () => {
     ).toContain("relink");
     expect(
       joined()
-        .handle({ kind: "received", message: { seq: 0, ack: 1, body: undefined } })
+        .handle({ kind: "received", message: { seq: 0, ack: 1, body: undefined, commit: 0 } })
         .map((e) => e.kind),
     ).toContain("relink");
   });
@@ -184,7 +188,7 @@ describe("the agent, step by step", () => {
     const error = { code: "ENGINE_DEVICE_LOST", message: "gone", path: null, expected: null, found: null } as const;
     handle(from({ kind: "ended", held: held(0), outcome: { kind: "released", reason: "gone" } }));
     handle(from({ kind: "lost", error }));
-    expect(handle({ kind: "received", message: { seq: 0, ack: 2, body: undefined } })).toContainEqual({
+    expect(handle({ kind: "received", message: { seq: 0, ack: 2, body: undefined, commit: 0 } })).toContainEqual({
       kind: "exit",
       code: 70,
     });

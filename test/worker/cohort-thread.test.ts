@@ -42,6 +42,7 @@ function job(over: Partial<Job> & { readonly epochs?: number } = {}): Job {
     seed: attempts.toString(16).padStart(16, "0"),
     parameters: "{}",
     alone: false,
+    checkpoints: [],
     ...rest,
   };
 }
@@ -79,6 +80,7 @@ class Harness {
       sliceMillis: 200,
       idleMillis: 60_000,
       memoryMillis: 60_000,
+      checkpointMillis: 60_000,
       ...options,
     });
     this.ended = thread.run().then(
@@ -93,7 +95,7 @@ class Harness {
   }
 
   assign(...jobs: Job[]): void {
-    this.post(...jobs.map((j): ThreadCommand => ({ kind: "assign", job: j })));
+    this.post(...jobs.map((j): ThreadCommand => ({ kind: "assign", job: j, from: null })));
   }
 
   until(done: () => boolean): Promise<void> {
@@ -216,7 +218,7 @@ describe("a device's thread", () => {
     const [a, b] = [job({ epochs: 1_000_000 }), job({ epochs: 1_000_000 })];
     h.assign(a, b);
     await h.until(() => h.of(a).length > 3);
-    h.post({ kind: "stop", held: heldOf(a) });
+    h.post({ kind: "stop", held: heldOf(a), save: false });
     const outcome = await h.outcomeOf(a);
     const epochs = h.of(a).filter((m) => m.kind === "report").length;
     expect(outcome).toEqual({ kind: "stopped", weightsHash: hashOf(scriptedWeights(BigInt(`0x${a.seed}`), epochs)) });
@@ -235,7 +237,7 @@ describe("a device's thread", () => {
     await h.until(() => h.of(a).length > mark + 3);
     // The marker is answered after the drop: what comes later of `a` would be a fault.
     const marker = job({ seed: "no seed" });
-    h.post({ kind: "drop", held: heldOf(a) }, { kind: "assign", job: marker });
+    h.post({ kind: "drop", held: heldOf(a) }, { kind: "assign", job: marker, from: null });
     await h.outcomeOf(marker);
     const said = h.of(a).length;
     expect(h.engine.sessions[0]?.lanes.size).toBe(0);
@@ -335,7 +337,7 @@ describe("a device's thread", () => {
     const [late, stopped, dropped] = [job({ cohortKey: "b" }), job({ cohortKey: "b" }), job({ cohortKey: "b" })];
     h.assign(trains, late, stopped, dropped);
     await h.until(() => h.of(trains).length > 2);
-    h.post({ kind: "stop", held: heldOf(stopped) }, { kind: "drop", held: heldOf(dropped) });
+    h.post({ kind: "stop", held: heldOf(stopped), save: false }, { kind: "drop", held: heldOf(dropped) });
     expect(await h.outcomeOf(stopped)).toEqual({ kind: "stopped", weightsHash: null });
     expect(h.outcome(late)).toBeNull();
     now = 1_000;
@@ -373,7 +375,7 @@ describe("a device's thread", () => {
     await h.until(() => h.of(a).length > 2);
     const marker = (): Job => job({ seed: "no seed" });
     const first = marker();
-    h.post({ kind: "hold", held: true }, { kind: "assign", job: first });
+    h.post({ kind: "hold", held: true }, { kind: "assign", job: first, from: null });
     await h.outcomeOf(first);
     const slices = h.engine.slices.length;
     const second = marker();
@@ -430,7 +432,8 @@ describe("a device's thread", () => {
         }));
         for (const m of made) {
           h.assign(m.job);
-          if (m.afterwards !== "nothing") h.post({ kind: m.afterwards as "stop" | "drop", held: heldOf(m.job) });
+          if (m.afterwards !== "nothing")
+            h.post({ kind: m.afterwards as "stop" | "drop", held: heldOf(m.job), save: false });
         }
         for (const m of made) if (m.afterwards !== "drop") await h.outcomeOf(m.job);
         await h.close();

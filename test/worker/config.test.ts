@@ -32,6 +32,7 @@ describe("the options of join", () => {
       {},
     );
     expect(config).toEqual({
+      checkpointMillis: 10_000,
       coordinator: "127.0.0.1:7440",
       token: "cvs_worker_abc",
       name: "w-1",

@@ -70,6 +70,7 @@ const assign = (n: number, over: Partial<Assign> & { readonly epochs?: number } 
     seed: "00000000000000aa",
     parameters: JSON.stringify({ learning_rate: 0.02 }),
     alone: false,
+    checkpoints: [],
     ...rest,
   };
 };
@@ -107,14 +108,14 @@ class SmallCoordinator {
       expect(request.seq).toBe(this.received + 1);
       this.received = request.seq;
       this.heard.push(request);
-      if (!this.deaf) call.write({ seq: 0, ack: this.received, body: undefined });
+      if (!this.deaf) call.write({ seq: 0, ack: this.received, body: undefined, commit: 0 });
     }
     for (const waiter of this.waiters.splice(0)) waiter();
   }
 
   say(body: NonNullable<LinkResponse["body"]>): void {
     this.sent += 1;
-    this.call?.write({ seq: this.sent, ack: this.deaf ? 0 : this.received, body });
+    this.call?.write({ seq: this.sent, ack: this.deaf ? 0 : this.received, body, commit: 0 });
   }
 
   assign(value: Assign): void {
@@ -255,7 +256,7 @@ describe("a worker process", () => {
     c.assign(assign(0, { epochs: 1_000_000 }));
     c.assign(assign(1, { epochs: 1_000_000 }));
     await c.until(() => c.reports(0).length > 0 && c.reports(1).length > 0);
-    c.say({ $case: "stop", value: { attempt: "1/0#1", token: 1 } });
+    c.say({ $case: "stop", value: { attempt: "1/0#1", token: 1, save: false } });
     expect(await c.endOf(0)).toMatchObject({
       $case: "stopped",
       value: { weightsHash: expect.stringMatching(/^[0-9a-f]{64}$/) },
@@ -281,7 +282,7 @@ describe("a worker process", () => {
     const elsewhere = { ...recipe(1), dataset: { ...recipe(1).dataset, name: "fashion-mnist" } };
     c.assign(assign(1, { recipe: JSON.stringify(elsewhere), cohortKey: "elsewhere" }));
     const reason = expect.stringContaining("fashion-mnist") as string;
-    expect(await c.endOf(1)).toEqual({ $case: "released", value: { reason } });
+    expect(await c.endOf(1)).toEqual({ $case: "released", value: { reason, died: false } });
     c.assign(assign(2, { parameters: JSON.stringify({ learning_rate: 1e6, l2: 1e6 }) }));
     expect((await c.endOf(2)).$case).toBe("diverged");
     c.assign(assign(3));

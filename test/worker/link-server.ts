@@ -45,6 +45,16 @@ export const welcomeMessage = (received = 0): LinkResponse => ({
   ack: received,
   body: {
     $case: "welcome",
-    value: { store: "s", heartbeatMillis: 2_000, leaseMillis: 9_000, keep: [], drop: [], received },
+    value: {
+      store: "s",
+      heartbeatMillis: 2_000,
+      leaseMillis: 9_000,
+      keep: [],
+      drop: [],
+      received,
+      generation: 0,
+      commit: 0,
+    },
   },
+  commit: 0,
 });

@@ -59,7 +59,7 @@ describe("the link", () => {
       authorization = metadata.get("authorization");
       call.on("data", (request: LinkRequest) => {
         seen.push(request);
-        call.write({ seq: request.ack, ack: 0, body: { $case: "drain", value: {} } });
+        call.write({ seq: request.ack, ack: 0, body: { $case: "drain", value: {} }, commit: 0 });
       });
     });
     const { link, events, until, count } = openLink(server.address);

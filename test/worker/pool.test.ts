@@ -21,6 +21,7 @@ const job = (n: number, mode = "spin"): Job => ({
   seed: "0".repeat(16),
   parameters: "{}",
   alone: false,
+  checkpoints: [],
 });
 const NAMES = ["learning_rate", "l2", "momentum", "rho", "beta1", "beta2", "epsilon", "dropout", "label_smoothing"];
 
@@ -40,6 +41,7 @@ function start(devices: readonly string[], over: Partial<PoolOptions> = {}) {
   const pool = new Pool({
     devices: devices.map((id) => ({ id, lanes: 8, threads: 1 })),
     dataDir: "",
+    checkpointMillis: 60_000,
     threadModule,
     onMessage: (device, message) => {
       messages.push([device, message]);
@@ -67,16 +69,16 @@ describe("the pool", () => {
 
   it("runs a thread a device, all at once, and interrupts their slices for a command", async () => {
     const { pool, messages, until } = start(["a", "b"]);
-    pool.command("a", { kind: "assign", job: job(0) });
-    pool.command("b", { kind: "assign", job: job(1) });
+    pool.command("a", { kind: "assign", job: job(0), from: null });
+    pool.command("b", { kind: "assign", job: job(1), from: null });
     const count = (kind: string): number => messages.filter(([, m]) => m.kind === kind).length;
     await until(() => count("started") === 2);
     // Slices of an hour run now on both devices; each of these is heard all the same.
     for (let n = 2; n < 6; n += 1) {
-      pool.command(n % 2 === 0 ? "a" : "b", { kind: "assign", job: job(n) });
+      pool.command(n % 2 === 0 ? "a" : "b", { kind: "assign", job: job(n), from: null });
       await until(() => count("started") === n + 1);
     }
-    pool.command("a", { kind: "stop", held: { attempt: "1/0#1", token: 1 } });
+    pool.command("a", { kind: "stop", held: { attempt: "1/0#1", token: 1 }, save: false });
     await until(() => count("ended") === 1);
     expect(messages.filter(([, m]) => m.kind === "ended")).toMatchObject([["a", { outcome: { kind: "stopped" } }]]);
     expect(
@@ -86,8 +88,8 @@ describe("the pool", () => {
 
   it("tells of a thread that is stuck inside the engine, and not of one that trains", async () => {
     const { pool, stuck, until } = start(["well", "ill"], { stuckMillis: 150, checkMillis: 20 });
-    pool.command("well", { kind: "assign", job: job(0) });
-    pool.command("ill", { kind: "assign", job: job(1, "stuck") });
+    pool.command("well", { kind: "assign", job: job(0), from: null });
+    pool.command("ill", { kind: "assign", job: job(1, "stuck"), from: null });
     await until(() => stuck.length > 0);
     expect(new Set(stuck.map(([device]) => device))).toEqual(new Set(["ill"]));
     expect(stuck[0]?.[1]).toBeGreaterThanOrEqual(150);
@@ -96,7 +98,7 @@ describe("the pool", () => {
   it("delivers a lost device's last messages before it tells that the thread ended, once", async () => {
     const { pool, messages, died, until } = start(["a"]);
     const order: string[] = [];
-    pool.command("a", { kind: "assign", job: job(0, "lost") });
+    pool.command("a", { kind: "assign", job: job(0, "lost"), from: null });
     await until(() => died.length > 0);
     order.push(...messages.map(([, m]) => m.kind));
     expect(order).toEqual(["started", "ended", "lost"]);
@@ -113,7 +115,7 @@ describe("the pool", () => {
 
   it("closes when told to, without calling that a death", async () => {
     const { pool, messages, died, until } = start(["a"]);
-    pool.command("a", { kind: "assign", job: job(0) });
+    pool.command("a", { kind: "assign", job: job(0), from: null });
     await until(() => messages.length > 0);
     await pool.close();
     expect(died).toEqual([]);

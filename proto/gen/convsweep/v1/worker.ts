@@ -12,9 +12,14 @@ import {
   Client,
   type ClientDuplexStream,
   type ClientOptions,
+  type ClientReadableStream,
+  type ClientWritableStream,
   type handleBidiStreamingCall,
+  type handleClientStreamingCall,
+  type handleServerStreamingCall,
   makeGenericClientConstructor,
   type Metadata,
+  type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Device, ErrorDetail, HeldAttempt, Metric } from "./types.js";
@@ -22,6 +27,32 @@ import { Device, ErrorDetail, HeldAttempt, Metric } from "./types.js";
 export const protobufPackage = "convsweep.v1";
 
 export const protobufFileName = "convsweep/v1/worker.proto";
+
+export interface UploadCheckpointRequest {
+  part: { $case: "header"; value: CheckpointHeader } | { $case: "data"; value: Uint8Array } | undefined;
+}
+
+export interface CheckpointHeader {
+  attempt: string;
+  token: number;
+  /** SHA-256, 64 hexadecimal digits. */
+  digest: string;
+  bytes: number;
+}
+
+export interface UploadCheckpointResponse {
+}
+
+export interface DownloadCheckpointRequest {
+  /** The attempt that goes on from it. */
+  attempt: string;
+  token: number;
+  digest: string;
+}
+
+export interface DownloadCheckpointResponse {
+  data: Uint8Array;
+}
 
 export interface LinkRequest {
   /** 0, or 1, 2, 3, ... without gaps within an incarnation. */
@@ -35,6 +66,7 @@ export interface LinkRequest {
     | { $case: "report"; value: Report }
     | { $case: "ended"; value: Ended }
     | { $case: "draining"; value: Draining }
+    | { $case: "checkpointSaved"; value: CheckpointSaved }
     | undefined;
 }
 
@@ -50,6 +82,8 @@ export interface LinkResponse {
     | { $case: "revoke"; value: Revoke }
     | { $case: "drain"; value: Drain }
     | undefined;
+  /** Commits the store has made, those of this message among them. A worker that has heard of more speaks to an older copy. */
+  commit: number;
 }
 
 /** First message of a Link. */
@@ -65,6 +99,15 @@ export interface Hello {
   devices: Device[];
   /** What it still trains. */
   running: HeldAttempt[];
+  /**
+   * The process before this one under the same name, which is known to be dead; empty if none is. What it held and this
+   * one lists as running is taken over: its last messages follow on this Link.
+   */
+  previous: string;
+  /** The newest that the worker has heard of: empty and 0 at first. */
+  seenStore: string;
+  seenGeneration: number;
+  seenCommit: number;
 }
 
 export interface Welcome {
@@ -76,6 +119,9 @@ export interface Welcome {
   drop: HeldAttempt[];
   /** Highest seq of this incarnation that is already durable; the worker sends what follows. */
   received: number;
+  /** Raised whenever an older copy of the store was put in its place. */
+  generation: number;
+  commit: number;
 }
 
 export interface Heartbeat {
@@ -86,6 +132,17 @@ export interface Started {
   attempt: string;
   token: number;
   fingerprint: string;
+  /** Epoch of the checkpoint it began with; 0 for none. */
+  fromEpoch: number;
+}
+
+/** A lane was saved after this epoch and uploaded. */
+export interface CheckpointSaved {
+  attempt: string;
+  token: number;
+  epoch: number;
+  digest: string;
+  bytes: number;
 }
 
 /** Metrics of one epoch of one attempt. */
@@ -129,6 +186,8 @@ export interface Diverged {
 
 export interface Released {
   reason: string;
+  /** The process that trained it is dead; the device is no worse for it. */
+  died: boolean;
 }
 
 /** The worker wants no more trials. */
@@ -148,11 +207,21 @@ export interface Assign {
   parameters: string;
   /** In a cohort of its own. */
   alone: boolean;
+  /** To go on from, the best first; a worker that can use none begins at the start. */
+  checkpoints: CheckpointRef[];
+}
+
+export interface CheckpointRef {
+  epoch: number;
+  digest: string;
+  bytes: number;
 }
 
 export interface Stop {
   attempt: string;
   token: number;
+  /** The trial will go on: its lane is to be uploaded before it ends. */
+  save: boolean;
 }
 
 /** The token is stale: drop the attempt, its results no longer count. */
@@ -163,6 +232,293 @@ export interface Revoke {
 
 export interface Drain {
 }
+
+function createBaseUploadCheckpointRequest(): UploadCheckpointRequest {
+  return { part: undefined };
+}
+
+export const UploadCheckpointRequest: MessageFns<UploadCheckpointRequest> = {
+  encode(message: UploadCheckpointRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.part?.$case) {
+      case "header":
+        CheckpointHeader.encode(message.part.value, writer.uint32(10).fork()).join();
+        break;
+      case "data":
+        writer.uint32(18).bytes(message.part.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UploadCheckpointRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUploadCheckpointRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.part = { $case: "header", value: CheckpointHeader.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.part = { $case: "data", value: reader.bytes() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCheckpointHeader(): CheckpointHeader {
+  return { attempt: "", token: 0, digest: "", bytes: 0 };
+}
+
+export const CheckpointHeader: MessageFns<CheckpointHeader> = {
+  encode(message: CheckpointHeader, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attempt !== "") {
+      writer.uint32(10).string(message.attempt);
+    }
+    if (message.token !== 0) {
+      writer.uint32(16).uint64(message.token);
+    }
+    if (message.digest !== "") {
+      writer.uint32(26).string(message.digest);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(32).uint64(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CheckpointHeader {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCheckpointHeader();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attempt = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.token = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUploadCheckpointResponse(): UploadCheckpointResponse {
+  return {};
+}
+
+export const UploadCheckpointResponse: MessageFns<UploadCheckpointResponse> = {
+  encode(_: UploadCheckpointResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UploadCheckpointResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUploadCheckpointResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDownloadCheckpointRequest(): DownloadCheckpointRequest {
+  return { attempt: "", token: 0, digest: "" };
+}
+
+export const DownloadCheckpointRequest: MessageFns<DownloadCheckpointRequest> = {
+  encode(message: DownloadCheckpointRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attempt !== "") {
+      writer.uint32(10).string(message.attempt);
+    }
+    if (message.token !== 0) {
+      writer.uint32(16).uint64(message.token);
+    }
+    if (message.digest !== "") {
+      writer.uint32(26).string(message.digest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DownloadCheckpointRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDownloadCheckpointRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attempt = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.token = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDownloadCheckpointResponse(): DownloadCheckpointResponse {
+  return { data: new Uint8Array(0) };
+}
+
+export const DownloadCheckpointResponse: MessageFns<DownloadCheckpointResponse> = {
+  encode(message: DownloadCheckpointResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.data.length !== 0) {
+      writer.uint32(10).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DownloadCheckpointResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDownloadCheckpointResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.data = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
 
 function createBaseLinkRequest(): LinkRequest {
   return { seq: 0, ack: 0, body: undefined };
@@ -194,6 +550,9 @@ export const LinkRequest: MessageFns<LinkRequest> = {
         break;
       case "draining":
         Draining.encode(message.body.value, writer.uint32(66).fork()).join();
+        break;
+      case "checkpointSaved":
+        CheckpointSaved.encode(message.body.value, writer.uint32(74).fork()).join();
         break;
     }
     return writer;
@@ -276,6 +635,14 @@ export const LinkRequest: MessageFns<LinkRequest> = {
             message.body = { $case: "draining", value: Draining.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.body = { $case: "checkpointSaved", value: CheckpointSaved.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -290,7 +657,7 @@ export const LinkRequest: MessageFns<LinkRequest> = {
 };
 
 function createBaseLinkResponse(): LinkResponse {
-  return { seq: 0, ack: 0, body: undefined };
+  return { seq: 0, ack: 0, body: undefined, commit: 0 };
 }
 
 export const LinkResponse: MessageFns<LinkResponse> = {
@@ -317,6 +684,9 @@ export const LinkResponse: MessageFns<LinkResponse> = {
       case "drain":
         Drain.encode(message.body.value, writer.uint32(58).fork()).join();
         break;
+    }
+    if (message.commit !== 0) {
+      writer.uint32(64).uint64(message.commit);
     }
     return writer;
   },
@@ -390,6 +760,14 @@ export const LinkResponse: MessageFns<LinkResponse> = {
             message.body = { $case: "drain", value: Drain.decode(reader, reader.uint32()) };
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.commit = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -414,6 +792,10 @@ function createBaseHello(): Hello {
     version: "",
     devices: [],
     running: [],
+    previous: "",
+    seenStore: "",
+    seenGeneration: 0,
+    seenCommit: 0,
   };
 }
 
@@ -445,6 +827,18 @@ export const Hello: MessageFns<Hello> = {
     }
     for (const v of message.running) {
       HeldAttempt.encode(v!, writer.uint32(74).fork()).join();
+    }
+    if (message.previous !== "") {
+      writer.uint32(82).string(message.previous);
+    }
+    if (message.seenStore !== "") {
+      writer.uint32(90).string(message.seenStore);
+    }
+    if (message.seenGeneration !== 0) {
+      writer.uint32(96).uint64(message.seenGeneration);
+    }
+    if (message.seenCommit !== 0) {
+      writer.uint32(104).uint64(message.seenCommit);
     }
     return writer;
   },
@@ -534,6 +928,38 @@ export const Hello: MessageFns<Hello> = {
             message.running.push(HeldAttempt.decode(reader, reader.uint32()));
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.previous = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.seenStore = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.seenGeneration = longToNumber(reader.uint64());
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.seenCommit = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -548,7 +974,7 @@ export const Hello: MessageFns<Hello> = {
 };
 
 function createBaseWelcome(): Welcome {
-  return { store: "", heartbeatMillis: 0, leaseMillis: 0, keep: [], drop: [], received: 0 };
+  return { store: "", heartbeatMillis: 0, leaseMillis: 0, keep: [], drop: [], received: 0, generation: 0, commit: 0 };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -570,6 +996,12 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.received !== 0) {
       writer.uint32(48).uint64(message.received);
+    }
+    if (message.generation !== 0) {
+      writer.uint32(56).uint64(message.generation);
+    }
+    if (message.commit !== 0) {
+      writer.uint32(64).uint64(message.commit);
     }
     return writer;
   },
@@ -635,6 +1067,22 @@ export const Welcome: MessageFns<Welcome> = {
             message.received = longToNumber(reader.uint64());
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.generation = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.commit = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -695,7 +1143,7 @@ export const Heartbeat: MessageFns<Heartbeat> = {
 };
 
 function createBaseStarted(): Started {
-  return { attempt: "", token: 0, fingerprint: "" };
+  return { attempt: "", token: 0, fingerprint: "", fromEpoch: 0 };
 }
 
 export const Started: MessageFns<Started> = {
@@ -708,6 +1156,9 @@ export const Started: MessageFns<Started> = {
     }
     if (message.fingerprint !== "") {
       writer.uint32(26).string(message.fingerprint);
+    }
+    if (message.fromEpoch !== 0) {
+      writer.uint32(32).uint32(message.fromEpoch);
     }
     return writer;
   },
@@ -747,6 +1198,104 @@ export const Started: MessageFns<Started> = {
             }
 
             message.fingerprint = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.fromEpoch = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCheckpointSaved(): CheckpointSaved {
+  return { attempt: "", token: 0, epoch: 0, digest: "", bytes: 0 };
+}
+
+export const CheckpointSaved: MessageFns<CheckpointSaved> = {
+  encode(message: CheckpointSaved, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attempt !== "") {
+      writer.uint32(10).string(message.attempt);
+    }
+    if (message.token !== 0) {
+      writer.uint32(16).uint64(message.token);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(24).uint32(message.epoch);
+    }
+    if (message.digest !== "") {
+      writer.uint32(34).string(message.digest);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(40).uint64(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CheckpointSaved {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCheckpointSaved();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attempt = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.token = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.epoch = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
             continue;
           }
         }
@@ -1127,13 +1676,16 @@ export const Diverged: MessageFns<Diverged> = {
 };
 
 function createBaseReleased(): Released {
-  return { reason: "" };
+  return { reason: "", died: false };
 }
 
 export const Released: MessageFns<Released> = {
   encode(message: Released, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.reason !== "") {
       writer.uint32(10).string(message.reason);
+    }
+    if (message.died !== false) {
+      writer.uint32(16).bool(message.died);
     }
     return writer;
   },
@@ -1157,6 +1709,14 @@ export const Released: MessageFns<Released> = {
             }
 
             message.reason = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.died = reader.bool();
             continue;
           }
         }
@@ -1208,7 +1768,17 @@ export const Draining: MessageFns<Draining> = {
 };
 
 function createBaseAssign(): Assign {
-  return { attempt: "", token: 0, device: "", recipe: "", cohortKey: "", seed: "", parameters: "", alone: false };
+  return {
+    attempt: "",
+    token: 0,
+    device: "",
+    recipe: "",
+    cohortKey: "",
+    seed: "",
+    parameters: "",
+    alone: false,
+    checkpoints: [],
+  };
 }
 
 export const Assign: MessageFns<Assign> = {
@@ -1236,6 +1806,9 @@ export const Assign: MessageFns<Assign> = {
     }
     if (message.alone !== false) {
       writer.uint32(64).bool(message.alone);
+    }
+    for (const v of message.checkpoints) {
+      CheckpointRef.encode(v!, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -1317,6 +1890,82 @@ export const Assign: MessageFns<Assign> = {
             message.alone = reader.bool();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.checkpoints.push(CheckpointRef.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCheckpointRef(): CheckpointRef {
+  return { epoch: 0, digest: "", bytes: 0 };
+}
+
+export const CheckpointRef: MessageFns<CheckpointRef> = {
+  encode(message: CheckpointRef, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.epoch !== 0) {
+      writer.uint32(8).uint32(message.epoch);
+    }
+    if (message.digest !== "") {
+      writer.uint32(18).string(message.digest);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(24).uint64(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CheckpointRef {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCheckpointRef();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.epoch = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1331,7 +1980,7 @@ export const Assign: MessageFns<Assign> = {
 };
 
 function createBaseStop(): Stop {
-  return { attempt: "", token: 0 };
+  return { attempt: "", token: 0, save: false };
 }
 
 export const Stop: MessageFns<Stop> = {
@@ -1341,6 +1990,9 @@ export const Stop: MessageFns<Stop> = {
     }
     if (message.token !== 0) {
       writer.uint32(16).uint64(message.token);
+    }
+    if (message.save !== false) {
+      writer.uint32(24).bool(message.save);
     }
     return writer;
   },
@@ -1372,6 +2024,14 @@ export const Stop: MessageFns<Stop> = {
             }
 
             message.token = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.save = reader.bool();
             continue;
           }
         }
@@ -1497,16 +2157,77 @@ export const WorkerServiceService = {
     responseSerialize: (value: LinkResponse): Buffer => Buffer.from(LinkResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): LinkResponse => LinkResponse.decode(value),
   },
+  /**
+   * Bytes of a saved lane: a header, then its data. The answer says that they are durable; only `CheckpointSaved` on the
+   * Link makes them the trial's.
+   */
+  uploadCheckpoint: {
+    path: "/convsweep.v1.WorkerService/UploadCheckpoint" as const,
+    requestStream: true as const,
+    responseStream: false as const,
+    requestSerialize: (value: UploadCheckpointRequest): Buffer =>
+      Buffer.from(UploadCheckpointRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UploadCheckpointRequest => UploadCheckpointRequest.decode(value),
+    responseSerialize: (value: UploadCheckpointResponse): Buffer =>
+      Buffer.from(UploadCheckpointResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): UploadCheckpointResponse => UploadCheckpointResponse.decode(value),
+  },
+  downloadCheckpoint: {
+    path: "/convsweep.v1.WorkerService/DownloadCheckpoint" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: DownloadCheckpointRequest): Buffer =>
+      Buffer.from(DownloadCheckpointRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DownloadCheckpointRequest => DownloadCheckpointRequest.decode(value),
+    responseSerialize: (value: DownloadCheckpointResponse): Buffer =>
+      Buffer.from(DownloadCheckpointResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DownloadCheckpointResponse => DownloadCheckpointResponse.decode(value),
+  },
 } as const;
 
 export interface WorkerServiceServer extends UntypedServiceImplementation {
   link: handleBidiStreamingCall<LinkRequest, LinkResponse>;
+  /**
+   * Bytes of a saved lane: a header, then its data. The answer says that they are durable; only `CheckpointSaved` on the
+   * Link makes them the trial's.
+   */
+  uploadCheckpoint: handleClientStreamingCall<UploadCheckpointRequest, UploadCheckpointResponse>;
+  downloadCheckpoint: handleServerStreamingCall<DownloadCheckpointRequest, DownloadCheckpointResponse>;
 }
 
 export interface WorkerServiceClient extends Client {
   link(): ClientDuplexStream<LinkRequest, LinkResponse>;
   link(options: Partial<CallOptions>): ClientDuplexStream<LinkRequest, LinkResponse>;
   link(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<LinkRequest, LinkResponse>;
+  /**
+   * Bytes of a saved lane: a header, then its data. The answer says that they are durable; only `CheckpointSaved` on the
+   * Link makes them the trial's.
+   */
+  uploadCheckpoint(
+    callback: (error: ServiceError | null, response: UploadCheckpointResponse) => void,
+  ): ClientWritableStream<UploadCheckpointRequest>;
+  uploadCheckpoint(
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: UploadCheckpointResponse) => void,
+  ): ClientWritableStream<UploadCheckpointRequest>;
+  uploadCheckpoint(
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: UploadCheckpointResponse) => void,
+  ): ClientWritableStream<UploadCheckpointRequest>;
+  uploadCheckpoint(
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: UploadCheckpointResponse) => void,
+  ): ClientWritableStream<UploadCheckpointRequest>;
+  downloadCheckpoint(
+    request: DownloadCheckpointRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<DownloadCheckpointResponse>;
+  downloadCheckpoint(
+    request: DownloadCheckpointRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<DownloadCheckpointResponse>;
 }
 
 export const WorkerServiceClient = makeGenericClientConstructor(
