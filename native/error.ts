@@ -42,13 +42,26 @@ export function engineCall<T>(call: () => T): T {
   try {
     return call();
   } catch (error) {
-    if (error instanceof EngineError) throw error;
-    const { code, path, message } = error as { code?: unknown; path?: unknown; message?: unknown };
-    throw new EngineError(
-      isCode(code) ? code : "ENGINE_INTERNAL",
-      typeof message === "string" ? message : String(error),
-      typeof path === "string" && path !== "" ? path : null,
-      error,
-    );
+    throw asEngineError(error);
   }
+}
+
+/** The same for a call that answers with a promise; wrong arguments reject it too. */
+export async function enginePromise<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw asEngineError(error);
+  }
+}
+
+function asEngineError(error: unknown): EngineError {
+  if (error instanceof EngineError) return error;
+  const { code, path, message } = error as { code?: unknown; path?: unknown; message?: unknown };
+  return new EngineError(
+    isCode(code) ? code : "ENGINE_INTERNAL",
+    typeof message === "string" ? message : String(error),
+    typeof path === "string" && path !== "" ? path : null,
+    error,
+  );
 }

@@ -7,14 +7,17 @@
 
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { EngineError, engineCall } from "./error.js";
+import { EngineError, engineCall, enginePromise } from "./error.js";
 import type {
   DatasetArrays,
   Engine,
   LaneOptions,
   LaneWeights,
+  MatmulOptions,
   Session,
   SessionMemory,
+  ShortestPaths,
+  ShortestPathsOptions,
   SliceLimits,
   SliceResult,
 } from "./types.js";
@@ -28,6 +31,8 @@ interface Addon {
   hasDataset(digest: string): boolean;
   planSession(recipe: string, device: string): SessionMemory;
   syntheticDigits(seed: number, train: number, test: number): DatasetArrays;
+  matmul(options: MatmulOptions): Promise<Float32Array>;
+  shortestPaths(options: ShortestPathsOptions): Promise<ShortestPaths>;
   openSession(options: unknown): unknown;
   addLane(session: unknown, options: LaneOptions): number;
   removeLane(session: unknown, lane: number): void;
@@ -133,5 +138,7 @@ export function loadEngine(): Engine {
     createSession: (options) => engineCall(() => new NativeSession(addon, addon.openSession(options), options.lanes)),
     planSession: (recipe, device) => engineCall(() => addon.planSession(recipe, device)),
     syntheticDigits: (seed, train, test) => engineCall(() => addon.syntheticDigits(seed, train, test)),
+    matmul: (options) => enginePromise(() => addon.matmul(options)),
+    shortestPaths: (options) => enginePromise(() => addon.shortestPaths(options)),
   };
 }

@@ -175,4 +175,46 @@ export interface Engine {
   planSession(recipe: string, device: string): SessionMemory;
   /** The generated digit set, from its seed. */
   syntheticDigits(seed: number, train: number, test: number): DatasetArrays;
+  /** op(a) op(b), row by row. Runs off the calling thread, on copies of the arrays. */
+  matmul(options: MatmulOptions): Promise<Float32Array>;
+  /**
+   * Floyd and Warshall's algorithm by blocks; O(vertices^3). Runs off the calling thread, on a copy of the weights.
+   * Rejects with ENGINE_BAD_ARGUMENT for a cycle of negative length, naming a vertex on it.
+   */
+  shortestPaths(options: ShortestPathsOptions): Promise<ShortestPaths>;
+}
+
+export interface MatmulOptions {
+  readonly device: string;
+  /** [rows][inner] row by row, or [inner][rows] when `transposeA`. */
+  readonly a: Float32Array;
+  /** [inner][columns], or [columns][inner] when `transposeB`. */
+  readonly b: Float32Array;
+  /** Each from 1 to 65,536; at most 2^30 elements a matrix. */
+  readonly rows: number;
+  readonly inner: number;
+  readonly columns: number;
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+  /** Never changes a result. */
+  readonly threads: number;
+}
+
+export interface ShortestPathsOptions {
+  readonly device: string;
+  /** From 1 to 65,536; at most 2^30 pairs. */
+  readonly vertices: number;
+  /** weights[i * vertices + j] is the edge from i to j, Infinity for none. May be negative; never NaN. */
+  readonly weights: Float32Array;
+  /** Whether the paths themselves are wanted too. */
+  readonly next: boolean;
+  /** Never changes a result. */
+  readonly threads: number;
+}
+
+export interface ShortestPaths {
+  /** Of the shortest path from i to j at [i * vertices + j]; 0 on the diagonal, Infinity where there is none. */
+  readonly distance: Float32Array;
+  /** The vertex after i on that path; i itself on the diagonal, -1 where there is none. `null` unless asked for. */
+  readonly next: Int32Array | null;
 }

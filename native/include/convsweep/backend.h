@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "convsweep/matrix.h"
 #include "convsweep/ops.h"
 
 namespace convsweep {
@@ -41,12 +42,20 @@ struct OpTable {
   // Sets *finite[lane] to 0 or 1: whether the first `count` values are all finite.
   void (*check_finite)(ExecutionContext&, LaneSet, Lanes<const float>, std::int64_t count, std::int32_t* finite);
 
+  // Outside of networks: convsweep/matrix.h.
+  std::size_t (*matmul_scratch_bytes)(const MatmulShape&, int width);
+  void (*matmul)(ExecutionContext&, const MatmulCall&);
+  std::size_t (*shortest_paths_scratch_bytes)(int vertices, bool with_next, int width);
+  void (*shortest_paths)(ExecutionContext&, ShortestPathsCall&);
+
   const LayerKernels& layer(Op op) const;
   UpdateKernel update(Op op) const;
 };
 
 constexpr bool complete(const OpTable& table) {
-  bool all = table.gather != nullptr && table.check_finite != nullptr;
+  bool all = table.gather != nullptr && table.check_finite != nullptr && table.matmul_scratch_bytes != nullptr &&
+             table.matmul != nullptr && table.shortest_paths_scratch_bytes != nullptr &&
+             table.shortest_paths != nullptr;
 #define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place) \
   all = all && table.name.forward != nullptr && table.name.backward != nullptr && table.name.scratch_bytes != nullptr;
 #define CONVSWEEP_LOSS_OP(name) all = all && table.name != nullptr;

@@ -6,6 +6,7 @@ namespace {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   convsweep::binding::add_engine_entries(env, exports);
   convsweep::binding::add_session_entries(env, exports);
+  convsweep::binding::add_matrix_entries(env, exports);
   return exports;
 }
 

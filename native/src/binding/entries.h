@@ -11,6 +11,8 @@ namespace convsweep::binding {
 void add_engine_entries(Napi::Env env, Napi::Object exports);
 // session.cc. The first argument of every session entry but openSession is what openSession returned.
 void add_session_entries(Napi::Env env, Napi::Object exports);
+// matrix.cc
+void add_matrix_entries(Napi::Env env, Napi::Object exports);
 
 Napi::Object memory_object(Napi::Env env, const SessionMemory& memory);
 

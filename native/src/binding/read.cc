@@ -28,6 +28,13 @@ Array typed_array(const Napi::Value& value, napi_typedarray_type type, const std
   return value.As<Array>();
 }
 
+template <class Array, class T>
+Array copied_array(Napi::Env env, std::span<const T> values) {
+  Array array = Array::New(env, values.size());
+  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size_bytes());
+  return array;
+}
+
 }  // namespace
 
 Error wrong(const std::string& path, const std::string& expected, const Napi::Value& found) {
@@ -109,9 +116,15 @@ DatasetView read_dataset(const Napi::Value& value, const std::string& path) {
 }
 
 Napi::Uint8Array bytes_array(Napi::Env env, std::span<const std::uint8_t> bytes) {
-  Napi::Uint8Array array = Napi::Uint8Array::New(env, bytes.size());
-  if (!bytes.empty()) std::memcpy(array.Data(), bytes.data(), bytes.size());
-  return array;
+  return copied_array<Napi::Uint8Array>(env, bytes);
+}
+
+Napi::Float32Array floats_array(Napi::Env env, std::span<const float> values) {
+  return copied_array<Napi::Float32Array>(env, values);
+}
+
+Napi::Int32Array integers_array(Napi::Env env, std::span<const std::int32_t> values) {
+  return copied_array<Napi::Int32Array>(env, values);
 }
 
 }  // namespace convsweep::binding

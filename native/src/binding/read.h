@@ -30,5 +30,7 @@ Hyperparameters read_hyperparameters(const Napi::Value& value, const std::string
 DatasetView read_dataset(const Napi::Value& value, const std::string& path);
 
 Napi::Uint8Array bytes_array(Napi::Env env, std::span<const std::uint8_t> bytes);
+Napi::Float32Array floats_array(Napi::Env env, std::span<const float> values);
+Napi::Int32Array integers_array(Napi::Env env, std::span<const std::int32_t> values);
 
 }  // namespace convsweep::binding

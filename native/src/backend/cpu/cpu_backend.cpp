@@ -13,7 +13,12 @@ constexpr OpTable table = {
 #define CONVSWEEP_LOSS_OP(name) .name = cpu::name,
 #define CONVSWEEP_UPDATE_OP(name, state) .name = update_##name,
 #include "ops/ops.def"
-    .gather = cpu::gather, .check_finite = cpu::check_finite};
+    .gather = cpu::gather,
+    .check_finite = cpu::check_finite,
+    .matmul_scratch_bytes = cpu::matmul_scratch_bytes,
+    .matmul = cpu::matmul,
+    .shortest_paths_scratch_bytes = cpu::shortest_paths_scratch_bytes,
+    .shortest_paths = cpu::shortest_paths};
 CONVSWEEP_ASSERT_COMPLETE(table, "the CPU backend lacks an operation of ops.def");
 
 }  // namespace

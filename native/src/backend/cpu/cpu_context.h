@@ -47,5 +47,9 @@ const OpTable& op_table();
 void gather(ExecutionContext& context, const GatherCall& call);
 void check_finite(ExecutionContext& context, LaneSet lanes, Lanes<const float> values, std::int64_t count,
                   std::int32_t* finite);
+std::size_t matmul_scratch_bytes(const MatmulShape& shape, int width);
+void matmul(ExecutionContext& context, const MatmulCall& call);
+std::size_t shortest_paths_scratch_bytes(int vertices, bool with_next, int width);
+void shortest_paths(ExecutionContext& context, ShortestPathsCall& call);
 
 }  // namespace convsweep::cpu

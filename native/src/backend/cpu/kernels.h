@@ -143,6 +143,20 @@ struct AdamArgs {
   float step_size = 0.0F, l2 = 0.0F, beta1 = 0.9F, beta2 = 0.999F, epsilon = 1e-8F, inv_sqrt_correction2 = 1.0F;
 };
 
+// Matrices with `stride` elements from row to row.
+struct MinPlusArgs {
+  int m = 0, n = 0, k = 0;
+  const float* a = nullptr;
+  std::int64_t a_stride = 0;
+  const float* b = nullptr;
+  std::int64_t b_stride = 0;
+  float* c = nullptr;
+  std::int64_t c_stride = 0;
+  // Null unless paths are wanted; strides as a's and c's. Vertices as floats, exact up to 2^24.
+  const float* next_a = nullptr;
+  float* next_c = nullptr;
+};
+
 struct KernelTable {
   Isa isa;
   const char* name;
@@ -248,6 +262,10 @@ struct KernelTable {
 
   // out is [channels][height][width][batch].
   void (*gather_images)(Parallel& parallel, const GatherArgs& args, float* out);
+
+  // c[i][j] = min(c[i][j], a[i][k] + b[k][j]) over k ascending, a later candidate only when smaller. With `next`,
+  // next_c[i][j] becomes next_a[i][k] whenever c changes. n is a multiple of 32, m of 4; c is neither a nor b.
+  void (*min_plus)(const MinPlusArgs& args);
 };
 
 // The best instruction set this processor and operating system can run; environment variable CONVSWEEP_ISA =

@@ -9,6 +9,7 @@
 #include "kernels_impl_gather.h"
 #include "kernels_impl_gemm.h"
 #include "kernels_impl_loss.h"
+#include "kernels_impl_min_plus.h"
 #include "kernels_impl_norm.h"
 #include "kernels_impl_pool.h"
 
@@ -63,6 +64,7 @@ inline constexpr KernelTable make_table(Isa isa, const char* name) {
   t.axpy = &axpy;
   t.fill = &fill;
   t.gather_images = &gather_images;
+  t.min_plus = &min_plus;
   return t;
 }
 

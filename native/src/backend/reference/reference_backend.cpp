@@ -58,7 +58,12 @@ constexpr OpTable table = {
 #define CONVSWEEP_UPDATE_OP(name, state) \
   .name = [](ExecutionContext&, const UpdateCall& call) { update_##name<float>(call); },
 #include "ops/ops.def"
-    .gather = [](ExecutionContext&, const GatherCall& call) { reference::gather(call); }, .check_finite = check_finite};
+    .gather = [](ExecutionContext&, const GatherCall& call) { reference::gather(call); },
+    .check_finite = check_finite,
+    .matmul_scratch_bytes = [](const MatmulShape&, int) { return std::size_t{0}; },
+    .matmul = [](ExecutionContext&, const MatmulCall& call) { reference::matmul(call); },
+    .shortest_paths_scratch_bytes = [](int, bool, int) { return std::size_t{0}; },
+    .shortest_paths = [](ExecutionContext&, ShortestPathsCall& call) { reference::shortest_paths(call); }};
 CONVSWEEP_ASSERT_COMPLETE(table, "the reference backend lacks an operation of ops.def");
 
 class ReferenceContext final : public ExecutionContext {};

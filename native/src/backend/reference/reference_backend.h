@@ -28,6 +28,8 @@ namespace reference {
   void update_##name(const BasicUpdateCall<Real>& call);
 #include "ops/ops.def"
 void gather(const GatherCall& call);
+void matmul(const MatmulCall& call);
+void shortest_paths(ShortestPathsCall& call);
 
 // By name of the operation, for tests.
 template <class Real>
