@@ -14,6 +14,7 @@ import type {
   LaneOptions,
   LaneWeights,
   MatmulOptions,
+  MatrixOperations,
   Session,
   SessionMemory,
   ShortestPaths,
@@ -127,7 +128,7 @@ class NativeSession implements Session {
 }
 
 /** Opens the engine in this thread. Throws `EngineError` ENGINE_NO_DEVICE with possible solutions. */
-export function loadEngine(): Engine {
+export function loadEngine(): Engine & MatrixOperations {
   const addon = openAddon();
   return {
     version: addon.version,

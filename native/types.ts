@@ -175,13 +175,6 @@ export interface Engine {
   planSession(recipe: string, device: string): SessionMemory;
   /** The generated digit set, from its seed. */
   syntheticDigits(seed: number, train: number, test: number): DatasetArrays;
-  /** op(a) op(b), row by row. Runs off the calling thread, on copies of the arrays. */
-  matmul(options: MatmulOptions): Promise<Float32Array>;
-  /**
-   * Floyd and Warshall's algorithm by blocks; O(vertices^3). Runs off the calling thread, on a copy of the weights.
-   * Rejects with ENGINE_BAD_ARGUMENT for a cycle of negative length, naming a vertex on it.
-   */
-  shortestPaths(options: ShortestPathsOptions): Promise<ShortestPaths>;
 }
 
 export interface MatmulOptions {
@@ -217,4 +210,15 @@ export interface ShortestPaths {
   readonly distance: Float32Array;
   /** The vertex after i on that path; i itself on the diagonal, -1 where there is none. `null` unless asked for. */
   readonly next: Int32Array | null;
+}
+
+/** Large matrices, off any network. */
+export interface MatrixOperations {
+  /** op(a) op(b), row by row. Runs off the calling thread, on copies of the arrays. */
+  matmul(options: MatmulOptions): Promise<Float32Array>;
+  /**
+   * Floyd and Warshall's algorithm by blocks; O(vertices^3). Runs off the calling thread, on a copy of the weights.
+   * Rejects with ENGINE_BAD_ARGUMENT for a cycle of negative length, naming a vertex on it.
+   */
+  shortestPaths(options: ShortestPathsOptions): Promise<ShortestPaths>;
 }
