@@ -10,7 +10,7 @@
 
 export const RECIPE_VERSION = 1;
 
-/** How a parameter tensor starts. `fan_in` counts inputs of one output unit. Biases start at zero. */
+/** How a parameter tensor starts. `fan_in` counts inputs of one output unit; of rnn and lstm the units. Biases start at zero. */
 export type Init = "he_normal" | "he_uniform" | "glorot_uniform" | "torch_uniform" | "dcgan_normal";
 
 /** Rows, columns. */
@@ -60,7 +60,18 @@ export type LayerSpec =
   | { readonly op: "global_max_pool2d" }
   | { readonly op: "flatten" }
   /** Other channels, rows and columns of the same values in the same order. */
-  | { readonly op: "reshape"; readonly shape: readonly [number, number, number] };
+  | { readonly op: "reshape"; readonly shape: readonly [number, number, number] }
+  /**
+   * An image as a sequence: each row is a step, its pixels (of all channels) are the features. A sequence has its features as
+   * channels, one row, and its steps as columns.
+   */
+  | { readonly op: "rows_as_sequence" }
+  /** Numbered characters to vectors: one row of the weights each. Starts uniform in [-1, 1). */
+  | { readonly op: "embedding"; readonly vocabulary: number; readonly units: number }
+  /** h = tanh(W_ih x + b_ih + W_hh h + b_hh), from h = 0. Yields the last step's h, or every step's. */
+  | { readonly op: "rnn"; readonly units: number; readonly return_sequences: boolean; readonly init: Init }
+  /** Long short-term memory, as PyTorch computes it (gates input, forget, cell, output; two biases). */
+  | { readonly op: "lstm"; readonly units: number; readonly return_sequences: boolean; readonly init: Init };
 
 export interface NetworkSpec {
   /** The catalogue's name, for people; never used to look anything up again. */

@@ -38,10 +38,14 @@ const ATTRIBUTES: Readonly<Record<Op, readonly string[]>> = {
   global_max_pool2d: [],
   flatten: [],
   reshape: ["shape"],
+  rows_as_sequence: [],
+  embedding: ["units", "vocabulary"],
+  rnn: ["units", "return_sequences", "init"],
+  lstm: ["units", "return_sequences", "init"],
 };
 const OPS = Object.keys(ATTRIBUTES) as Op[];
 /** Operations that a bare value can complete. */
-const SINGLE: readonly Op[] = ["linear", "leaky_relu", "dropout", "max_pool2d", "avg_pool2d"];
+const SINGLE: readonly Op[] = ["linear", "leaky_relu", "dropout", "max_pool2d", "avg_pool2d", "rnn", "lstm"];
 const MAX_LAYERS = 1_000;
 const MAX_SIZE = 65_536;
 
@@ -176,9 +180,9 @@ function build(reader: Reader, op: Op, fields: ReadonlyMap<string, MapEntry>, pa
     const value = node(key);
     return value === undefined ? fallback : reader.number(value, `${path}.${key}`, bounds).value;
   };
-  const init = (): Init => {
+  const init = (fallback: Init = LAYER_DEFAULTS.init): Init => {
     const value = node("init");
-    return value === undefined ? LAYER_DEFAULTS.init : reader.choice(value, `${path}.init`, INITS);
+    return value === undefined ? fallback : reader.choice(value, `${path}.init`, INITS);
   };
   const padding = (): Padding => {
     const value = node("padding");
@@ -230,6 +234,17 @@ function build(reader: Reader, op: Op, fields: ReadonlyMap<string, MapEntry>, pa
       const window = pair("size", null);
       return { op, size: window, stride: pair("stride", window), padding: padding() };
     }
+    case "embedding":
+      return { op, vocabulary: size("vocabulary"), units: size("units") };
+    case "rnn":
+    case "lstm":
+      return {
+        op,
+        units: size("units"),
+        return_sequences: flag("return_sequences", false),
+        init: init(LAYER_DEFAULTS.recurrentInit),
+      };
+    case "rows_as_sequence":
     case "relu":
     case "tanh":
     case "sigmoid":

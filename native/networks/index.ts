@@ -5,10 +5,11 @@
 import { convolutional } from "./convolutional.js";
 import { dense } from "./dense.js";
 import type { NetworkEntry } from "./entry.js";
+import { recurrent } from "./recurrent.js";
 
 export type { NetworkEntry } from "./entry.js";
 
-export const networks: readonly NetworkEntry[] = [...dense, ...convolutional];
+export const networks: readonly NetworkEntry[] = [...dense, ...convolutional, ...recurrent];
 
 export function findNetwork(name: string): NetworkEntry | null {
   return networks.find((entry) => entry.name === name) ?? null;

@@ -3,6 +3,7 @@ import type { Init, LayerSpec, Padding, Pair } from "../recipe.js";
 
 export const LAYER_DEFAULTS = {
   init: "he_normal",
+  recurrentInit: "torch_uniform",
   stride: [1, 1],
   padding: "valid",
   transposePadding: [0, 0],
@@ -14,6 +15,7 @@ export const LAYER_DEFAULTS = {
   dropoutRate: 0.5,
 } as const satisfies {
   readonly init: Init;
+  readonly recurrentInit: Init;
   readonly stride: Pair;
   readonly padding: Padding;
   readonly [key: string]: unknown;
@@ -48,6 +50,13 @@ export const relu: LayerSpec = { op: "relu" };
 export const tanh: LayerSpec = { op: "tanh" };
 export const flatten: LayerSpec = { op: "flatten" };
 export const batchNorm: LayerSpec = { op: "batch_norm", ...LAYER_DEFAULTS.batchNorm };
+
+export const rowsAsSequence: LayerSpec = { op: "rows_as_sequence" };
+
+/** Every step's hidden state, for a layer above that is a sequence too; else the last one's. */
+export function lstm(units: number, what: "every step" | "last step"): LayerSpec {
+  return { op: "lstm", units, return_sequences: what === "every step", init: LAYER_DEFAULTS.recurrentInit };
+}
 
 export function dropout(rate: number): LayerSpec {
   return { op: "dropout", rate };

@@ -113,6 +113,30 @@ function inferLayer(spec: LayerSpec, input: Extent, path: string): LayerSummary 
     case "flatten":
       output = [sizeOf(input), 1, 1];
       break;
+    case "rows_as_sequence":
+      output = [channels * columns, 1, rows];
+      break;
+    case "embedding":
+      if (channels !== 1) {
+        throw new ShapeError(path, `embedding needs one channel of numbered characters, found ${textOf(input)}`);
+      }
+      output = [spec.units, rows, columns];
+      parameters = spec.vocabulary * spec.units;
+      break;
+    case "rnn":
+    case "lstm": {
+      if (rows !== 1) {
+        throw new ShapeError(
+          path,
+          `${spec.op} needs a sequence (features x 1 x steps), found ${textOf(input)}; put rows_as_sequence before it`,
+        );
+      }
+      output = [spec.units, 1, spec.return_sequences ? columns : 1];
+      const gateRows = (spec.op === "lstm" ? 4 : 1) * spec.units;
+      parameters = gateRows * (channels + spec.units + 2);
+      multiplyAdds = columns * gateRows * (channels + spec.units);
+      break;
+    }
     case "relu":
     case "leaky_relu":
     case "tanh":

@@ -58,6 +58,20 @@ LayerSpec pool(Op op, Pair size, Pair stride, Padding padding) {
   return spec;
 }
 
+LayerSpec recurrent(Op op, int units, bool return_sequences) {
+  LayerSpec spec = of(op);
+  spec.units = units;
+  spec.return_sequences = return_sequences;
+  return spec;
+}
+
+LayerSpec embedding(int vocabulary, int units) {
+  LayerSpec spec = of(Op::embedding);
+  spec.vocabulary = vocabulary;
+  spec.units = units;
+  return spec;
+}
+
 std::vector<LayerCase> make_cases() {
   std::vector<LayerCase> cases;
   const auto add = [&cases](std::string name, const LayerSpec& spec, Extent in, int n, double tolerance = 2e-6) {
@@ -117,16 +131,31 @@ std::vector<LayerCase> make_cases() {
   add("planes", of(Op::flatten), {2, 3, 4}, 17);
   add("flat to planes", reshape({2, 3, 4}), {24, 1, 1}, 17);
   add("planes to other planes", reshape({4, 1, 6}), {2, 3, 4}, 3);
+
+  add("grey", of(Op::rows_as_sequence), {1, 5, 3}, 17);
+  add("colour", of(Op::rows_as_sequence), {3, 4, 2}, 3);
+  add("a sequence of characters", embedding(7, 5), {1, 1, 6}, 17);
+  add("one character", embedding(1, 1), {1, 1, 1}, 1);
+  for (const Op op : {Op::rnn, Op::lstm}) {
+    add("one of everything", recurrent(op, 1, false), {1, 1, 1}, 1);
+    add("one step", recurrent(op, 5, true), {3, 1, 1}, 17);
+    add("last step", recurrent(op, 6, false), {7, 1, 4}, 17, 4e-6);
+    add("every step", recurrent(op, 19, true), {5, 1, 6}, 33, 4e-6);
+    add("full batch", recurrent(op, 9, true), {20, 1, 3}, 100, 4e-6);
+  }
+  add("wide", recurrent(Op::lstm, 130, true), {150, 1, 3}, 20, 1e-5);
   return cases;
 }
 
 std::size_t at_least(std::int64_t count) { return static_cast<std::size_t>(count); }
 
+// The recurrent layers' two weights lie one behind the other, and so do their biases.
 std::int64_t size_of_parameter(const LayerShape& shape, const std::string& name) {
+  std::int64_t size = 0;
   for (const TensorShape& t : layer_parameters(shape)) {
-    if (t.name == name) return t.size();
+    if (std::string(t.name).starts_with(name)) size += t.size();
   }
-  return 0;
+  return size;
 }
 
 std::int64_t statistics_of(const LayerShape& shape) { return has_running_statistics(shape) ? shape.in.channels : 0; }
@@ -162,6 +191,9 @@ LayerRun<Real>::LayerRun(const LayerCase& which)
   scalars.step = 5;
   scalars.dropout = std::numeric_limits<float>::quiet_NaN();
   x.fill(1);
+  if (shape.op == Op::embedding) {
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<Real>((i * 5 + i / 3) % at_least(shape.vocabulary));
+  }
   dy.fill(2);
   weight.fill(3);
   bias.fill(4);

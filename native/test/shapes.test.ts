@@ -31,6 +31,12 @@ it("tinycnn has the 26,594 parameters its description says", () => {
   expect(summaries.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(26_594);
 });
 
+it("lstm-rows has the 214,282 parameters its description says", () => {
+  const { recipe } = smallRecipe("lstm-rows");
+  const summaries = inferShapes(recipe.network.layers, [1, 28, 28]);
+  expect(summaries.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(214_282);
+});
+
 const side = fc.integer({ min: 1, max: 6 });
 const pair: fc.Arbitrary<Pair> = fc.tuple(side, side);
 const padding: fc.Arbitrary<Padding> = fc.oneof(
@@ -70,7 +76,19 @@ const layer: fc.Arbitrary<LayerSpec> = fc.oneof(
   }),
   pool("max_pool2d"),
   pool("avg_pool2d"),
+  fc.record({
+    op: fc.constantFrom("rnn" as const, "lstm" as const),
+    units: fc.integer({ min: 1, max: 9 }),
+    return_sequences: fc.boolean(),
+    init: fc.constant("torch_uniform" as const),
+  }),
+  fc.record({
+    op: fc.constant("embedding" as const),
+    vocabulary: fc.integer({ min: 1, max: 9 }),
+    units: fc.integer({ min: 1, max: 9 }),
+  }),
   fc.constantFrom<LayerSpec>(
+    { op: "rows_as_sequence" },
     { op: "flatten" },
     { op: "relu" },
     { op: "global_avg_pool2d" },

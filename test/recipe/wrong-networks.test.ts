@@ -3,14 +3,17 @@
  * and the nearest known word. One change to a right file a row.
  */
 import { describe, expect, it } from "vitest";
+import { networks } from "../../native/networks/index.js";
 import { net, refusalOf, sub } from "./right-file.js";
+
+const catalogue = networks.map(({ name }) => name);
 
 /** What is wrong, the file, the message after `f.yaml:`. */
 const wrong: readonly (readonly [string, string, string])[] = [
   [
     "network mistyped",
     sub("network: lenet", "network: lent"),
-    '2:10: network: expected a name (logit, mlp800, fcnet, digits, tinycnn, lenet, lenet-dropout, convnet5) or a list of layers, found "lent"; did you mean lenet?',
+    `2:10: network: expected a name (${catalogue.join(", ")}) or a list of layers, found "lent"; did you mean lenet?`,
   ],
   [
     "network for another image",
@@ -62,6 +65,11 @@ const wrong: readonly (readonly [string, string, string])[] = [
     "layer padding",
     net(["conv2d: {filters: 4, kernel: 3, padding: sam}", "flatten", "linear: 10"]),
     '3:46: network[0].conv2d.padding: expected one of valid, same, found "sam"; did you mean same?',
+  ],
+  [
+    "lstm without a sequence",
+    net(["lstm: 8", "linear: 10"]),
+    "3:5: network[0]: lstm needs a sequence (features x 1 x steps), found 1x28x28; put rows_as_sequence before it",
   ],
   [
     "linear before flatten",

@@ -4,6 +4,8 @@
 // after a flatten are [feature][image] with features in (channel, row, column) order. Weights have PyTorch's layout:
 // linear [out][in], conv2d [out][in / groups][kernel row][kernel column], conv_transpose2d [in][out / groups][kernel
 // row][kernel column].
+// A sequence has its features as channels, one row, and its steps as columns, as PyTorch's Conv1d has it. So a linear layer
+// at each step is a 1x1 convolution, and logits of [classes][1][steps][image] are [classes][n] with n = steps * images.
 //
 // Convention: backward WRITES everything it yields (dx, dweight, dbias) with `=`; nothing accumulates across calls, so
 // no gradient is ever cleared. dlogits are divided by the number of images, so gradients are those of the mean loss.
@@ -50,6 +52,9 @@ struct LayerShape {
   int pad_top = 0, pad_left = 0;
   int groups = 1;
   bool bias = false;
+  // rnn, lstm: yield the hidden state of every step instead of the last one's.
+  bool every_step = false;
+  int vocabulary = 0;  // embedding
   float slope = 0;     // leaky_relu, in [0, 1)
   float rate = 0;      // dropout, in [0, 1)
   float momentum = 0;  // batch_norm
@@ -127,7 +132,8 @@ struct BasicLayerCall {
   Lanes<const Real> dy;
   Lanes<Real> dx;
 
-  // batch_norm: weight is gamma, bias is beta, [channels] each.
+  // batch_norm: weight is gamma, bias is beta, [channels] each. rnn, lstm: weight is weight_ih and, right behind it,
+  // weight_hh; bias is bias_ih and bias_hh. embedding: weight is [vocabulary][units].
   Lanes<const Real> weight, bias;
   Lanes<Real> dweight, dbias;
   // batch_norm only, [channels] each.
@@ -135,7 +141,7 @@ struct BasicLayerCall {
 
   // What a training forward leaves for its backward, saved_bytes(shape, n) of it: batch_norm {mean, 1 / sqrt(var +
   // epsilon)} as Real[2][channels]; max_pool2d and global_max_pool2d the winner of each output element as an index into
-  // its window (row * kernel_columns + column), uint16; ties go to the first.
+  // its window (row * kernel_columns + column), uint16; ties go to the first; rnn and lstm what recurrent_saved_rows says.
   Lanes<std::byte> saved;
   // scratch_bytes(shape, n) of the backend, free for any use within the call.
   Lanes<std::byte> scratch;

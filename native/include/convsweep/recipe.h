@@ -35,7 +35,7 @@ enum class Init { he_normal, he_uniform, glorot_uniform, torch_uniform, dcgan_no
 
 struct LayerSpec {
   Op op = Op::flatten;
-  int units = 0;    // linear
+  int units = 0;    // linear, embedding, rnn, lstm
   int filters = 0;  // conv2d, conv_transpose2d
   Pair kernel;      // of a convolution; the window of a pool
   Pair stride;
@@ -44,6 +44,8 @@ struct LayerSpec {
   int groups = 1;
   bool bias = false;
   Init init = Init::torch_uniform;
+  bool return_sequences = false;     // rnn, lstm
+  int vocabulary = 0;                // embedding
   double momentum = 0, epsilon = 0;  // batch_norm
   double slope = 0;                  // leaky_relu
   double rate = 0;                   // dropout

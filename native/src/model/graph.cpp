@@ -4,8 +4,10 @@ namespace convsweep {
 namespace {
 
 bool decays(const LayerShape& shape, const TensorShape& tensor) {
-  return shape.op != Op::batch_norm && tensor.name == std::string("weight");
+  return shape.op != Op::batch_norm && std::string_view(tensor.name).starts_with("weight");
 }
+
+bool recurrent(const LayerShape& shape) { return shape.op == Op::rnn || shape.op == Op::lstm; }
 
 Tensor describe_tensor(const LayerShape& shape, const LayerSpec& spec, const TensorShape& t) {
   Tensor tensor;
@@ -18,6 +20,11 @@ Tensor describe_tensor(const LayerShape& shape, const LayerSpec& spec, const Ten
     tensor.fan_in = shape.in.channels / shape.groups * window;
     tensor.fan_out = shape.out.channels * window;
     tensor.init = spec.init;
+    // As PyTorch does: both weights by the number of hidden units.
+    if (recurrent(shape)) tensor.fan_in = shape.out.channels;
+    if (t.name == std::string("weight_hh")) tensor.draw = 1;
+    // A character chooses one row.
+    if (shape.op == Op::embedding) tensor.fan_in = 1;
   } else if (shape.op == Op::batch_norm && t.name == std::string("weight")) {
     tensor.fill = 1;
   }
@@ -54,10 +61,12 @@ void place_tensors(Graph& graph) {
   for (const Tensor& tensor : graph.tensors) {
     GraphLayer& layer = graph.layers[static_cast<std::size_t>(tensor.layer)];
     const std::string last = tensor.name.substr(tensor.name.rfind('.') + 1);
-    (last == "weight"         ? layer.weight
-     : last == "bias"         ? layer.bias
-     : last == "running_mean" ? layer.running_mean
-                              : layer.running_var) = tensor.offset;
+    // Of a recurrent layer the first of two that lie one behind the other.
+    if (last == "weight_hh" || last == "bias_hh") continue;
+    (last.starts_with("weight") ? layer.weight
+     : last.starts_with("bias") ? layer.bias
+     : last == "running_mean"   ? layer.running_mean
+                                : layer.running_var) = tensor.offset;
   }
 }
 

@@ -29,6 +29,8 @@ struct Tensor {
   // Negative: starts at zero; see initial_parameters.
   std::int64_t fan_in = -1, fan_out = -1;
   Init init = Init::torch_uniform;
+  // Which of a layer's randomly drawn tensors this is.
+  std::uint32_t draw = 0;
   float fill = 0;
 };
 

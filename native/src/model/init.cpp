@@ -1,6 +1,6 @@
 // First values of parameters: He et al. 2015 (he_*), Glorot and Bengio 2010 (glorot_uniform), PyTorch's default for
 // linear and conv2d weights (torch_uniform), and Radford, Metz, Chintala 2016 (dcgan_normal, a deviation of 0.02). Each
-// element is a function of (seed, layer, element) alone.
+// element is a function of (seed, layer, tensor, element) alone.
 #include <cmath>
 
 #include "convsweep/rng.h"
@@ -36,7 +36,7 @@ void fill_weights(const Tensor& t, std::uint64_t seed, float* out) {
   const double deviation = t.init == Init::dcgan_normal ? 0.02 : std::sqrt(2.0 / static_cast<double>(t.fan_in));
   const double limit = uniform_limit(t);
   for (std::int64_t element = 0; element < t.size; element += 4) {
-    const PhiloxBlock block = draw_block(seed, Purpose::init, static_cast<std::uint32_t>(t.layer), 0,
+    const PhiloxBlock block = draw_block(seed, Purpose::init, static_cast<std::uint32_t>(t.layer), t.draw,
                                          static_cast<std::uint32_t>(element / 4));
     double values[4];
     if (t.init == Init::he_normal || t.init == Init::dcgan_normal) {

@@ -89,6 +89,17 @@ LayerSpec parse_layer(const Json& json, const std::string& path) {
     case Op::reshape:
       spec.shape = parse_extent(fields, "shape", max_side);
       break;
+    case Op::embedding:
+      spec.vocabulary = fields.whole("vocabulary", 1, 65536);
+      spec.units = fields.whole("units", 1, huge);
+      break;
+    case Op::rnn:
+    case Op::lstm:
+      // Four gates' rows must be countable.
+      spec.units = fields.whole("units", 1, 65536);
+      spec.return_sequences = fields.boolean("return_sequences");
+      spec.init = parse_init(fields);
+      break;
     case Op::batch_norm:
       spec.momentum = fields.number("momentum", 0, 1);
       spec.epsilon = fields.number("epsilon", 0, 1, true);

@@ -48,6 +48,20 @@ CONVSWEEP_HD inline LayerShape transposed(LayerShape s) {
   return s;
 }
 
+// The row of an embedding that an id takes; an id is a whole number as a float. One out of range takes the nearest row.
+CONVSWEEP_HD inline int embedding_row(float id, int vocabulary) {
+  if (!(id > 0)) return 0;
+  const float last = static_cast<float>(vocabulary - 1);
+  return static_cast<int>((id < last ? id : last) + 0.5F);
+}
+
+// Gates of a recurrent layer.
+CONVSWEEP_HD inline int recurrent_gates(Op op) { return op == Op::lstm ? 4 : 1; }
+
+// What a recurrent layer saves of each step for its backward, [steps][rows][units][images rounded up to 16]: the gates
+// and the hidden state; the lstm between them c and tanh(c).
+CONVSWEEP_HD inline int recurrent_saved_rows(Op op) { return op == Op::lstm ? 7 : 2; }
+
 // Offset of a convolution's weight: [out][in / groups][kernel row][kernel column].
 CONVSWEEP_HD inline std::int64_t weight_offset(const LayerShape& s, int out_channel, int in_channel_of_group,
                                                int kernel_row, int kernel_column) {

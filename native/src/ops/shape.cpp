@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "convsweep/error.h"
+#include "ops/index.h"
 
 namespace convsweep {
 namespace {
@@ -111,6 +112,17 @@ void set_conv_transpose(LayerShape& s, const LayerSpec& spec, const std::string&
   s.out = Extent{spec.filters, static_cast<int>(rows), static_cast<int>(columns)};
 }
 
+void set_recurrent(LayerShape& s, const LayerSpec& spec, const std::string& path) {
+  if (s.in.rows != 1) {
+    throw Error(ErrorCode::ENGINE_BAD_RECIPE, path,
+                std::string(op_name(s.op)) + " needs a sequence (features x 1 x steps), found " + describe(s.in) +
+                    "; put rows_as_sequence before it");
+  }
+  s.every_step = spec.return_sequences;
+  s.bias = true;
+  s.out = Extent{spec.units, 1, s.every_step ? s.in.columns : 1};
+}
+
 // The winner of a window is kept in 16 bits.
 void check_winner(const LayerShape& s, const std::string& path) {
   if (std::int64_t{s.kernel_rows} * s.kernel_columns > 65536) {
@@ -177,6 +189,21 @@ LayerShape infer_layer(const LayerSpec& spec, const Extent& in, int index) {
       }
       s.out = spec.shape;
       break;
+    case Op::rows_as_sequence:
+      s.out = Extent{in.channels * in.columns, 1, in.rows};
+      break;
+    case Op::embedding:
+      if (in.channels != 1) {
+        throw Error(ErrorCode::ENGINE_BAD_RECIPE, path,
+                    "embedding needs one channel of numbered characters, found " + describe(in));
+      }
+      s.vocabulary = spec.vocabulary;
+      s.out = Extent{spec.units, in.rows, in.columns};
+      break;
+    case Op::rnn:
+    case Op::lstm:
+      set_recurrent(s, spec, path);
+      break;
     case Op::batch_norm:
       s.momentum = static_cast<float>(spec.momentum);
       s.epsilon = static_cast<float>(spec.epsilon);
@@ -211,6 +238,14 @@ std::vector<TensorShape> layer_parameters(const LayerShape& s) {
     tensors.push_back({"weight", {s.out.channels, s.in.channels / s.groups, s.kernel_rows, s.kernel_columns}});
   } else if (s.op == Op::conv_transpose2d) {
     tensors.push_back({"weight", {s.in.channels, s.out.channels / s.groups, s.kernel_rows, s.kernel_columns}});
+  } else if (s.op == Op::embedding) {
+    tensors.push_back({"weight", {s.vocabulary, s.out.channels}});
+  } else if (s.op == Op::rnn || s.op == Op::lstm) {
+    const int rows = recurrent_gates(s.op) * s.out.channels;
+    return {{"weight_ih", {rows, s.in.channels}},
+            {"weight_hh", {rows, s.out.channels}},
+            {"bias_ih", {rows}},
+            {"bias_hh", {rows}}};
   } else if (s.op == Op::batch_norm) {
     return {{"weight", {s.in.channels}}, {"bias", {s.in.channels}}};
   }
@@ -223,6 +258,11 @@ std::size_t saved_bytes(const LayerShape& s, int n, std::size_t real_bytes) {
   if (s.op == Op::max_pool2d || s.op == Op::global_max_pool2d) {
     return static_cast<std::size_t>(s.out.size()) * static_cast<std::size_t>(n) * sizeof(std::uint16_t);
   }
+  if (s.op == Op::rnn || s.op == Op::lstm) {
+    const auto columns = (static_cast<std::size_t>(n) + 15) / 16 * 16;
+    return static_cast<std::size_t>(s.in.columns) * static_cast<std::size_t>(recurrent_saved_rows(s.op)) *
+           static_cast<std::size_t>(s.out.channels) * columns * real_bytes;
+  }
   return 0;
 }
 
@@ -233,6 +273,10 @@ std::int64_t multiply_adds(const LayerShape& s) {
   }
   if (s.op == Op::conv_transpose2d) {
     return s.in.size() * (s.out.channels / s.groups) * s.kernel_rows * s.kernel_columns;
+  }
+  if (s.op == Op::rnn || s.op == Op::lstm) {
+    return std::int64_t{s.in.columns} * recurrent_gates(s.op) * s.out.channels *
+           (std::int64_t{s.in.channels} + s.out.channels);
   }
   return 0;
 }

@@ -27,7 +27,7 @@ struct TensorShape {
   std::int64_t size() const;
 };
 
-// What the layer trains, in order: weight, bias.
+// What the layer trains, in order: weight, bias; of rnn and lstm weight_ih, weight_hh, bias_ih, bias_hh.
 std::vector<TensorShape> layer_parameters(const LayerShape& shape);
 
 // What the layer keeps without training it: batch_norm's running mean and variance, one value a channel each.

@@ -31,6 +31,25 @@ class Reshape(nn.Module):
         return x.reshape(x.shape[0], *self.shape)
 
 
+class RowsAsSequence(nn.Module):
+    """[n][c][rows][columns] -> [n][c * columns][1][rows], the engine's sequence."""
+    def forward(self, x):
+        n, c, r, w = x.shape
+        return x.permute(0, 1, 3, 2).reshape(n, c * w, 1, r)
+
+
+class Recurrent(nn.Module):
+    """nn.LSTM or nn.RNN on the engine's sequence [n][features][1][steps]."""
+    def __init__(self, spec, features):
+        super().__init__()
+        kind = nn.LSTM if spec["op"] == "lstm" else nn.RNN
+        self.cell, self.every = kind(features, spec["units"], batch_first=True), spec["return_sequences"]
+
+    def forward(self, x):
+        y, _ = self.cell(x.squeeze(2).transpose(1, 2))
+        return y.transpose(1, 2).unsqueeze(2) if self.every else y[:, -1]
+
+
 def build_network(recipe, dropout):
     """`dropout`: a rate for every dropout layer, or None for each layer's own."""
     channels, height, width = recipe["dataset"]["shape"]
@@ -71,6 +90,10 @@ def build_network(recipe, dropout):
             layers += [nn.AdaptiveAvgPool2d(1)]
         elif op == "global_max_pool2d":
             layers += [nn.AdaptiveMaxPool2d(1)]
+        elif op == "rows_as_sequence":
+            layers.append(RowsAsSequence())
+        elif op in ("rnn", "lstm"):
+            layers.append((op, spec))  # needs the number of features, see below
         elif op == "flatten":
             layers.append(nn.Flatten())
         else:
@@ -81,6 +104,9 @@ def build_network(recipe, dropout):
         for layer in layers:
             if isinstance(layer, tuple):
                 spec = layer[1]
+            if isinstance(layer, tuple) and layer[0] in ("rnn", "lstm"):
+                layer = Recurrent(spec, x.shape[1])
+            elif isinstance(layer, tuple):
                 kind = nn.BatchNorm2d if x.dim() == 4 else nn.BatchNorm1d
                 layer = kind(x.shape[1], eps=spec["epsilon"], momentum=spec["momentum"])
             x = layer(x)
@@ -93,8 +119,11 @@ def build_network(recipe, dropout):
 
 
 def weights_and_rest(network):
-    """Kernels of linear and convolution, which L2 applies to, and everything else."""
+    """Weights of linear, convolution and recurrent layers, which L2 applies to, and everything else."""
     kernels = [m.weight for m in network.modules() if isinstance(m, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d))]
+    for m in network.modules():
+        if isinstance(m, (nn.RNN, nn.LSTM)):
+            kernels += [m.weight_ih_l0, m.weight_hh_l0]
     ids = {id(p) for p in kernels}
     return kernels, [p for p in network.parameters() if id(p) not in ids]
 

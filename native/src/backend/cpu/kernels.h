@@ -66,6 +66,17 @@ inline PoolShape global_pool_shape(int batch, int channels, int height, int widt
   return {batch, channels, height, width, 1, 1, height, width, 1, 1, 0, 0};
 }
 
+// A sequence is [features][steps][batch]. Weights: [gates * units][in_features], then [gates * units][units]; biases: two
+// runs of [gates * units], of which the sum counts. Gates of the LSTM in PyTorch's order: input, forget, cell, output.
+struct RecurrentShape {
+  enum class Cell : std::uint8_t { tanh, lstm };
+  Cell cell = Cell::tanh;
+  int batch = 1, steps = 1;
+  int in_features = 1, units = 1;
+  // y holds the hidden state of each step, [units][steps][batch]; else of the last one, [units][batch].
+  bool every_step = false;
+};
+
 // x and y are [channels][run]: run = height * width * batch, or batch for flat features.
 struct BatchNormShape {
   int channels = 1;
@@ -186,6 +197,15 @@ struct KernelTable {
   // Over the batch in ascending order (a matrix product with k = n).
   void (*linear_backward_weights)(Parallel& parallel, const LinearShape& shape, const float* x, const float* dy,
                                   float* dweights, void* scratch);
+
+  // `saved`: what a training forward leaves for its backward, saved_bytes() of ops/shape.h; null in evaluation.
+  std::size_t (*recurrent_scratch_bytes)(const RecurrentShape& shape, int width);
+  void (*recurrent_forward)(Parallel& parallel, const RecurrentShape& shape, const float* x, const float* weights,
+                            const float* bias, float* y, float* saved, void* scratch);
+  // Uses up `saved`. dx may be null.
+  void (*recurrent_backward)(Parallel& parallel, const RecurrentShape& shape, const float* x, const float* dy,
+                             const float* weights, float* dx, float* dweights, float* dbias, float* saved,
+                             void* scratch);
 
   // dbias[c] = sum of dy[c][0 .. run-1]. For linear layers: channels = out_features, run = batch.
   void (*bias_gradient)(Parallel& parallel, int channels, std::int64_t run, const float* dy, float* dbias);

@@ -12,6 +12,7 @@
 #include "kernels_impl_min_plus.h"
 #include "kernels_impl_norm.h"
 #include "kernels_impl_pool.h"
+#include "kernels_impl_recurrent.h"
 
 namespace convsweep::cpu::CONVSWEEP_ISA {
 
@@ -36,6 +37,9 @@ inline constexpr KernelTable make_table(Isa isa, const char* name) {
   t.linear_forward = &linear_forward;
   t.linear_backward_data = &linear_backward_data;
   t.linear_backward_weights = &linear_backward_weights;
+  t.recurrent_scratch_bytes = &recurrent_scratch_bytes;
+  t.recurrent_forward = &recurrent_forward;
+  t.recurrent_backward = &recurrent_backward;
   t.bias_gradient = &bias_gradient;
   t.add_bias = &add_bias;
   t.relu_forward = &relu_forward;

@@ -1,0 +1,360 @@
+// Recurrent layers: the plain tanh cell and the LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et
+// al. 2000), through time and back.
+//
+// A step's gates are one product, [weight_ih | weight_hh] times the input stacked on the last hidden state, which stays in
+// a small buffer. Images do not depend on each other, so each task takes some of the columns through all steps without
+// waiting for anybody. Backward the same product runs transposed; the weights' gradient is one product over all steps at
+// the end.
+//
+// Guarantees: gate = fma over the input's features, then over the hidden units, ascending, then + (bias_ih + bias_hh).
+// Weight gradients add (step, image) in ascending order; a bias gradient keeps sixteen partial sums by image modulo 16
+// over the steps. Neither depends on blocks, tasks or vectors.
+#pragma once
+
+#include "kernels_impl_gemm.h"
+#include "ops/math.h"
+
+namespace convsweep::cpu::CONVSWEEP_ISA {
+
+// h = tanh(gate). Rows of a step in `saved`: the gate (backward: its gradient), h.
+struct TanhCell {
+  static constexpr int gates = 1, rows = 2;
+
+  CONVSWEEP_INLINE static Vec forward(float* at, Index unit_stride, const float*) {
+    const Vec h = math::tanh_of(load(at));
+    store(at + unit_stride, h);
+    return h;
+  }
+
+  CONVSWEEP_INLINE static Vec backward(float* at, Index unit_stride, const float*, Vec dh, Vec) {
+    const Vec h = load(at + unit_stride);
+    store(at, dh * fma(Vec::zero() - h, h, Vec::of(1.0F)));
+    return Vec::zero();
+  }
+};
+
+// Rows of a step: gates i, f, g, o (backward: their gradients), c, tanh(c), h.
+struct LstmCell {
+  static constexpr int gates = 4, rows = 7;
+
+  // `before`: the same place of the step before, null at the first step.
+  CONVSWEEP_INLINE static Vec forward(float* at, Index unit_stride, const float* before) {
+    const Vec i = math::sigmoid_of(load(at)), f = math::sigmoid_of(load(at + unit_stride));
+    const Vec g = math::tanh_of(load(at + 2 * unit_stride)), o = math::sigmoid_of(load(at + 3 * unit_stride));
+    const Vec old = before != nullptr ? load(before + 4 * unit_stride) : Vec::zero();
+    const Vec c = fma(f, old, i * g);
+    const Vec squashed = math::tanh_of(c);
+    const Vec h = o * squashed;
+    store(at, i);
+    store(at + unit_stride, f);
+    store(at + 2 * unit_stride, g);
+    store(at + 3 * unit_stride, o);
+    store(at + 4 * unit_stride, c);
+    store(at + 5 * unit_stride, squashed);
+    store(at + 6 * unit_stride, h);
+    return h;
+  }
+
+  // dc_next: what the step after says of c. Yields the same for the step before.
+  CONVSWEEP_INLINE static Vec backward(float* at, Index unit_stride, const float* before, Vec dh, Vec dc_next) {
+    const Vec one = Vec::of(1.0F), zero = Vec::zero();
+    const Vec i = load(at), f = load(at + unit_stride), g = load(at + 2 * unit_stride), o = load(at + 3 * unit_stride);
+    const Vec old = before != nullptr ? load(before + 4 * unit_stride) : zero;
+    const Vec squashed = load(at + 5 * unit_stride);
+    const Vec dc = fma(dh * o, fma(zero - squashed, squashed, one), dc_next);
+    store(at, (dc * g) * (i * (one - i)));
+    store(at + unit_stride, (dc * old) * (f * (one - f)));
+    store(at + 2 * unit_stride, (dc * i) * fma(zero - g, g, one));
+    store(at + 3 * unit_stride, (dh * squashed) * (o * (one - o)));
+    return dc * f;
+  }
+};
+
+template <class Cell>
+struct RecurrentPlan {
+  RecurrentShape s;
+  int gate_rows, depth;
+  // Columns of a row in `saved`, whole vectors.
+  Index columns;
+  // Blocks of columns, each a task.
+  int blocks, block_vectors;
+  ProductPlan forward, backward;
+
+  RecurrentPlan(const RecurrentShape& shape, int width)
+      : s(shape), gate_rows(Cell::gates * shape.units), depth(shape.in_features + shape.units) {
+    const int vectors = ceil_div(s.batch, kLanes);
+    columns = Index{vectors} * kLanes;
+    // The stacked input of a block should stay in the first-level cache.
+    const int most = larger(1, smaller(kMaxVectors, static_cast<int>(kPanelBytes / (Index{depth} * kLanes * 4))));
+    blocks = larger(ceil_div(vectors, most), smaller(width, vectors));
+    block_vectors = ceil_div(vectors, blocks);
+    const Runs runs{Index{block_vectors} * kLanes, 1};
+    forward = plan_product(Layout::packed, gate_rows, depth, &runs, 1);
+    backward = plan_product(Layout::packed, depth, gate_rows, &runs, 1);
+  }
+
+  Index step_floats() const { return Index{Cell::rows} * s.units * columns; }
+  Index unit_stride() const { return Index{s.units} * columns; }
+  std::size_t packed_bytes() const {
+    return aligned_bytes(static_cast<std::size_t>(gate_rows) * static_cast<std::size_t>(depth) * sizeof(float));
+  }
+  // Sum of the two biases.
+  std::size_t bias_bytes() const { return aligned_bytes(static_cast<std::size_t>(gate_rows) * sizeof(float)); }
+  // Of a slot: forward the stacked input and one step where none is saved; backward the product and dc.
+  std::size_t slot_bytes() const {
+    const auto stack = static_cast<std::size_t>(depth) * static_cast<std::size_t>(block_vectors) * kLanes;
+    return aligned_bytes((stack + static_cast<std::size_t>(Cell::rows) * static_cast<std::size_t>(s.units) *
+                                      static_cast<std::size_t>(columns)) *
+                         sizeof(float));
+  }
+};
+
+// The gradient of the weights reads A by rows.
+inline ProductPlan recurrent_weights_plan(int gate_rows, int columns, int batch) {
+  const Runs runs{columns, 1};
+  return plan_product(Layout::rows, gate_rows, batch, &runs, 1);
+}
+
+template <class Cell>
+std::size_t recurrent_cell_scratch_bytes(const RecurrentShape& s, int width) {
+  const RecurrentPlan<Cell> plan(s, width);
+  const auto slots = static_cast<std::size_t>(width);
+  const std::size_t panels = larger(panel_bytes(recurrent_weights_plan(plan.gate_rows, s.in_features, s.batch)),
+                                    panel_bytes(recurrent_weights_plan(plan.gate_rows, s.units, s.batch)));
+  return larger(plan.packed_bytes() + plan.bias_bytes() + slots * plan.slot_bytes(), slots * panels);
+}
+
+// C = A B for the first `depth` of k and the tiles from `tile0`, B and C whole vectors.
+inline void block_product(const Product& p, const ProductPlan& plan, int depth, int vectors, const float* b,
+                          Index b_stride, int tile0) {
+  for (int v = 0; v < vectors; v += plan.vectors) {
+    TileArgs args;
+    args.c_stride = p.c_stride;
+    args.b_stride = b_stride;
+    for (int k0 = 0; k0 < depth; k0 += plan.depth) {
+      const int k1 = smaller(k0 + plan.depth, depth);
+      args.depth = k1 - k0;
+      args.b = b + k0 * b_stride + v * kLanes;
+      args.first = k0 == 0;
+      product_tiles(p, plan, args, TileKind::columns, smaller(plan.vectors, vectors - v), k0, Index{v} * kLanes,
+                    p.bias != nullptr && k1 == depth, tile0, plan.tiles);
+    }
+  }
+}
+
+template <class Cell>
+void recurrent_cell_forward(Parallel& parallel, const RecurrentShape& s, const float* x, const float* weights,
+                            const float* bias, float* y, float* saved, void* scratch) {
+  const RecurrentPlan<Cell> plan(s, parallel.width());
+  char* const memory = static_cast<char*>(scratch);
+  float* const packed = reinterpret_cast<float*>(memory);
+  float* const biases = reinterpret_cast<float*>(memory + plan.packed_bytes());
+  char* const slots = memory + plan.packed_bytes() + plan.bias_bytes();
+  const int in = s.in_features, units = s.units;
+  const float* const recurrent = weights + Index{plan.gate_rows} * in;
+  pack_rows(parallel, plan.gate_rows, plan.depth, plan.forward, packed, [=](int row, int k) {
+    return k < in ? weights[Index{row} * in + k] : recurrent[Index{row} * units + (k - in)];
+  });
+  for (int row = 0; row < plan.gate_rows; ++row) biases[row] = bias[row] + bias[plan.gate_rows + row];
+  const Index run = Index{s.steps} * s.batch;
+
+  auto body = [&](int task, int slot) {
+    const Index vectors = plan.columns / kLanes;
+    const Index from = part_begin(vectors, plan.blocks, task) * kLanes;
+    const int wide = static_cast<int>(part_begin(vectors, plan.blocks, task + 1) * kLanes - from);
+    const int images = static_cast<int>(smaller<Index>(wide, s.batch - from));
+    float* const stack = reinterpret_cast<float*>(slots + static_cast<std::size_t>(slot) * plan.slot_bytes());
+    float* const own = stack + Index{plan.depth} * plan.block_vectors * kLanes;
+    Product p;
+    p.m = plan.gate_rows;
+    p.k = plan.depth;
+    p.a = packed;
+    p.c_stride = plan.columns;
+    p.bias = biases;
+    for (int t = 0; t < s.steps; ++t) {
+      for (int f = 0; f < in; ++f) {
+        float* const to = stack + Index{f} * wide;
+        copy_floats(to, x + f * run + Index{t} * s.batch + from, images);
+        for (int i = images; i < wide; ++i) to[i] = 0.0F;
+      }
+      float* const step = saved != nullptr ? saved + t * plan.step_floats() : own;
+      const float* const before = t == 0 ? nullptr : saved != nullptr ? step - plan.step_floats() : own;
+      p.c = step + from;
+      block_product(p, plan.forward, t == 0 ? in : plan.depth, wide / kLanes, stack, wide, 0);
+      const bool out = s.every_step || t + 1 == s.steps;
+      for (int u = 0; u < units; ++u) {
+        const Index row = Index{u} * plan.columns + from;
+        float* const hidden = stack + Index{in + u} * wide;
+        float* const to =
+            s.every_step ? y + u * run + Index{t} * s.batch + from : y + Index{u} * s.batch + from;
+        for (int i = 0; i < wide; i += kLanes) {
+          const Vec h = Cell::forward(step + row + i, plan.unit_stride(), before != nullptr ? before + row + i : nullptr);
+          store(hidden + i, h);
+          if (out) store(to + i, h, first_lanes(smaller(kLanes, images - i)));
+        }
+      }
+    }
+  };
+  for_each_task(parallel, plan.blocks, body);
+}
+
+// dweights[gate row][column] = sum over steps t >= first and images of the gate's gradient times
+// source(t)[column * stride + image].
+template <class Source>
+void recurrent_weights(Parallel& parallel, int gate_rows, int columns, const RecurrentShape& s, const float* saved,
+                       Index step_floats, Index saved_stride, int first, const Source& source, Index source_stride,
+                       float* dweights, float* buffers) {
+  const ProductPlan plan = recurrent_weights_plan(gate_rows, columns, s.batch);
+  const Index width = Index{plan.vectors} * kLanes;
+  const Index panels = ceil_div<Index>(columns, width);
+  const int threads = parallel.width();
+  const int row_tasks =
+      threads == 1 ? 1 : smaller(plan.tiles, larger(1, ceil_div(4 * threads, static_cast<int>(panels))));
+  const Index buffer_stride = static_cast<Index>(panel_bytes(plan) / sizeof(float));
+  auto body = [&](int task, int slot) {
+    const Index column = task / row_tasks * width;
+    const int here = static_cast<int>(smaller(width, columns - column)), vectors = ceil_div(here, kLanes);
+    const int tile0 = static_cast<int>(part_begin(plan.tiles, row_tasks, task % row_tasks));
+    const int tile1 = static_cast<int>(part_begin(plan.tiles, row_tasks, task % row_tasks + 1));
+    float* const buffer = buffers + slot * buffer_stride;
+    Product p;
+    p.m = gate_rows;
+    p.k = s.batch;
+    p.a_stride = saved_stride;
+    p.layout = Layout::rows;
+    p.c = dweights;
+    p.c_stride = columns;
+    TileArgs args;
+    args.c_stride = columns;
+    args.b = buffer;
+    args.b_stride = Index{vectors} * kLanes;
+    args.last_lanes = here - (vectors - 1) * kLanes;
+    for (int t = first; t < s.steps; ++t) {
+      const MatrixSource matrix{source(t), source_stride, true, false, s.batch, columns, width};
+      p.a = saved + t * step_floats;
+      for (int k0 = 0; k0 < s.batch; k0 += plan.depth) {
+        const int k1 = smaller(k0 + plan.depth, s.batch);
+        const MatrixSource::Panel panel{column, here};
+        matrix.pieces(panel, k0, k1, [&](int low, int high, const Operand& operand) {
+          matrix.pack(panel, operand, low, high, buffer, vectors * kLanes);
+        });
+        args.depth = k1 - k0;
+        args.first = t == first && k0 == 0;
+        product_tiles(p, plan, args, TileKind::rows, vectors, k0, column, false, tile0, tile1);
+      }
+    }
+  };
+  for_each_task(parallel, static_cast<int>(panels) * row_tasks, body);
+}
+
+template <class Cell>
+void recurrent_cell_backward(Parallel& parallel, const RecurrentShape& s, const float* x, const float* dy,
+                             const float* weights, float* dx, float* dweights, float* dbias, float* saved,
+                             void* scratch) {
+  const RecurrentPlan<Cell> plan(s, parallel.width());
+  char* const memory = static_cast<char*>(scratch);
+  float* const packed = reinterpret_cast<float*>(memory);
+  char* const slots = memory + plan.packed_bytes() + plan.bias_bytes();
+  const int in = s.in_features, units = s.units, gate_rows = plan.gate_rows;
+  const float* const recurrent = weights + Index{gate_rows} * in;
+  // Rows of the product: the hidden units, then the input's features where somebody wants dx.
+  const int rows = dx != nullptr ? plan.depth : units;
+  const Runs runs{Index{plan.block_vectors} * kLanes, 1};
+  const ProductPlan back = plan_product(Layout::packed, rows, gate_rows, &runs, 1);
+  pack_rows(parallel, rows, gate_rows, back, packed, [=](int row, int k) {
+    return row < units ? recurrent[Index{k} * units + row] : weights[Index{k} * in + (row - units)];
+  });
+  // At the first step nobody needs the hidden state's gradient.
+  int input_tile = 0;
+  while (input_tile < back.tiles && part_begin(rows, back.tiles, input_tile + 1) <= units) ++input_tile;
+  const Index run = Index{s.steps} * s.batch;
+
+  auto body = [&](int task, int slot) {
+    const Index vectors = plan.columns / kLanes;
+    const Index from = part_begin(vectors, plan.blocks, task) * kLanes;
+    const int wide = static_cast<int>(part_begin(vectors, plan.blocks, task + 1) * kLanes - from);
+    const int images = static_cast<int>(smaller<Index>(wide, s.batch - from));
+    float* const result = reinterpret_cast<float*>(slots + static_cast<std::size_t>(slot) * plan.slot_bytes());
+    float* const dc = result + Index{plan.depth} * plan.block_vectors * kLanes;
+    fill_floats(dc, 0.0F, Index{units} * wide);
+    Product p;
+    p.m = rows;
+    p.k = gate_rows;
+    p.a = packed;
+    p.c = result;
+    p.c_stride = wide;
+    for (int t = s.steps - 1; t >= 0; --t) {
+      float* const step = saved + t * plan.step_floats();
+      const float* const before = t == 0 ? nullptr : step - plan.step_floats();
+      const bool last = t + 1 == s.steps, given = s.every_step || last;
+      for (int u = 0; u < units; ++u) {
+        const Index row = Index{u} * plan.columns + from;
+        const float* const above =
+            s.every_step ? dy + u * run + Index{t} * s.batch + from : dy + Index{u} * s.batch + from;
+        for (int i = 0; i < wide; i += kLanes) {
+          Vec dh = last ? Vec::zero() : load(result + Index{u} * wide + i);
+          if (given) dh = dh + load(above + i, first_lanes(smaller(kLanes, images - i)));
+          float* const kept = dc + Index{u} * wide + i;
+          store(kept, Cell::backward(step + row + i, plan.unit_stride(), before != nullptr ? before + row + i : nullptr,
+                                     dh, load(kept)));
+        }
+      }
+      block_product(p, back, gate_rows, wide / kLanes, step + from, plan.columns, t == 0 ? input_tile : 0);
+      if (dx == nullptr) continue;
+      for (int f = 0; f < in; ++f) {
+        copy_floats(dx + f * run + Index{t} * s.batch + from, result + Index{units + f} * wide, images);
+      }
+    }
+  };
+  for_each_task(parallel, plan.blocks, body);
+
+  float* const buffers = reinterpret_cast<float*>(memory);
+  recurrent_weights(
+      parallel, gate_rows, in, s, saved, plan.step_floats(), plan.columns, 0,
+      [=](int t) { return x + Index{t} * s.batch; }, run, dweights, buffers);
+  float* const dhidden = dweights + Index{gate_rows} * in;
+  if (s.steps == 1) fill_floats(dhidden, 0.0F, Index{gate_rows} * units);
+  const Index hidden_row = Index{Cell::rows - 1} * plan.unit_stride();
+  recurrent_weights(
+      parallel, gate_rows, units, s, saved, plan.step_floats(), plan.columns, 1,
+      [=](int t) { return saved + (t - 1) * plan.step_floats() + hidden_row; }, plan.columns, dhidden, buffers);
+
+  const int tasks = task_count(parallel, gate_rows, kSerialElements / larger<Index>(run, 1) + 1);
+  auto sums = [&](int task, int) {
+    for (Index row = part_begin(gate_rows, tasks, task); row < part_begin(gate_rows, tasks, task + 1); ++row) {
+      Vec sum = Vec::zero();
+      for (int t = 0; t < s.steps; ++t) {
+        const float* const gate = saved + t * plan.step_floats() + row * plan.columns;
+        for_each_vector(0, s.batch, [&](Index i, Mask m) { sum = sum + load(gate + i, m); });
+      }
+      dbias[row] = dbias[gate_rows + row] = sum16(sum);
+    }
+  };
+  for_each_task(parallel, tasks, sums);
+}
+
+inline std::size_t recurrent_scratch_bytes(const RecurrentShape& s, int width) {
+  return s.cell == RecurrentShape::Cell::lstm ? recurrent_cell_scratch_bytes<LstmCell>(s, width)
+                                              : recurrent_cell_scratch_bytes<TanhCell>(s, width);
+}
+
+inline void recurrent_forward(Parallel& parallel, const RecurrentShape& s, const float* x, const float* weights,
+                              const float* bias, float* y, float* saved, void* scratch) {
+  if (s.cell == RecurrentShape::Cell::lstm) {
+    recurrent_cell_forward<LstmCell>(parallel, s, x, weights, bias, y, saved, scratch);
+  } else {
+    recurrent_cell_forward<TanhCell>(parallel, s, x, weights, bias, y, saved, scratch);
+  }
+}
+
+inline void recurrent_backward(Parallel& parallel, const RecurrentShape& s, const float* x, const float* dy,
+                               const float* weights, float* dx, float* dweights, float* dbias, float* saved,
+                               void* scratch) {
+  if (s.cell == RecurrentShape::Cell::lstm) {
+    recurrent_cell_backward<LstmCell>(parallel, s, x, dy, weights, dx, dweights, dbias, saved, scratch);
+  } else {
+    recurrent_cell_backward<TanhCell>(parallel, s, x, dy, weights, dx, dweights, dbias, saved, scratch);
+  }
+}
+
+}  // namespace convsweep::cpu::CONVSWEEP_ISA
