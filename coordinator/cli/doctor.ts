@@ -5,17 +5,14 @@ import { dirname } from "node:path";
 import type { Command } from "commander";
 import { DEFAULT_PORTS, toConvsweepError } from "../../proto/contract.js";
 import { openAdminClient } from "../shell/admin-client.js";
+import { examineStore, type StoreFinding } from "../store/examine.js";
 import { runQuery } from "../store/query.js";
 import { findRunning } from "./connect.js";
 import { type Context, contextOf } from "./context.js";
 import { formatBytes } from "./format.js";
 import { captureWorkerProgram } from "./worker-process.js";
 
-interface Finding {
-  readonly what: string;
-  readonly verdict: "ok" | "warning" | "bad";
-  readonly detail: string;
-}
+type Finding = StoreFinding;
 
 const LOW_DISK = 1024 ** 3;
 
@@ -23,30 +20,48 @@ export function addDoctor(program: Command): void {
   program
     .command("doctor")
     .description("check this machine: Node, engine, devices, store, ports")
-    .addHelpText("after", "\nExit code 1 when something is bad.\n\nExample:\n  convsweep doctor")
-    .action(async (_options: object, command: Command) => {
+    .option("--database", "read every page of the store's database instead; also while a coordinator runs")
+    .addHelpText(
+      "after",
+      "\nExit code 1 when something is bad, 65 when the database is.\n\nExamples:\n  convsweep doctor\n  convsweep doctor --database",
+    )
+    .action(async (options: { readonly database?: true }, command: Command) => {
       const context = contextOf(command);
-      const { output } = context;
       let bad = false;
-      for (const check of [node, engine, store, disk, coordinator, data]) {
-        const finding = await check(context).catch(
-          (error: unknown): Finding => ({ what: check.name, verdict: "bad", detail: toConvsweepError(error).message }),
-        );
+      const say = (finding: Finding): void => {
         bad ||= finding.verdict === "bad";
-        if (output.json) output.data(finding);
-        else {
-          const mark = {
-            ok: output.paint.green("ok     "),
-            warning: output.paint.yellow("warning"),
-            bad: output.paint.red("bad    "),
-          };
-          output.line(
-            `${mark[finding.verdict]}  ${finding.what.padEnd(11)}  ${finding.detail.replaceAll("\n", `\n${" ".repeat(22)}`)}`,
-          );
-        }
+        print(context, finding);
+      };
+      if (options.database) {
+        for (const finding of examineStore(context.options.store)) say(finding);
+        process.exitCode = bad ? 65 : 0;
+        return;
+      }
+      for (const check of [node, engine, store, disk, coordinator, data]) {
+        say(
+          await check(context).catch(
+            (error: unknown): Finding => ({
+              what: check.name,
+              verdict: "bad",
+              detail: toConvsweepError(error).message,
+            }),
+          ),
+        );
       }
       process.exitCode = bad ? 1 : 0;
     });
+}
+
+function print({ output }: Context, finding: Finding): void {
+  if (output.json) return output.data(finding);
+  const mark = {
+    ok: output.paint.green("ok     "),
+    warning: output.paint.yellow("warning"),
+    bad: output.paint.red("bad    "),
+  };
+  output.line(
+    `${mark[finding.verdict]}  ${finding.what.padEnd(11)}  ${finding.detail.replaceAll("\n", `\n${" ".repeat(22)}`)}`,
+  );
 }
 
 async function node(): Promise<Finding> {

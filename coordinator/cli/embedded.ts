@@ -19,6 +19,7 @@ export interface EmbeddedOptions {
   readonly workers: number;
   readonly workerArguments: readonly string[];
   readonly insecurePlaintext: boolean;
+  readonly acceptRollback: boolean;
   /** A structured log from this level up on standard error; `null` for warnings and errors in words. */
   readonly logLevel: LogLevel | null;
   readonly webhook: WebhookSettings | null;
@@ -39,6 +40,7 @@ export async function startEmbedded(context: Context, options: EmbeddedOptions):
     grpc: options.grpc,
     http: options.http,
     insecurePlaintext: options.insecurePlaintext,
+    acceptRollback: options.acceptRollback,
     fallbackPort: options.fallbackPort,
     ...(options.webhook === null ? {} : { webhook: options.webhook }),
     log,
@@ -83,6 +85,7 @@ export async function withEmbedded<T>(
     grpc: { host: "127.0.0.1", port: DEFAULT_PORTS.grpc },
     http: { host: "127.0.0.1", port: DEFAULT_PORTS.http },
     insecurePlaintext: false,
+    acceptRollback: false,
     logLevel: null,
     webhook: null,
     fallbackPort: true,

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The command line: verbs, help, exit codes. 0 done, 1 a failed run, 2 bad input; every error is one message on standard
- * error.
+ * The command line: verbs, help, exit codes. 0 done, 1 a failed run, 2 bad input, 65 a damaged store; every error is one
+ * message on standard error.
  */
 import { Command, CommanderError } from "commander";
 import { ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../../proto/contract.js";
@@ -12,6 +12,7 @@ import { endWithReader } from "./output.js";
 import { addPage } from "./page.js";
 import { addPlan } from "./plan.js";
 import { addQuery } from "./query.js";
+import { addRestore } from "./restore.js";
 import { addRun } from "./run.js";
 import { addSweep } from "./sweep.js";
 import { addTrial } from "./trial.js";
@@ -50,7 +51,7 @@ Start here:
   convsweep trials 1                               its leaderboard
   convsweep up --workers 1                         a coordinator that stays
 
-Exit codes: 0 done, 1 a run failed, 2 bad input.`,
+Exit codes: 0 done, 1 a run failed, 2 bad input, 65 the store is damaged.`,
     );
   addGlobalOptions(program);
   addRun(program);
@@ -65,6 +66,7 @@ Exit codes: 0 done, 1 a run failed, 2 bad input.`,
   addWorkers(program);
   addDoctor(program);
   addBackup(program);
+  addRestore(program);
   return program;
 }
 
@@ -98,6 +100,6 @@ try {
   } else {
     const error = thrown instanceof CommanderError ? usageError(thrown) : toConvsweepError(thrown);
     report(error);
-    process.exitCode = BAD_INPUT.has(error.code) ? 2 : 1;
+    process.exitCode = error.code === "CORRUPT" ? 65 : BAD_INPUT.has(error.code) ? 2 : 1;
   }
 }

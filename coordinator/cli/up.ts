@@ -14,6 +14,7 @@ interface Options {
   readonly lanes?: string;
   readonly threads?: number;
   readonly insecurePlaintext?: true;
+  readonly acceptRollback?: true;
   readonly logLevel?: LogLevel;
   readonly webhook?: URL;
   readonly webhookSecret?: string;
@@ -32,6 +33,7 @@ export function addUp(program: Command): void {
       "--insecure-plaintext",
       "listen beyond this machine without TLS: anyone on the way can read and change everything",
     )
+    .option("--accept-rollback", "go on although commits that were made are missing from the database")
     .addOption(
       new Option("--log-level <level>", "write a structured log, JSON lines, to standard error").choices(LOG_LEVELS),
     )
@@ -65,6 +67,7 @@ Examples:
           ...(options.lanes === undefined ? [] : ["--lanes", options.lanes]),
           ...(options.threads === undefined ? [] : ["--threads", String(options.threads)]),
         ],
+        acceptRollback: options.acceptRollback === true,
         insecurePlaintext: options.insecurePlaintext === true,
         logLevel: options.logLevel ?? null,
         webhook: options.webhook === undefined ? null : { url: options.webhook, secret: options.webhookSecret ?? null },

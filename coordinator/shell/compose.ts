@@ -16,6 +16,7 @@ import type { Json, SweepSpec } from "../core/types.js";
 import type { Store } from "../store/store.js";
 import { type AdminParts, adminService, type QueryAnswer, type SqlValue } from "./admin-server.js";
 import { authorizing } from "./authorize.js";
+import { startBackups } from "./backup-timer.js";
 import { openCheckpointFiles } from "./checkpoints.js";
 import type { Clock } from "./clock.js";
 import { removeCoordinatorFile, writeCoordinatorFile } from "./coordinator-file.js";
@@ -41,6 +42,8 @@ const QUERIES_WAITING = 16;
 
 export interface CoordinatorOptions {
   readonly storeDir: string;
+  /** Go on although commits that were made are missing from the store. */
+  readonly acceptRollback?: boolean;
   readonly grpc: Address;
   /** `null` for no page. */
   readonly http: Address | null;
@@ -56,7 +59,7 @@ export interface CoordinatorOptions {
 }
 
 export interface CoordinatorParts {
-  readonly openStore: (dir: string) => Store;
+  readonly openStore: (dir: string, acceptRollback: boolean) => Store;
   readonly compile: AdminParts["compile"];
   readonly runQuery: (dir: string, sql: string, parameters: readonly SqlValue[]) => Promise<QueryAnswer>;
   readonly clock: Clock;
@@ -85,7 +88,7 @@ export interface RunningCoordinator {
 export async function startWith(options: CoordinatorOptions, parts: CoordinatorParts): Promise<RunningCoordinator> {
   const { log } = parts;
   for (const address of [options.grpc, options.http]) if (address) checkBind(address, options.insecurePlaintext, log);
-  const store = parts.openStore(options.storeDir);
+  const store = parts.openStore(options.storeDir, options.acceptRollback ?? false);
   const undo: (() => void | Promise<void>)[] = [() => store.close()];
   try {
     return await assemble(options, parts, store, undo);
@@ -150,7 +153,7 @@ async function assemble(
   undo.push(() => runtime.close());
   let serving = false;
   let webhook: Webhook | null = null;
-  runtime.push({ kind: "Booted", generation: store.position().generation, notes: [] });
+  runtime.push({ kind: "Booted", generation: store.position().generation, notes: store.openingNotes() });
   runtime.settle();
 
   if (options.webhook) {
@@ -168,6 +171,8 @@ async function assemble(
   undo.push(() => grpc.destroy());
   const file = { pid: process.pid, grpc: fromHere(grpc.address), http: http && fromHere(http.address), version };
   writeCoordinatorFile(storeDir, file);
+  const backups = startBackups(storeDir, store, clock, log);
+  undo.push(() => backups.close());
   serving = true;
   log("info", "coordinator-up", "the coordinator is up", {
     grpc: grpc.address,
@@ -195,6 +200,7 @@ async function assemble(
     await http?.close();
     await (gracefully ? grpc.drain() : grpc.destroy());
     await files.settled();
+    await backups.close();
     store.close();
     meter.close();
     log("info", "coordinator-closed", "the coordinator is closed", { store: storeDir });

@@ -14,7 +14,7 @@ export type { CoordinatorOptions, RunningCoordinator } from "./compose.js";
 
 export function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
   return startWith(options, {
-    openStore: (dir) => openSqliteStore(dir, { create: true }),
+    openStore: (dir, acceptRollback) => openSqliteStore(dir, { create: true, acceptRollback }),
     compile: compileSweep,
     runQuery,
     clock: systemClock(),

@@ -100,6 +100,7 @@ export function openMemoryStore(): Store {
       needOpen();
       return { uuid, schemaVersion: 0, path: ":memory:", commitSeq };
     },
+    openingNotes: () => [],
     position: () => ({ uuid, generation: 0, commit: commitSeq }),
     load(): Snapshot {
       needOpen();

@@ -103,7 +103,7 @@ export function createDatabase(path: string, migrations: readonly Migration[], c
 }
 
 /** Looks at the first bytes before SQLite may touch the file (it would turn an empty one into a database). */
-function checkHeader(path: string): void {
+export function checkHeader(path: string): void {
   const file = openSync(path, "r");
   try {
     const { size } = fstatSync(file);

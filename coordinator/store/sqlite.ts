@@ -12,11 +12,14 @@ import { type AttemptId, ConvsweepError, type SweepId, type Token, type TrialId 
 import type { Mutation } from "../core/events.js";
 import type { MetricValue, Report, SweepSpec } from "../core/types.js";
 import { backupTo } from "./backup.js";
+import { adviceOf } from "./backups.js";
 import { lastPuts } from "./batch.js";
+import { readStoreFile, storeFilePath } from "./history.js";
 import { lockStore, type StoreLock } from "./lock.js";
 import { readMigrations } from "./migrate.js";
 import { kindOf, metricFrom, realOf, toJson } from "./number.js";
 import { createDatabase, databasePath, makeStoreFolder, openDatabase } from "./open.js";
+import { reconcile, type StoreHistory } from "./reconcile.js";
 import {
   attemptCells,
   attemptFrom,
@@ -30,17 +33,24 @@ import {
   workerFrom,
 } from "./rows.js";
 import { prepareStatements, type ReportRow, type Statements } from "./statements.js";
-import type { Snapshot, Store, StoreInfo, StorePosition } from "./store.js";
+import type { Snapshot, Store, StoreInfo, StoreNote, StorePosition } from "./store.js";
 import { checkReferences, checkShapes, type Known } from "./validate.js";
 
 /** What the system says of a folder that nobody can write to. */
 const UNUSABLE_FOLDER: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR"]);
 
-/** Opens the store in a folder; `create` makes one where there is none. Throws ConvsweepError, never a raw one. */
-export function openSqliteStore(dir: string, options: { readonly create: boolean }): Store {
+export interface OpenOptions {
+  /** Make a store where there is none. */
+  readonly create: boolean;
+  /** Go on although commits that were made are missing. */
+  readonly acceptRollback?: boolean;
+}
+
+/** Opens the store in a folder. Throws ConvsweepError, never a raw one. */
+export function openSqliteStore(dir: string, options: OpenOptions): Store {
   const folder = resolve(dir);
   const path = databasePath(folder);
-  if (!options.create && !existsSync(path)) {
+  if (!options.create && !existsSync(path) && !existsSync(storeFilePath(folder))) {
     throw new ConvsweepError("NOT_FOUND", `there is no store in ${folder}`, {
       path,
       expected: "a store made by `convsweep up` or `convsweep run`",
@@ -52,8 +62,19 @@ export function openSqliteStore(dir: string, options: { readonly create: boolean
     makeStoreFolder(folder);
     lock = lockStore(folder);
     const migrations = readMigrations();
-    if (!existsSync(path)) createDatabase(path, migrations, Date.now());
-    return new SqliteStore(openDatabase(path, migrations), path, lock);
+    const known = readStoreFile(folder);
+    if (!existsSync(path)) {
+      if (known !== null) throw missing(folder, path);
+      createDatabase(path, migrations, Date.now());
+    }
+    const db = openOrAdvise(folder, path, migrations);
+    try {
+      const history = reconcile(db, folder, known, options.acceptRollback ?? false);
+      return new SqliteStore(db, path, lock, history);
+    } catch (thrown) {
+      db.close();
+      throw thrown;
+    }
   } catch (thrown) {
     lock?.release();
     if (thrown instanceof ConvsweepError) throw thrown;
@@ -71,10 +92,31 @@ export function openSqliteStore(dir: string, options: { readonly create: boolean
   }
 }
 
+function missing(folder: string, path: string): ConvsweepError {
+  const message = `the database ${path} is gone, but ${storeFilePath(folder)} says that there was one; ${adviceOf(folder)}`;
+  return new ConvsweepError("CORRUPT", message, { path, expected: "the database of this store", found: "no file" });
+}
+
+/** A file that cannot be used is left as it is; whoever reads of it is told where help is. */
+function openOrAdvise(folder: string, path: string, migrations: ReturnType<typeof readMigrations>): Database {
+  try {
+    return openDatabase(path, migrations);
+  } catch (thrown) {
+    if (!(thrown instanceof ConvsweepError) || thrown.code !== "CORRUPT") throw thrown;
+    throw new ConvsweepError("CORRUPT", `${thrown.message}; ${adviceOf(folder)}`, {
+      path,
+      ...(thrown.expected === null ? {} : { expected: thrown.expected }),
+      ...(thrown.found === null ? {} : { found: thrown.found }),
+      cause: thrown,
+    });
+  }
+}
+
 class SqliteStore implements Store {
   readonly #db: Database;
   readonly #path: string;
   readonly #lock: StoreLock;
+  readonly #history: StoreHistory;
   readonly #uuid: string;
   readonly #version: number;
   readonly #sql: Statements;
@@ -85,7 +127,8 @@ class SqliteStore implements Store {
   #metricIds: Map<string, number>;
   #commitSeq: number;
 
-  constructor(db: Database, path: string, lock: StoreLock) {
+  constructor(db: Database, path: string, lock: StoreLock, history: StoreHistory) {
+    this.#history = history;
     this.#db = db;
     this.#path = path;
     this.#lock = lock;
@@ -106,11 +149,15 @@ class SqliteStore implements Store {
   }
 
   info(): StoreInfo {
-    return { uuid: this.#uuid, schemaVersion: this.#version, path: this.#path, commitSeq: this.#counters().commit_seq };
+    return { uuid: this.#uuid, schemaVersion: this.#version, path: this.#path, commitSeq: this.#commitSeq };
+  }
+
+  openingNotes(): readonly StoreNote[] {
+    return this.#history.notes;
   }
 
   position(): StorePosition {
-    return { uuid: this.#uuid, generation: 0, commit: this.#commitSeq };
+    return { uuid: this.#uuid, generation: this.#history.generation, commit: this.#commitSeq };
   }
 
   load(): Snapshot {
@@ -133,6 +180,7 @@ class SqliteStore implements Store {
     try {
       this.#run(batch);
       this.#commitSeq += 1;
+      this.#history.mark.note(this.#commitSeq);
     } catch (thrown) {
       // Both remember what the transaction that was rolled back had written.
       this.#specs = new Map();
@@ -169,7 +217,9 @@ class SqliteStore implements Store {
   }
 
   close(): void {
+    if (!this.#db.open) return;
     this.#db.close();
+    this.#history.mark.close();
     this.#lock.release();
   }
 

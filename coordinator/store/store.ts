@@ -41,8 +41,16 @@ export interface StorePosition {
   readonly commit: number;
 }
 
+/** Something that happened to the store itself, to be put on record. */
+export interface StoreNote {
+  readonly kind: string;
+  readonly detail: string;
+}
+
 export interface Store {
   info(): StoreInfo;
+  /** What was noticed when it was opened. */
+  openingNotes(): readonly StoreNote[];
   position(): StorePosition;
   load(): Snapshot;
   commit(batch: readonly Mutation[]): void;

@@ -18,6 +18,7 @@ function mortal(dir: string) {
   const wrapped: Store = {
     info: () => store.info(),
     position: () => store.position(),
+    openingNotes: () => store.openingNotes(),
     load: () => store.load(),
     reports: (id) => store.reports(id),
     attemptReports: (id) => store.attemptReports(id),

@@ -71,6 +71,7 @@ async function begin(webhook: WebhookSettings, store: Store = openMemoryStore())
   const watched: Store = {
     info: () => store.info(),
     position: () => store.position(),
+    openingNotes: () => store.openingNotes(),
     load: () => store.load(),
     reports: (id) => store.reports(id),
     attemptReports: (id) => store.attemptReports(id),

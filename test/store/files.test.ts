@@ -72,7 +72,14 @@ describe("files of the sqlite store", () => {
       store.commit([sampleSweep(1)]);
       expect(mode(dir)).toBe("700");
       for (const name of readdirSync(dir)) expect(`${name} ${mode(join(dir, name))}`).toBe(`${name} 600`);
-      expect(readdirSync(dir).sort()).toEqual(["convsweep.db", "convsweep.db-shm", "convsweep.db-wal", "lock.db"]);
+      expect(readdirSync(dir).sort()).toEqual([
+        "convsweep.db",
+        "convsweep.db-shm",
+        "convsweep.db-wal",
+        "hwm",
+        "lock.db",
+        "store.json",
+      ]);
     } finally {
       process.umask(before);
     }

@@ -205,7 +205,7 @@ describe("answers", () => {
     const closed = openSqliteStore(quiet, { create: true });
     closed.commit([sampleSweep(1), sampleTrial(1, 0)]);
     closed.close();
-    expect(readdirSync(quiet).sort()).toEqual(["convsweep.db", "lock.db"]);
+    expect(readdirSync(quiet).sort()).toEqual(["convsweep.db", "hwm", "lock.db", "store.json"]);
     expect((await runQuery(quiet, "SELECT id FROM trials", [])).rows).toEqual([["1/0"]]);
     const again = openSqliteStore(quiet, { create: false });
     again.commit([sampleTrial(1, 1)]);

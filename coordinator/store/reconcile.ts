@@ -1,0 +1,68 @@
+/**
+ * Comparing a database with what is remembered of it outside, each time it is opened.
+ *
+ * Guarantees: a database of another store, or one that lacks commits which were made, is refused by name; a rollback that
+ * is accepted raises the generation, fsynced, before anything else is written. Not here: the files (history.ts).
+ */
+import type { Database } from "better-sqlite3";
+import { ConvsweepError } from "../../proto/contract.js";
+import { adviceOf } from "./backups.js";
+import { HighWaterMark, readMark, type StoreFile, writeStoreFile } from "./history.js";
+import type { StoreNote } from "./store.js";
+
+export interface StoreHistory {
+  readonly generation: number;
+  readonly mark: HighWaterMark;
+  readonly notes: readonly StoreNote[];
+}
+
+export function reconcile(
+  db: Database,
+  folder: string,
+  known: StoreFile | null,
+  acceptRollback: boolean,
+): StoreHistory {
+  const store = meta(db, "uuid") ?? "";
+  const inside = Number(meta(db, "generation") ?? 0);
+  const commit = db.prepare<[], number>("SELECT commit_seq FROM base_counters WHERE id = 1").pluck().get() ?? 0;
+  if (known !== null && known.store !== store) {
+    throw new ConvsweepError("CORRUPT", `the database in ${folder} is of another store than store.json says`, {
+      path: folder,
+      expected: `store ${known.store}`,
+      found: `store ${store}`,
+    });
+  }
+  const before = known ?? { store, generation: inside };
+  const lost = lossOf(readMark(folder, before), commit, before.generation, inside);
+  if (lost !== null && !acceptRollback) {
+    throw new ConvsweepError(
+      "CORRUPT",
+      `the database in ${folder} is older than it was: ${lost} (a lost write-ahead log, or an older copy in its place). ` +
+        "To go on from what is there: --accept-rollback; workers send again what they still have. " +
+        `Otherwise ${adviceOf(folder)}`,
+      { path: folder, expected: "every commit that was made", found: lost },
+    );
+  }
+  const generation = Math.max(before.generation, inside) + (lost === null ? 0 : 1);
+  if (known === null || known.generation !== generation) writeStoreFile(folder, { store, generation });
+  if (inside !== generation) {
+    db.prepare(
+      "INSERT INTO base_meta (name, value) VALUES ('generation', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    ).run(String(generation));
+  }
+  const mark = new HighWaterMark(folder, { store, generation }, commit);
+  const notes =
+    lost === null ? [] : [{ kind: "rollback-accepted", detail: `${lost}; generation ${generation} begins` }];
+  return { generation, mark, notes };
+}
+
+/** What is missing, in words; `null` if nothing is. */
+function lossOf(mark: number | null, commit: number, generation: number, inside: number): string | null {
+  if (mark !== null && mark > commit) return `${mark} commits were made, it holds ${commit}`;
+  if (inside < generation) return `it is of generation ${inside}, the store is in generation ${generation}`;
+  return null;
+}
+
+function meta(db: Database, name: string): string | undefined {
+  return db.prepare<[string], string>("SELECT value FROM base_meta WHERE name = ?").pluck().get(name);
+}
