@@ -8,6 +8,7 @@ import { ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../../proto/c
 import { addBackup } from "./backup.js";
 import { addGlobalOptions } from "./context.js";
 import { addDoctor } from "./doctor.js";
+import { addEvents } from "./events.js";
 import { endWithReader } from "./output.js";
 import { addPage } from "./page.js";
 import { addPlan } from "./plan.js";
@@ -64,6 +65,7 @@ Exit codes: 0 done, 1 a run failed, 2 bad input, 65 the store is damaged.`,
   addTrial(program);
   addQuery(program);
   addWorkers(program);
+  addEvents(program);
   addDoctor(program);
   addBackup(program);
   addRestore(program);

@@ -61,7 +61,8 @@ export function addTrial(program: Command): void {
     });
 }
 
-function parseTrial(text: string): string {
+/** `SWEEP/NUMBER` as people type it. */
+export function parseTrial(text: string): string {
   if (parseTrialId(text) === null) {
     throw new ConvsweepError("BAD_INPUT", `expected a trial such as 3/17 (sweep/number), found \`${text}\``, {
       expected: "SWEEP/NUMBER",

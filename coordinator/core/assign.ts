@@ -53,6 +53,8 @@ export function grant(draft: Draft, trial: Trial, worker: Worker, device: Worker
 /** Once more with the same token: the message before may have gone down with the link. */
 export function offerAgain(draft: Draft, attempt: Attempt): void {
   const again = draft.putAttempt({ ...attempt, offeredAt: draft.now, leaseUntil: millis(draft.now + TIMES.offer) });
+  const about = aboutAttempt(draft.trial(attempt.trial), attempt);
+  draft.record("attempt-offered", about, "once more: the worker is back and does not have it");
   sendAssign(draft, again);
 }
 

@@ -66,7 +66,11 @@ export function startAttempt(
   draft.putAttempt(started);
   draft.putTrial({ ...trial, ...from?.progress, state: "running", startedAt: draft.now, fingerprint });
   const where = fromEpoch > 0 ? `, from the checkpoint of epoch ${fromEpoch}` : "";
-  draft.record("attempt-started", aboutAttempt(trial, attempt), `${fingerprint ?? ""}${where}`);
+  draft.record(
+    "attempt-started",
+    aboutAttempt(trial, attempt),
+    `${fingerprint ?? "its start was not reported"}${where}`,
+  );
   return started;
 }
 
@@ -92,7 +96,13 @@ export function loseAttempt(draft: Draft, attempt: Attempt, cause: string): void
   const { maxAttempts } = draft.sweep(trial.sweep).spec;
   const losses = trial.losses + 1;
   endAttempt(draft, attempt, "lost", cause);
-  draft.record("attempt-lost", aboutAttempt(trial, attempt), `${cause} (loss ${losses} of ${maxAttempts})`);
+  const then =
+    attempt.stopping !== null && attempt.stopping !== "paused"
+      ? "it was being stopped"
+      : losses < maxAttempts
+        ? `tried again after ${backOff(losses) / 1_000} s`
+        : "no tries left";
+  draft.record("attempt-lost", aboutAttempt(trial, attempt), `${cause} (loss ${losses} of ${maxAttempts}; ${then})`);
   if (endIfStopping(draft, trial, attempt)) return;
   if (losses < maxAttempts) requeue(draft, trial, losses, backOff(losses));
   else endTrial(draft, trial, "lost", `${cause}; ${losses} ${losses === 1 ? "attempt" : "attempts"} lost`, { losses });

@@ -120,13 +120,24 @@ export function closeTrial(
 ): Trial {
   const ended = draft.putTrial({ ...trial, ...more, state, cause, endedAt: draft.now, checkpoints: [] });
   if (trial.checkpoints.length > 0) draft.keepCheckpoints(trial.id, []);
-  draft.record(`trial-${state}`, { ...aboutTrial(trial), worker: trial.worker }, cause);
-  if (trial.origin.kind === "rerun") return ended;
   const sweep = draft.sweep(trial.sweep);
+  draft.record(
+    `trial-${state}`,
+    { ...aboutTrial(trial), worker: trial.worker },
+    cause === "" ? resultOf(sweep, ended) : cause,
+  );
+  if (trial.origin.kind === "rerun") return ended;
   const end = { number: trial.number, state, epoch: ended.epoch, value: ended.best?.value ?? null };
   const schedulerState = schedulerOf(draft, sweep).onEnd(sweep.schedulerState, end, contextOf(sweep));
   if (schedulerState !== sweep.schedulerState) draft.putSweep({ ...sweep, schedulerState });
   return ended;
+}
+
+/** What it reached, in words. */
+function resultOf({ spec }: Sweep, { epoch, best }: Trial): string {
+  const reached =
+    best === null ? `no ${spec.objective.name}` : `${spec.objective.name} ${best.value} at epoch ${best.epoch}`;
+  return `after epoch ${epoch}, best ${reached}`;
 }
 
 function finishSweep(draft: Draft, sweep: Sweep, index: SweepIndex): void {

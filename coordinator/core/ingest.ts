@@ -96,6 +96,8 @@ function passOver(draft: Draft, worker: Worker, attempt: Attempt): void {
     return { ...device, refused: { ...Object.fromEntries(known), [recipeDigest]: until } };
   });
   draft.putWorker({ ...worker, devices });
+  const detail = `${attempt.device} gets no trial of this recipe for ${REFUSAL_MILLIS / 60_000} minutes: it gave one back`;
+  draft.record("device-passed-over", aboutAttempt(draft.trial(attempt.trial), attempt), detail);
   draft.wakeAt(until);
 }
 
@@ -123,7 +125,12 @@ function judge(draft: Draft, sweep: Sweep, trial: Trial, report: Report): void {
   // The last epoch ends the trial anyway.
   if (verdict === "continue" || report.epoch >= epochsOf(current.spec, trial.parameters)) return;
   const name = current.spec.scheduler.name;
-  stopTraining(draft, trial, verdict === "stop" ? "stopped" : "paused", `by ${name} after epoch ${report.epoch}`);
+  stopTraining(
+    draft,
+    trial,
+    verdict === "stop" ? "stopped" : "paused",
+    `by ${name} after epoch ${report.epoch}: ${current.spec.objective.name} ${value ?? "not finite"}`,
+  );
 }
 
 /** A difference is noted at the first report that shows one. */

@@ -43,7 +43,9 @@ export function enqueueTrial(draft: Draft, { call, sweep: id, parameters }: Of<"
     const found = isEnded(sweep.state) ? sweep.state : `winding up (${sweep.cause})`;
     return draft.refuse(call, wrongState(`cannot enqueue a trial in sweep ${id}: extend it first`, found));
   }
-  const open = isEnded(sweep.state) ? ({ ...sweep, state: "running", endedAt: null, cause: "" } as const) : sweep;
+  const ended = isEnded(sweep.state);
+  const open = ended ? ({ ...sweep, state: "running", endedAt: null, cause: "" } as const) : sweep;
+  if (ended) draft.record("sweep-reopened", { sweep: id }, "for a trial enqueued by user");
   const trial = addEnqueued(draft, open, parameters);
   if (open.spec.maxWallMillis !== null) draft.wakeAt(open.createdAt + open.spec.maxWallMillis);
   draft.reply(call, { trial: trial.id });

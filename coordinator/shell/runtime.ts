@@ -304,6 +304,8 @@ export class Runtime implements History {
       this.#options.log("warn", "stood-still", "the coordinator stood still; leases get a fresh time", {
         millis: now - at,
       });
+      const detail = `the process did not run for ${((now - at) / 1_000).toFixed(1)} s; leases get a fresh time`;
+      this.push({ kind: "Noted", note: "coordinator-stood-still", sweep: null, trial: null, detail });
       this.#noTickBefore = millis(now + TIMES.lease);
       this.#armWake();
       return;

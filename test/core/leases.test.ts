@@ -42,7 +42,7 @@ describe("a lease", () => {
       epoch: 0,
       best: null,
     });
-    expect(rig.eventsOf("attempt-lost")[0]?.detail).toBe("lease expired on w (loss 1 of 3)");
+    expect(rig.eventsOf("attempt-lost")[0]?.detail).toBe("lease expired on w (loss 1 of 3; tried again after 2 s)");
   });
 
   it.each(["heartbeat", "report", "started", "repeat"])("is renewed by %s", (what) => {
