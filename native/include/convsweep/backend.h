@@ -39,6 +39,8 @@ struct OpTable {
 #define CONVSWEEP_UPDATE_OP(name, state) UpdateKernel name;
 #include "ops/ops.def"
   void (*gather)(ExecutionContext&, const GatherCall&);
+  void (*draw_normal)(ExecutionContext&, const NormalCall&);
+  void (*one_hot)(ExecutionContext&, const OneHotCall&);
   // Sets *finite[lane] to 0 or 1: whether the first `count` values are all finite.
   void (*check_finite)(ExecutionContext&, LaneSet, Lanes<const float>, std::int64_t count, std::int32_t* finite);
 
@@ -56,6 +58,7 @@ constexpr bool complete(const OpTable& table) {
   bool all = table.gather != nullptr && table.check_finite != nullptr && table.matmul_scratch_bytes != nullptr &&
              table.matmul != nullptr && table.shortest_paths_scratch_bytes != nullptr &&
              table.shortest_paths != nullptr;
+  all = all && table.draw_normal != nullptr && table.one_hot != nullptr;
 #define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place) \
   all = all && table.name.forward != nullptr && table.name.backward != nullptr && table.name.scratch_bytes != nullptr;
 #define CONVSWEEP_LOSS_OP(name) all = all && table.name != nullptr;

@@ -21,6 +21,7 @@
 #include <cstdint>
 
 #include "convsweep/hd.h"
+#include "convsweep/rng.h"
 
 namespace convsweep {
 
@@ -198,6 +199,31 @@ struct GatherCall {
   Lanes<std::int32_t> out_labels;
   // gather_scratch_bytes(n), free for any use within the call.
   Lanes<std::byte> scratch;
+};
+
+// Normal deviates: the input of a generator. Value j of image i is element (first + i) * count + j of its draw, whatever
+// the batch.
+struct NormalCall {
+  // Values of an image.
+  int count = 0;
+  int n = 0;
+  Purpose purpose = Purpose::latent;
+  std::uint32_t first = 0;
+  LaneSet lanes;
+  // key; of `latent` also step.
+  const LaneScalars* scalars = nullptr;
+  Lanes<float> x;  // [count][n]
+};
+
+// Labels as planes: plane c of an image is 1 everywhere when its label is c, else 0.
+struct OneHotCall {
+  int classes = 0;
+  // Elements of a plane.
+  std::int64_t plane = 1;
+  int n = 0;
+  LaneSet lanes;
+  Lanes<const std::int32_t> labels;
+  Lanes<float> y;  // [classes][plane][n]
 };
 
 CONVSWEEP_HD constexpr std::size_t gather_scratch_bytes(int n) { return static_cast<std::size_t>(n) * 16; }

@@ -4,7 +4,7 @@
 // lane, thread and machine. Philox is that of Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3"
 // (SC 2011), checked against the known answers published with Random123.
 //
-// Not here: normal deviates (src/model/init.cpp; they are needed on the host only).
+// Not here: normal deviates (normal_pair in src/ops/math.h; of first weights, in double, in src/model/init.cpp).
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,8 @@ CONVSWEEP_HD inline PhiloxBlock philox4x32_10(PhiloxBlock counter, std::uint32_t
 }
 
 // What a draw is for. Values are part of the checkpoint and rerun contract: never renumber.
-enum class Purpose : std::uint32_t { init = 1, shuffle = 2, augment = 3, dropout = 4 };
+// `latent`: a generator's input in a training step; `sample`: of the pictures of an epoch, the same each time.
+enum class Purpose : std::uint32_t { init = 1, shuffle = 2, augment = 3, dropout = 4, latent = 5, sample = 6 };
 
 // Four 32-bit draws. `block` is element / 4 where draws are one a tensor element. The counter is
 // {block, step, layer, purpose}; the key is the lane's 64-bit seed, low word first.

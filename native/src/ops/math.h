@@ -145,6 +145,31 @@ CONVSWEEP_HD inline R sigmoid_of(R x) {
   return select(is_nan(x), x, y);
 }
 
+struct Normals {
+  float v[2];
+};
+
+// Two words to two normal deviates (Box and Muller 1958). The angle's octant and its place in it are taken from the
+// word's bits, exactly; sine and cosine within an octant by Cephes's polynomials. The square root is IEEE's.
+CONVSWEEP_HD inline Normals normal_pair(std::uint32_t a, std::uint32_t b) {
+  const Single uniform = {(static_cast<float>(a >> 9) + 0.5F) * 1.1920928955078125e-7F};  // exact, never 0 or 1
+  const float radius = ::sqrtf(-2.0F * log_of(uniform).v);
+  const std::uint32_t octant = b >> 29, within = (b & 0x1FFFFFFFu) >> 5;
+  // Odd octants are measured back from their end, so that the polynomials see at most pi / 4.
+  const float share = static_cast<float>((octant & 1) != 0 ? 16777216u - within : within) * 5.9604644775390625e-8F;
+  const float x = share * ((octant & 1) != 0 ? -0.785398163397448F : 0.785398163397448F);
+  const float z = x * x;
+  float sine = ::fmaf(-1.9515295891e-4F, z, 8.3321608736e-3F);
+  sine = ::fmaf(sine, z, -1.6666654611e-1F);
+  sine = ::fmaf(sine * z, x, x);
+  float cosine = ::fmaf(2.443315711809948e-5F, z, -1.388731625493765e-3F);
+  cosine = ::fmaf(cosine, z, 4.166664568298827e-2F);
+  cosine = ::fmaf(cosine * z, z, ::fmaf(-0.5F, z, 1.0F));
+  const std::uint32_t quadrant = ((octant + 1) >> 1) & 3;
+  const float c = (quadrant & 1) != 0 ? sine : cosine, s = (quadrant & 1) != 0 ? cosine : sine;
+  return {{radius * (quadrant == 1 || quadrant == 2 ? -c : c), radius * (quadrant >= 2 ? -s : s)}};
+}
+
 CONVSWEEP_HD inline float exp(float x) { return exp_of(Single{x}).v; }
 CONVSWEEP_HD inline float log(float x) { return log_of(Single{x}).v; }
 CONVSWEEP_HD inline float tanh(float x) { return tanh_of(Single{x}).v; }

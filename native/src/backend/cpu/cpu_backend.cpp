@@ -1,6 +1,7 @@
 #include "backend/cpu/cpu_backend.h"
 
 #include "backend/cpu/cpu_context.h"
+#include "backend/host_inputs.h"
 #include "backend/host_memory.h"
 
 namespace convsweep {
@@ -14,6 +15,8 @@ constexpr OpTable table = {
 #define CONVSWEEP_UPDATE_OP(name, state) .name = update_##name,
 #include "ops/ops.def"
     .gather = cpu::gather,
+    .draw_normal = host_draw_normal,
+    .one_hot = host_one_hot,
     .check_finite = cpu::check_finite,
     .matmul_scratch_bytes = cpu::matmul_scratch_bytes,
     .matmul = cpu::matmul,

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "backend/host_inputs.h"
 #include "backend/host_memory.h"
 #include "convsweep/error.h"
 
@@ -59,6 +60,8 @@ constexpr OpTable table = {
   .name = [](ExecutionContext&, const UpdateCall& call) { update_##name<float>(call); },
 #include "ops/ops.def"
     .gather = [](ExecutionContext&, const GatherCall& call) { reference::gather(call); },
+    .draw_normal = host_draw_normal,
+    .one_hot = host_one_hot,
     .check_finite = check_finite,
     .matmul_scratch_bytes = [](const MatmulShape&, int) { return std::size_t{0}; },
     .matmul = [](ExecutionContext&, const MatmulCall& call) { reference::matmul(call); },
