@@ -187,7 +187,9 @@ describe("the process after a dead one", () => {
     const next = new FakeWorker(rig, "w", [deviceOf(2)], "w-2");
     next.hello([a], { previous: old.life });
     expect(rig.trial(1, 1)).toMatchObject({ state: "queued", losses: 1 });
-    expect(rig.eventsOf("attempt-lost").at(-1)?.detail).toBe("the process of w ended (loss 1 of 3)");
+    expect(rig.eventsOf("attempt-lost").at(-1)?.detail).toBe(
+      "the process of w ended (loss 1 of 3; tried again after 2 s)",
+    );
     next.report(a, 1, 0.5);
     expect(rig.trial(1, 0)).toMatchObject({ state: "running", epoch: 1 });
     old.report(a, 2, 0.9);

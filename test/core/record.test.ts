@@ -98,14 +98,17 @@ function check(
   }
 }
 
-/** Of the sources: what is given to `record`, with its templates written out. */
+function sources(part: "core" | "store"): string {
+  const folder = new URL(`../../coordinator/${part}/`, import.meta.url);
+  const names = readdirSync(folder).filter((name) => name.endsWith(".ts"));
+  return names.map((name) => readFileSync(new URL(name, folder), "utf8")).join("\n");
+}
+
+/** Of the sources: what is given to `record`, with its templates written out, and what the store notes at its opening. */
 function kindsInSource(): Set<string> {
-  const folder = new URL("../../coordinator/core/", import.meta.url);
-  const text = readdirSync(folder)
-    .filter((name) => name.endsWith(".ts"))
-    .map((name) => readFileSync(new URL(name, folder), "utf8"))
-    .join("\n");
-  const found = new Set<string>();
+  const text = sources("core");
+  const noted = [...sources("store").matchAll(/kind: "([a-z]+(?:-[a-z]+)+)", detail/g)].map(([, kind]) => kind ?? "");
+  const found = new Set<string>(noted);
   const given = [...text.matchAll(/\.record\(\s*(?:"([a-z-]+)"|`([a-z]+)-\$\{state\}`|(event\.note|[a-z.]+))/g)];
   const endings = {
     trial: ["completed", "stopped", "failed", "lost", "cancelled"],
