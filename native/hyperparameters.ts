@@ -32,6 +32,7 @@ const all = (value: number | null): Readonly<Record<Optimizer, number | null>> =
   momentum: value,
   rmsprop: value,
   adam: value,
+  adamw: value,
 });
 
 const below1: HyperparameterRange = { low: 0, high: 1, openLow: false, openHigh: true };
@@ -42,13 +43,13 @@ export const hyperparameters: readonly HyperparameterInfo[] = [
     aliases: ["lr", "learning-rate", "learningRate"],
     meaning: "step size; the schedule multiplies it",
     range: { low: 0, high: 1e6, openLow: false, openHigh: false },
-    fallback: { sgd: 0.01, momentum: 0.01, rmsprop: 0.001, adam: 0.001 },
+    fallback: { sgd: 0.01, momentum: 0.01, rmsprop: 0.001, adam: 0.001, adamw: 0.001 },
     optimizers: null,
   },
   {
     name: "l2",
     aliases: ["weight_decay", "wd", "reg", "regularization", "l2_reg", "weight-decay"],
-    meaning: "adds l2 / 2 * |w|^2 to the loss, over the kernels of linear and convolution layers",
+    meaning: "decay of the kernels of linear and convolution layers: l2 / 2 * |w|^2 in the loss, or decoupled",
     range: { low: 0, high: 1e6, openLow: false, openHigh: false },
     fallback: all(0),
     optimizers: null,
@@ -75,7 +76,7 @@ export const hyperparameters: readonly HyperparameterInfo[] = [
     meaning: "share of the running mean of gradients that is kept",
     range: below1,
     fallback: all(0.9),
-    optimizers: ["adam"],
+    optimizers: ["adam", "adamw"],
   },
   {
     name: "beta2",
@@ -83,7 +84,7 @@ export const hyperparameters: readonly HyperparameterInfo[] = [
     meaning: "share of the running mean of squared gradients that is kept",
     range: below1,
     fallback: all(0.999),
-    optimizers: ["adam"],
+    optimizers: ["adam", "adamw"],
   },
   {
     name: "epsilon",
@@ -91,7 +92,7 @@ export const hyperparameters: readonly HyperparameterInfo[] = [
     meaning: "added to the root of the squared gradients",
     range: { low: 0, high: 1, openLow: true, openHigh: false },
     fallback: all(1e-8),
-    optimizers: ["rmsprop", "adam"],
+    optimizers: ["rmsprop", "adam", "adamw"],
   },
   {
     name: "dropout",

@@ -92,7 +92,14 @@ export interface DatasetSpec {
   readonly seed: number | null;
 }
 
-export type Optimizer = "sgd" | "momentum" | "rmsprop" | "adam";
+/** `adamw` is adam whose decay is decoupled. */
+export type Optimizer = "sgd" | "momentum" | "rmsprop" | "adam" | "adamw";
+
+/**
+ * How `l2` acts: `loss` adds l2 * w to the gradient; `decoupled` multiplies w by 1 - learning rate * l2 before the step
+ * (Loshchilov and Hutter 2019), always so with adamw.
+ */
+export type Decay = "loss" | "decoupled";
 
 /** A factor on the lane's learning rate, from the epoch (from 0, fractional within an epoch where said). */
 export type Schedule =
@@ -135,6 +142,7 @@ export interface Recipe {
   readonly epochs: number;
   readonly optimizer: Optimizer;
   readonly nesterov: boolean;
+  readonly decay: Decay;
   readonly schedule: Schedule;
   readonly augmentation: Augmentation;
   readonly precision: "float32";

@@ -7,7 +7,7 @@
  * comes back as warnings. Not here: drawing, running, whether the data set is on a worker's disk.
  */
 import { createHash } from "node:crypto";
-import { type Optimizer, RECIPE_VERSION, type Recipe } from "../../native/recipe.js";
+import { type Decay, type Optimizer, RECIPE_VERSION, type Recipe } from "../../native/recipe.js";
 import { canonicalJson } from "../core/canonical.js";
 import type { Json, SweepSpec } from "../core/types.js";
 import { parseDuration } from "./duration.js";
@@ -51,6 +51,7 @@ export function compileSweep(text: string, fileName: string): CompiledSweep {
     epochs: countOf(top, "epochs", parameters, entry?.defaults.epochs, MAX_EPOCHS),
     optimizer,
     nesterov: nesterovOf(top, optimizer, parameters),
+    decay: decayOf(top, optimizer, parameters),
     schedule: compileSchedule(reader, top.node("schedule")),
     augmentation: compileAugmentation(reader, top.node("augmentation"), dataset),
     precision: "float32",
@@ -161,6 +162,20 @@ function nesterovOf(top: TopLevel, optimizer: Optimizer, parameters: readonly Pa
     throw top.reader.error(node.at, "nesterov", message, "optimizer: momentum", optimizer);
   }
   return nesterov;
+}
+
+const DECAYS: readonly Decay[] = ["loss", "decoupled"];
+
+function decayOf(top: TopLevel, optimizer: Optimizer, parameters: readonly Parameter[]): Decay {
+  const node = top.node("decay");
+  if (node === undefined) return optimizer === "adamw" ? "decoupled" : "loss";
+  const decay = top.reader.choice(node, "decay", DECAYS);
+  const searched = parameters.some((parameter) => parameter.name === "optimizer");
+  if (decay === "loss" && optimizer === "adamw" && !searched) {
+    const message = "adamw decays the weights themselves; take adam for decay in the loss";
+    throw top.reader.error(node.at, "decay", message, "decoupled", decay);
+  }
+  return decay;
 }
 
 function wallTimeOf(top: TopLevel): number | null {

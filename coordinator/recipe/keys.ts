@@ -12,6 +12,7 @@ export const KEYS = [
   "batch_size",
   "optimizer",
   "nesterov",
+  "decay",
   "schedule",
   "augmentation",
   "test_at_end",

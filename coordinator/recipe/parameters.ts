@@ -13,7 +13,7 @@ import { PARAMETER_NAMES, STRUCTURAL, STRUCTURAL_ALIASES, type Structural } from
 import { checkRange, checkWhole, valuesOf } from "./ranges.js";
 import type { FileNode, MapEntry, Position, Reader } from "./reader.js";
 
-export const OPTIMIZERS: readonly Optimizer[] = ["sgd", "momentum", "rmsprop", "adam"];
+export const OPTIMIZERS: readonly Optimizer[] = ["sgd", "momentum", "rmsprop", "adam", "adamw"];
 export const MAX_EPOCHS = 100_000;
 
 export interface Parameter {

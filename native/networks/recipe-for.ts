@@ -22,6 +22,7 @@ export function recipeFor(
     batch_size: network.defaults.batch_size,
     epochs: network.defaults.epochs,
     nesterov: false,
+    decay: optimizer === "adamw" ? "decoupled" : "loss",
     schedule: { kind: "constant" },
     augmentation: { flip: false, crop_padding: 0 },
     precision: "float32",

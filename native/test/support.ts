@@ -55,6 +55,7 @@ export function smallRecipe(name: string, changes: Partial<Recipe> = {}): { reci
     epochs: 3,
     optimizer: network.defaults.optimizer,
     nesterov: false,
+    decay: "loss",
     schedule: { kind: "cosine", floor: 0 },
     augmentation: { flip: true, crop_padding: 1 },
     precision: "float32",

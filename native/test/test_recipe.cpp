@@ -91,6 +91,19 @@ TEST_CASE("a recipe is read whole") {
   CHECK(graph.statistics == 6);
 }
 
+TEST_CASE("decay is in the loss unless the recipe, or adamw, says otherwise") {
+  const std::string good = RecipeText{}.json();
+  const std::string adamw = replaced(good, "\"adam\"", "\"adamw\"");
+  const auto with = [](const std::string& text, const std::string& decay) {
+    return parse_recipe(replaced(text, "\"epochs\"", "\"decay\":\"" + decay + "\",\"epochs\"")).decoupled_decay;
+  };
+  CHECK_FALSE(parse_recipe(good).decoupled_decay);
+  CHECK_FALSE(with(good, "loss"));
+  CHECK(with(good, "decoupled"));
+  CHECK(parse_recipe(adamw).decoupled_decay);
+  CHECK(with(adamw, "decoupled"));
+}
+
 TEST_CASE("what is wrong is named") {
   const std::string good = RecipeText{}.json();
   CHECK(message(replaced(good, "\"epochs\":3", "\"epochs\":0")) ==
@@ -100,8 +113,8 @@ TEST_CASE("what is wrong is named") {
   CHECK(message(replaced(good, "\"epochs\":3", "\"epoch\":3")) == "epochs: expected a value, found nothing");
   CHECK(message(replaced(good, "\"epochs\":3", "\"epochs\":3,\"x\":1")) ==
         "x: unknown field; this engine does not know it");
-  CHECK(message(replaced(good, "\"adam\"", "\"adamw\"")) ==
-        "optimizer: expected one of sgd momentum rmsprop adam, found \"adamw\"");
+  CHECK(message(replaced(good, "\"adam\"", "\"adagrad\"")) ==
+        "optimizer: expected one of sgd momentum rmsprop adam adamw, found \"adagrad\"");
   CHECK(message(replaced(good, "\"filters\":3", "\"filters\":0")) ==
         "network.layers[0].filters: expected integer >= 1, found 0");
   CHECK(message(replaced(good, "\"kernel\":[3,3]", "\"kernel\":[3,0]")) ==

@@ -33,7 +33,7 @@ std::vector<std::uint8_t> trained_alone(const RecipeText& text, std::uint64_t se
 }  // namespace
 
 TEST_CASE("a lane gives the same bytes alone, among others, on any threads, instructions and slices") {
-  for (const std::string optimizer : {"sgd", "momentum", "rmsprop", "adam"}) {
+  for (const std::string optimizer : {"sgd", "momentum", "rmsprop", "adam", "adamw"}) {
     RecipeText text;
     text.optimizer = optimizer;
     const std::vector<std::uint8_t> alone = trained_alone(text, 5, "scalar", 1);
@@ -74,7 +74,7 @@ TEST_CASE("lanes may come and go without their neighbours noticing") {
 }
 
 TEST_CASE("the CPU trains as the reference does") {
-  for (const std::string optimizer : {"sgd", "momentum", "rmsprop", "adam"}) {
+  for (const std::string optimizer : {"sgd", "momentum", "rmsprop", "adam", "adamw"}) {
     CAPTURE(optimizer);
     RecipeText text;
     text.optimizer = optimizer;

@@ -213,11 +213,12 @@ TEST_CASE("softmax_cross_entropy: what is not finite shows in the loss") {
 namespace {
 
 // One parameter by the formula of PyTorch's documentation, written out again in double.
-double by_formula(Op op, bool nesterov, double w, double gradient, double l2) {
+double by_formula(Op op, bool nesterov, bool decoupled, double w, double gradient, double l2) {
   const double lr = 0.1, mu = 0.9, rho = 0.99, b1 = 0.9, b2 = 0.999, eps = 1e-8;
   double buffer = 0, square = 0;
   for (int t = 1; t <= 3; ++t) {
-    const double g = gradient + l2 * w;
+    const double g = gradient + (decoupled ? 0 : l2) * w;
+    if (decoupled) w -= lr * l2 * w;
     if (op == Op::sgd) {
       w -= lr * g;
     } else if (op == Op::momentum) {
@@ -240,11 +241,17 @@ double by_formula(Op op, bool nesterov, double w, double gradient, double l2) {
 TEST_CASE("updates: three steps as PyTorch's documentation writes them, on every backend") {
   const Hyperparameters values = {0.1, 0.1, 0.9, 0.99, 0.9, 0.999, 1e-8, std::nan(""), 0};
   constexpr std::size_t count = 37, decayed = 21;
-  for (const auto& [op, nesterov] :
-       {std::pair{Op::sgd, false}, std::pair{Op::momentum, false}, std::pair{Op::momentum, true},
-        std::pair{Op::rmsprop, false}, std::pair{Op::adam, false}}) {
+  struct Kind {
+    Op op;
+    bool nesterov, decoupled;
+  };
+  for (const auto& [op, nesterov, decoupled] :
+       {Kind{Op::sgd, false, false}, Kind{Op::momentum, false, false}, Kind{Op::momentum, true, false},
+        Kind{Op::rmsprop, false, false}, Kind{Op::adam, false, false}, Kind{Op::sgd, false, true},
+        Kind{Op::momentum, true, true}, Kind{Op::rmsprop, false, true}, Kind{Op::adam, false, true}}) {
     for (const auto& backend : float_backends()) {
       CAPTURE(op_name(op));
+      CAPTURE(decoupled);
       CAPTURE(backend->name());
       Guarded<float> weight(count), gradient(count), state0(count), state1(count);
       weight.fill(21);
@@ -262,12 +269,12 @@ TEST_CASE("updates: three steps as PyTorch's documentation writes them, on every
       call.state1 = {state1.data(), 0};
       const auto context = backend->context(nullptr);
       for (std::uint32_t step = 0; step < 3; ++step) {
-        scalars.update = update_scalars(values, 0.1, step);
+        scalars.update = update_scalars(values, decoupled, 0.1, step);
         backend->ops().update(op)(*context, call);
       }
       for (std::size_t i = 0; i < count; ++i) {
-        const double wanted = by_formula(op, nesterov, static_cast<double>(start[i]), static_cast<double>(gradient[i]),
-                                         i < decayed ? 0.1 : 0.0);
+        const double wanted = by_formula(op, nesterov, decoupled, static_cast<double>(start[i]),
+                                         static_cast<double>(gradient[i]), i < decayed ? 0.1 : 0.0);
         CHECK(static_cast<double>(weight[i]) == doctest::Approx(wanted).epsilon(2e-6));
       }
       weight.check("weight");

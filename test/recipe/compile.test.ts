@@ -327,7 +327,7 @@ describe("a compiled sweep", () => {
     dataset: fc.constantFrom("mnist", "fashion-mnist", "synthetic-digits"),
     epochs: fc.integer({ min: 1, max: 50 }),
     batch_size: fc.integer({ min: 1, max: 500 }),
-    optimizer: fc.constantFrom("sgd", "momentum", "rmsprop", "adam"),
+    optimizer: fc.constantFrom("sgd", "momentum", "rmsprop", "adam", "adamw"),
     schedule: fc.constantFrom("constant", "cosine", [1, 0.5], { kind: "step", every: 2, factor: 0.5 }),
     augmentation: fc.record({ flip: fc.boolean(), crop_padding: fc.integer({ min: 0, max: 4 }) }),
     method: fc.constant("random"),

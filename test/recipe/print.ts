@@ -43,6 +43,7 @@ export function printSweep(spec: SweepSpec): string {
       batch_size: recipe.batch_size,
       optimizer: recipe.optimizer,
       nesterov: recipe.nesterov,
+      decay: recipe.decay,
       schedule: recipe.schedule,
       augmentation: recipe.augmentation,
       test_at_end: recipe.test_at_end,

@@ -40,7 +40,7 @@ const wrong: readonly (readonly [string, string, string])[] = [
   [
     "a far key",
     top("colour: red"),
-    "1:1: colour: unknown key; the keys here are name, description, network, dataset, validation, epochs, batch_size, optimizer, nesterov, schedule, augmentation, test_at_end, metric, method, seed, run_cap, max_parallel, max_wall_time, max_attempts, early_terminate, scheduler, parameters, learning_rate, l2, momentum, rho, beta1, beta2, epsilon, dropout, label_smoothing",
+    "1:1: colour: unknown key; the keys here are name, description, network, dataset, validation, epochs, batch_size, optimizer, nesterov, decay, schedule, augmentation, test_at_end, metric, method, seed, run_cap, max_parallel, max_wall_time, max_attempts, early_terminate, scheduler, parameters, learning_rate, l2, momentum, rho, beta1, beta2, epsilon, dropout, label_smoothing",
   ],
   ["no dataset", sub("dataset: mnist\n", ""), "1:1: dataset: the sweep needs this key"],
   ["no network", sub("network: lenet\n", ""), "1:1: network: the sweep needs this key"],
@@ -122,12 +122,17 @@ const wrong: readonly (readonly [string, string, string])[] = [
   [
     "optimizer",
     sub("optimizer: momentum", "optimizer: adm"),
-    '6:12: optimizer: expected one of sgd, momentum, rmsprop, adam, found "adm"; did you mean adam?',
+    '6:12: optimizer: expected one of sgd, momentum, rmsprop, adam, adamw, found "adm"; did you mean adam?',
   ],
   [
     "nesterov with adam",
     sub("optimizer: momentum", "optimizer: adam\nnesterov: true"),
     "7:11: nesterov: only the optimizer momentum has it, found adam",
+  ],
+  [
+    "adamw with its decay in the loss",
+    sub("optimizer: momentum", "optimizer: adamw\ndecay: loss"),
+    "7:8: decay: adamw decays the weights themselves; take adam for decay in the loss",
   ],
   ["nesterov yes", top("nesterov: yes"), '1:11: nesterov: expected true or false, found "yes"; in YAML 1.2 write true'],
   [

@@ -201,12 +201,12 @@ const wrong: readonly (readonly [string, string, string])[] = [
   [
     "optimizer unknown",
     sub("optimizer: momentum\n", "").concat("  optimizer: {values: [adam, lion]}\n"),
-    '12:14: parameters.optimizer: expected values out of sgd, momentum, rmsprop, adam, found "lion"',
+    '12:14: parameters.optimizer: expected values out of sgd, momentum, rmsprop, adam, adamw, found "lion"',
   ],
   [
     "optimizer of numbers",
     sub("optimizer: momentum\n", "").concat("  optimizer: {min: 1, max: 3}\n"),
-    "12:14: parameters.optimizer: expected values out of sgd, momentum, rmsprop, adam, found int_uniform",
+    "12:14: parameters.optimizer: expected values out of sgd, momentum, rmsprop, adam, adamw, found int_uniform",
   ],
   [
     "grid over the reals",

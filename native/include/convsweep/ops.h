@@ -85,7 +85,9 @@ struct LaneSet {
 // The numbers an update needs, all derived on the host in one way for every backend (src/model/schedule.cpp).
 struct UpdateScalars {
   float learning_rate = 0;
-  float l2 = 0;
+  // Decay in the loss adds l2 * weight to the gradient; decoupled decay multiplies the weight by `keep` before the step
+  // (I. Loshchilov, F. Hutter, Decoupled Weight Decay Regularization, 2019). One of them is 0 or 1 and does nothing.
+  float l2 = 0, keep = 1;
   float momentum = 0;
   float rho = 0, epsilon = 0;  // rmsprop; epsilon also adam
   float beta1 = 0, beta2 = 0;
@@ -166,7 +168,7 @@ using LossCall = BasicLossCall<float>;
 
 template <class Real>
 struct BasicUpdateCall {
-  // All parameters of a lane as one run, the first `decayed` of which get + l2 * weight on their gradient.
+  // All parameters of a lane as one run, the first `decayed` of which UpdateScalars::l2 and ::keep are for.
   std::int64_t count = 0, decayed = 0;
   bool nesterov = false;
   LaneSet lanes;

@@ -91,6 +91,8 @@ struct Recipe {
   int epochs = 1;
   Op optimizer = Op::sgd;
   bool nesterov = false;
+  // l2 shrinks the weights apart from the gradient.
+  bool decoupled_decay = false;
   Schedule schedule;
   bool flip = false;
   int crop_padding = 0;

@@ -21,6 +21,8 @@ class Fields {
   Fields(const Json& json, std::string path);
 
   const Json& get(const std::string& key);
+  // For fields that older documents lack.
+  bool has(const std::string& key) const { return members_->contains(key); }
   std::string path(const std::string& key) const { return path_.empty() ? key : path_ + "." + key; }
 
   std::int64_t integer(const std::string& key, std::int64_t low, std::int64_t high);

@@ -228,8 +228,12 @@ Recipe parse_recipe(std::string_view text) {
   recipe.dataset = parse_dataset(fields.get("dataset"));
   recipe.batch_size = fields.whole("batch_size", 1, max_batch);
   recipe.epochs = fields.whole("epochs", 1, 1000000);
-  static constexpr Op updates[] = {Op::sgd, Op::momentum, Op::rmsprop, Op::adam};
-  recipe.optimizer = updates[fields.one_of("optimizer", {"sgd", "momentum", "rmsprop", "adam"})];
+  static constexpr Op updates[] = {Op::sgd, Op::momentum, Op::rmsprop, Op::adam, Op::adam};
+  const std::size_t optimizer = fields.one_of("optimizer", {"sgd", "momentum", "rmsprop", "adam", "adamw"});
+  recipe.optimizer = updates[optimizer];
+  // A recipe of before there was a choice has its decay in the loss.
+  const bool decoupled = fields.has("decay") && fields.one_of("decay", {"loss", "decoupled"}) == 1;
+  recipe.decoupled_decay = decoupled || optimizer == 4;
   recipe.nesterov = fields.boolean("nesterov");
   if (recipe.nesterov && recipe.optimizer != Op::momentum) {
     throw Error(ErrorCode::ENGINE_BAD_RECIPE, "nesterov", "only the momentum optimizer has it");

@@ -38,11 +38,16 @@ double schedule_factor(const Schedule& s, int epochs, int epoch, int batch, int 
   return 1;
 }
 
-UpdateScalars update_scalars(const Hyperparameters& values, double learning_rate, std::uint32_t step) {
+UpdateScalars update_scalars(const Hyperparameters& values, bool decoupled_decay, double learning_rate,
+                             std::uint32_t step) {
   const auto value = [&values](Hyper h) { return values[static_cast<std::size_t>(h)]; };
   UpdateScalars u;
   u.learning_rate = static_cast<float>(learning_rate);
-  u.l2 = static_cast<float>(value(Hyper::l2));
+  if (decoupled_decay) {
+    u.keep = static_cast<float>(1 - learning_rate * value(Hyper::l2));
+  } else {
+    u.l2 = static_cast<float>(value(Hyper::l2));
+  }
   u.momentum = static_cast<float>(value(Hyper::momentum));
   u.rho = static_cast<float>(value(Hyper::rho));
   u.epsilon = static_cast<float>(value(Hyper::epsilon));

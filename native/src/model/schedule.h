@@ -13,6 +13,7 @@ namespace convsweep {
 double schedule_factor(const Schedule& schedule, int epochs, int epoch, int batch, int batches);
 
 // `learning_rate` has the factor in it already; `step` is the number of optimiser steps done before.
-UpdateScalars update_scalars(const Hyperparameters& values, double learning_rate, std::uint32_t step);
+UpdateScalars update_scalars(const Hyperparameters& values, bool decoupled_decay, double learning_rate,
+                             std::uint32_t step);
 
 }  // namespace convsweep

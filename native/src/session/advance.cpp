@@ -63,7 +63,7 @@ void Session::Impl::train_batch(Slot& slot, int lane, ExecutionContext& context)
   scalars.position = s.batch * static_cast<std::uint32_t>(batch);
   scalars.dropout = static_cast<float>(get(s.hyperparameters, Hyper::dropout));
   scalars.label_smoothing = static_cast<float>(get(s.hyperparameters, Hyper::label_smoothing));
-  scalars.update = update_scalars(s.hyperparameters, s.last_learning_rate, s.step);
+  scalars.update = update_scalars(s.hyperparameters, config.recipe.decoupled_decay, s.last_learning_rate, s.step);
   set_scalars(lane, scalars);
   step_->train(context, LaneSet{lane, 1, nullptr}, part(Phase::train));
   const LaneMetrics metrics = metrics_of(lane);

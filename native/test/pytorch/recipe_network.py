@@ -141,4 +141,6 @@ def build_optimizer(recipe, network, values, fused=False):
         return torch.optim.RMSprop(groups, lr=lr, alpha=values["rho"], eps=values["epsilon"])
     if kind == "adam":
         return torch.optim.Adam(groups, lr=lr, betas=(values["beta1"], values["beta2"]), eps=values["epsilon"], **({"fused": True} if fused else {}))
+    if kind == "adamw":
+        return torch.optim.AdamW(groups, lr=lr, betas=(values["beta1"], values["beta2"]), eps=values["epsilon"])
     raise ValueError(f"unknown optimizer {kind}")

@@ -5,15 +5,19 @@
 namespace convsweep::cpu {
 namespace {
 
-// The parameters of a lane in two runs: those that decay, with l2, and those that do not.
+struct Decay {
+  float l2 = 0.0F, keep = 1.0F;
+};
+
+// The parameters of a lane in two runs: those that decay, and those that do not.
 template <class Run>
 void two_runs(ExecutionContext& context, const UpdateCall& call, Run run) {
   CpuContext& cpu = cast(context);
   for (int i = 0; i < call.lanes.count; ++i) {
     const int lane = call.lanes[i];
     const UpdateScalars& scalars = call.scalars[lane].update;
-    run(cpu, lane, scalars, std::int64_t{0}, call.decayed, scalars.l2);
-    run(cpu, lane, scalars, call.decayed, call.count - call.decayed, 0.0F);
+    run(cpu, lane, scalars, std::int64_t{0}, call.decayed, Decay{scalars.l2, scalars.keep});
+    run(cpu, lane, scalars, call.decayed, call.count - call.decayed, Decay{});
   }
 }
 
@@ -64,33 +68,33 @@ void binary_cross_entropy(ExecutionContext& context, const LossCall& call) {
 
 void update_sgd(ExecutionContext& context, const UpdateCall& call) {
   two_runs(context, call,
-           [&](CpuContext& cpu, int lane, const UpdateScalars& s, std::int64_t first, std::int64_t count, float l2) {
-             cpu.kernels.sgd(cpu.parallel, count, {s.learning_rate, l2}, call.gradient[lane] + first,
+           [&](CpuContext& cpu, int lane, const UpdateScalars& s, std::int64_t first, std::int64_t count, Decay d) {
+             cpu.kernels.sgd(cpu.parallel, count, {s.learning_rate, d.l2, d.keep}, call.gradient[lane] + first,
                              call.weight[lane] + first);
            });
 }
 
 void update_momentum(ExecutionContext& context, const UpdateCall& call) {
   two_runs(context, call,
-           [&](CpuContext& cpu, int lane, const UpdateScalars& s, std::int64_t first, std::int64_t count, float l2) {
-             cpu.kernels.momentum(cpu.parallel, count, {s.learning_rate, l2, s.momentum, call.nesterov},
+           [&](CpuContext& cpu, int lane, const UpdateScalars& s, std::int64_t first, std::int64_t count, Decay d) {
+             cpu.kernels.momentum(cpu.parallel, count, {s.learning_rate, d.l2, s.momentum, call.nesterov, d.keep},
                                   call.gradient[lane] + first, call.weight[lane] + first, call.state0[lane] + first);
            });
 }
 
 void update_rmsprop(ExecutionContext& context, const UpdateCall& call) {
   two_runs(context, call,
-           [&](CpuContext& cpu, int lane, const UpdateScalars& s, std::int64_t first, std::int64_t count, float l2) {
-             cpu.kernels.rmsprop(cpu.parallel, count, {s.learning_rate, l2, s.rho, s.epsilon},
+           [&](CpuContext& cpu, int lane, const UpdateScalars& s, std::int64_t first, std::int64_t count, Decay d) {
+             cpu.kernels.rmsprop(cpu.parallel, count, {s.learning_rate, d.l2, s.rho, s.epsilon, d.keep},
                                  call.gradient[lane] + first, call.weight[lane] + first, call.state0[lane] + first);
            });
 }
 
 void update_adam(ExecutionContext& context, const UpdateCall& call) {
   two_runs(context, call,
-           [&](CpuContext& cpu, int lane, const UpdateScalars& s, std::int64_t first, std::int64_t count, float l2) {
+           [&](CpuContext& cpu, int lane, const UpdateScalars& s, std::int64_t first, std::int64_t count, Decay d) {
              cpu.kernels.adam(cpu.parallel, count,
-                              {s.step_size, l2, s.beta1, s.beta2, s.epsilon, s.inverse_sqrt_correction2},
+                              {s.step_size, d.l2, s.beta1, s.beta2, s.epsilon, s.inverse_sqrt_correction2, d.keep},
                               call.gradient[lane] + first, call.weight[lane] + first, call.state0[lane] + first,
                               call.state1[lane] + first);
            });

@@ -141,17 +141,22 @@ struct GatherArgs {
 
 struct SgdArgs {
   float learning_rate = 0.0F, l2 = 0.0F;
+  // Decoupled decay: weights are multiplied by this first. 1 for none.
+  float keep = 1.0F;
 };
 struct MomentumArgs {
   float learning_rate = 0.0F, l2 = 0.0F, momentum = 0.0F;
   bool nesterov = false;
+  float keep = 1.0F;
 };
 struct RmspropArgs {
   float learning_rate = 0.0F, l2 = 0.0F, rho = 0.99F, epsilon = 1e-8F;
+  float keep = 1.0F;
 };
 struct AdamArgs {
   // step_size = learning_rate / (1 - beta1^t); inv_sqrt_correction2 = 1 / sqrt(1 - beta2^t); both from double.
   float step_size = 0.0F, l2 = 0.0F, beta1 = 0.9F, beta2 = 0.999F, epsilon = 1e-8F, inv_sqrt_correction2 = 1.0F;
+  float keep = 1.0F;
 };
 
 // Matrices with `stride` elements from row to row.
@@ -260,7 +265,7 @@ struct KernelTable {
   LossResult (*binary_cross_entropy)(const BinaryLossArgs& args, const float* logits, const std::int32_t* labels,
                                             float* dlogits);
 
-  // PyTorch's forms with g = gradient + l2 * w:
+  // PyTorch's forms with g = gradient + l2 * w, and w first multiplied by keep:
   //   sgd       w -= lr * g
   //   momentum  v = mu * v + g; w -= lr * v            (nesterov: w -= lr * (g + mu * v))
   //   rmsprop   s = rho * s + (1 - rho) * g^2; w -= lr * g / (sqrt(s) + eps)

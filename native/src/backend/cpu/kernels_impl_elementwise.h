@@ -106,13 +106,14 @@ inline void dropout(Parallel& parallel, std::int64_t count, const DropoutArgs& a
 }
 
 inline void sgd(Parallel& parallel, std::int64_t count, const SgdArgs& args, const float* gradient, float* w) {
-  const Vec l2 = Vec::of(args.l2), minus_rate = Vec::of(-args.learning_rate);
-  map2(parallel, count, gradient, w, w, [=](Vec g, Vec v) { return fma(minus_rate, fma(l2, v, g), v); });
+  const Vec l2 = Vec::of(args.l2), minus_rate = Vec::of(-args.learning_rate), keep = Vec::of(args.keep);
+  map2(parallel, count, gradient, w, w, [=](Vec g, Vec v) { return fma(minus_rate, fma(l2, v, g), keep * v); });
 }
 
 inline void momentum(Parallel& parallel, std::int64_t count, const MomentumArgs& args, const float* gradient, float* w,
                      float* velocity) {
   const Vec l2 = Vec::of(args.l2), minus_rate = Vec::of(-args.learning_rate), mu = Vec::of(args.momentum);
+  const Vec keep = Vec::of(args.keep);
   const bool nesterov = args.nesterov;
   for_each_part(parallel, count, [&](Index begin, Index end) {
     for_each_vector(begin, end, [&](Index i, Mask m) {
@@ -121,7 +122,7 @@ inline void momentum(Parallel& parallel, std::int64_t count, const MomentumArgs&
       const Vec v = fma(mu, load(velocity + i, m), g);
       store(velocity + i, v, m);
       const Vec step = nesterov ? fma(mu, v, g) : v;
-      store(w + i, fma(minus_rate, step, weight), m);
+      store(w + i, fma(minus_rate, step, keep * weight), m);
     });
   });
 }
@@ -129,14 +130,14 @@ inline void momentum(Parallel& parallel, std::int64_t count, const MomentumArgs&
 inline void rmsprop(Parallel& parallel, std::int64_t count, const RmspropArgs& args, const float* gradient, float* w,
                     float* square) {
   const Vec l2 = Vec::of(args.l2), minus_rate = Vec::of(-args.learning_rate), rho = Vec::of(args.rho);
-  const Vec rest = Vec::of(1.0F - args.rho), epsilon = Vec::of(args.epsilon);
+  const Vec rest = Vec::of(1.0F - args.rho), epsilon = Vec::of(args.epsilon), keep = Vec::of(args.keep);
   for_each_part(parallel, count, [&](Index begin, Index end) {
     for_each_vector(begin, end, [&](Index i, Mask m) {
       const Vec weight = load(w + i, m);
       const Vec g = fma(l2, weight, load(gradient + i, m));
       const Vec s = fma(rho, load(square + i, m), rest * (g * g));
       store(square + i, s, m);
-      store(w + i, fma(minus_rate, g / (sqrt(s) + epsilon), weight), m);
+      store(w + i, fma(minus_rate, g / (sqrt(s) + epsilon), keep * weight), m);
     });
   });
 }
@@ -146,7 +147,7 @@ inline void adam(Parallel& parallel, std::int64_t count, const AdamArgs& args, c
   const Vec l2 = Vec::of(args.l2), minus_step = Vec::of(-args.step_size), epsilon = Vec::of(args.epsilon);
   const Vec beta1 = Vec::of(args.beta1), rest1 = Vec::of(1.0F - args.beta1);
   const Vec beta2 = Vec::of(args.beta2), rest2 = Vec::of(1.0F - args.beta2);
-  const Vec correction = Vec::of(args.inv_sqrt_correction2);
+  const Vec correction = Vec::of(args.inv_sqrt_correction2), keep = Vec::of(args.keep);
   for_each_part(parallel, count, [&](Index begin, Index end) {
     for_each_vector(begin, end, [&](Index i, Mask m) {
       const Vec weight = load(w + i, m);
@@ -155,7 +156,7 @@ inline void adam(Parallel& parallel, std::int64_t count, const AdamArgs& args, c
       const Vec second = fma(beta2, load(m2 + i, m), rest2 * (g * g));
       store(m1 + i, first, m);
       store(m2 + i, second, m);
-      store(w + i, fma(minus_step, first / fma(sqrt(second), correction, epsilon), weight), m);
+      store(w + i, fma(minus_step, first / fma(sqrt(second), correction, epsilon), keep * weight), m);
     });
   });
 }

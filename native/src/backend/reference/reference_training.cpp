@@ -78,7 +78,9 @@ void each_parameter(const BasicUpdateCall<Real>& call, Change change) {
       double state0 = call.state0 ? static_cast<double>(call.state0[lane][i]) : 0;
       double state1 = call.state1 ? static_cast<double>(call.state1[lane][i]) : 0;
       const double l2 = i < call.decayed ? static_cast<double>(s.l2) : 0;
-      change(s, static_cast<double>(call.gradient[lane][i]) + l2 * weight, weight, state0, state1);
+      const double gradient = static_cast<double>(call.gradient[lane][i]) + l2 * weight;
+      if (i < call.decayed) weight *= static_cast<double>(s.keep);
+      change(s, gradient, weight, state0, state1);
       call.weight[lane][i] = static_cast<Real>(weight);
       if (call.state0) call.state0[lane][i] = static_cast<Real>(state0);
       if (call.state1) call.state1[lane][i] = static_cast<Real>(state1);
