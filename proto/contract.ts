@@ -83,6 +83,12 @@ export type ErrorCode =
   | "UNAVAILABLE"
   | "CONFLICT"
   | "CORRUPT"
+  /** The store cannot be written now and will be tried again: no space, a file system that became read-only, another error. */
+  | "DISK_FULL"
+  | "READ_ONLY"
+  | "IO_ERROR"
+  /** The disk would not say that a write is safe. What it says later proves nothing: the process has to end. */
+  | "SYNC_FAILED"
   | "STALE_TOKEN"
   | "PROTOCOL"
   | "TIMEOUT"

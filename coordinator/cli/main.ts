@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The command line: verbs, help, exit codes. 0 done, 1 a failed run, 2 bad input, 65 a damaged store; every error is one
- * message on standard error.
+ * The command line: verbs, help, exit codes. 0 done, 1 a failed run, 2 bad input, 65 a damaged store, 74 a disk
+ * that failed; every error is one message on standard error.
  */
 import { Command, CommanderError } from "commander";
 import { ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../../proto/contract.js";
@@ -32,6 +32,12 @@ const BAD_INPUT: ReadonlySet<string> = new Set([
   "UNAUTHENTICATED",
 ]);
 
+/** As in sysexits.h: EX_DATAERR, EX_IOERR. */
+const OF_THE_DISK: ReadonlyMap<string, number> = new Map([
+  ["CORRUPT", 65],
+  ["SYNC_FAILED", 74],
+]);
+
 function makeProgram(): Command {
   const program = new Command("convsweep");
   program
@@ -52,7 +58,7 @@ Start here:
   convsweep trials 1                               its leaderboard
   convsweep up --workers 1                         a coordinator that stays
 
-Exit codes: 0 done, 1 a run failed, 2 bad input, 65 the store is damaged.`,
+Exit codes: 0 done, 1 a run failed, 2 bad input, 65 the store is damaged, 74 its disk failed.`,
     );
   addGlobalOptions(program);
   addRun(program);
@@ -102,6 +108,6 @@ try {
   } else {
     const error = thrown instanceof CommanderError ? usageError(thrown) : toConvsweepError(thrown);
     report(error);
-    process.exitCode = error.code === "CORRUPT" ? 65 : BAD_INPUT.has(error.code) ? 2 : 1;
+    process.exitCode = OF_THE_DISK.get(error.code) ?? (BAD_INPUT.has(error.code) ? 2 : 1);
   }
 }

@@ -148,7 +148,10 @@ export type Event =
     };
 
 /** What the shell may put on record by itself. */
-export type NoteKind = "coordinator-stood-still" | `webhook-${"configured" | "delivered" | "failed" | "dropped"}`;
+export type NoteKind =
+  | "coordinator-stood-still"
+  | "store-degraded"
+  | `webhook-${"configured" | "delivered" | "failed" | "dropped"}`;
 
 export type Mutation =
   | { readonly kind: "putSweep"; readonly sweep: Sweep }

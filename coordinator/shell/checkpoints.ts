@@ -13,6 +13,7 @@ import { type FileHandle, mkdir, open, readdir, rename, rm, statfs } from "node:
 import { join } from "node:path";
 import { ConvsweepError, LIMITS, type TrialId, toConvsweepError } from "../../proto/contract.js";
 import type { Trial } from "../core/types.js";
+import { faultPoint } from "../store/fault-point.js";
 import type { Log } from "./log.js";
 
 const UPLOADS_AT_ONCE = 16;
@@ -161,6 +162,7 @@ class FileUpload implements Upload {
     if (this.#written > this.#bytes) throw this.#wrong(`${this.#written} bytes or more`);
     this.#hash.update(data);
     await this.#file.writeFile(data).catch(rethrow);
+    faultPoint("midCheckpointCopy");
   }
 
   async finish(): Promise<void> {

@@ -214,6 +214,7 @@ async function assemble(
       log,
       logins,
       seq: () => hub.seq,
+      trouble: () => runtime.trouble,
       sockets: feedSockets(hub, clock),
       files: readStaticFiles(parts.dashboardDir),
       refused: (door, why) => meter.refuse(door, why),

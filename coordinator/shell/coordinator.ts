@@ -14,7 +14,7 @@ export type { CoordinatorOptions, RunningCoordinator } from "./compose.js";
 
 export function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
   return startWith(options, {
-    openStore: (dir, acceptRollback) => openSqliteStore(dir, { create: true, acceptRollback }),
+    openStore: (dir, acceptRollback) => openSqliteStore(dir, { create: true, acceptRollback, ballast: true }),
     compile: compileSweep,
     runQuery,
     clock: systemClock(),

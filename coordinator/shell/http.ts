@@ -27,6 +27,8 @@ export interface HttpParts extends ApiParts {
   readonly log: Log;
   /** Told of everybody who is turned away. */
   readonly refused: (door: Door, why: Refusal) => void;
+  /** Why nothing can be recorded; `null` when all is well. */
+  readonly trouble: () => ConvsweepError | null;
   /** Prometheus' text. */
   readonly metrics: () => string;
   /** `Authorization: Bearer …` opens the metrics without a session: a collector has no browser. */
@@ -92,7 +94,9 @@ function route(request: IncomingMessage, response: ServerResponse, guard: Guard,
   }
   const { path, query } = targetOf(request);
   if (path === "/healthz") {
-    sendText(response, 200, "ok\n");
+    const trouble = parts.trouble();
+    if (trouble === null) sendText(response, 200, "ok\n");
+    else sendText(response, 503, `${trouble.code.toLowerCase()}\n`);
     return;
   }
   if (path === "/login") {

@@ -11,6 +11,7 @@
  */
 import { ConvsweepError, type Incarnation, type WorkerId } from "../../proto/contract.js";
 import type { Effect, WorkerMessage } from "../core/events.js";
+import { faultPoint } from "../store/fault-point.js";
 
 /** What the register asks of a Link. */
 export interface Link {
@@ -79,7 +80,9 @@ export class Links {
 
   send(effect: Extract<Effect, { readonly kind: "send" }>): void {
     // No Link: nothing is lost, the worker's next Hello tells what it has and is answered with what it lacks.
+    if (effect.message.kind === "Assign") faultPoint("beforeAssign");
     this.#lives.get(effect.incarnation)?.link?.send(effect.message);
+    if (effect.message.kind === "Assign") faultPoint("afterAssign");
   }
 
   /** The Link has something to acknowledge at the end of this turn. */
@@ -90,7 +93,9 @@ export class Links {
   turnEnded(): void {
     for (const link of this.#owing) {
       this.#owing.delete(link);
+      faultPoint("beforeAck");
       link.acknowledge();
+      faultPoint("afterAck");
     }
   }
 

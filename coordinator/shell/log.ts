@@ -26,6 +26,8 @@ export const LOG_EVENTS = {
   "lease-refused": "a message without a valid lease changed nothing",
   "worker-name-taken": "two workers have one name",
   "rollback-detected": "a worker has heard of commits that this store does not have",
+  "store-degraded": "nothing can be recorded: the disk is full, read-only or failing",
+  "store-recovered": "what happens is recorded again",
   "backup-trouble": "the hourly backup was not made",
   "checkpoint-trouble": "a checkpoint could not be written or deleted",
   "tokens-raised": "a worker holds a token that this store never gave",

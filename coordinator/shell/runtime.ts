@@ -2,15 +2,25 @@
  * The loop that drives the core: events in, decisions, one commit a turn, then effects out.
  *
  * Guarantees: events are decided in the order they came; nothing leaves (message, acknowledgement, reply, feed) before
- * the mutations of its turn are durable. If a commit or an apply throws, the loop stops for good (fail-stop): memory is
- * then ahead of the store, so no event is decided any more, waiting calls are refused and the owner is told once.
+ * the mutations of its turn are durable. A commit that fails is undone in memory: for want of space or write access the
+ * loop then waits, refuses whoever asks (workers keep what they have to say) and tries again every second; a batch that
+ * holds something no store may hold is decided again event by event, and only that event is refused. If anything else
+ * throws, the loop stops for good (fail-stop): waiting calls are refused and the owner is told once.
  * A `decide` that throws has changed nothing: that one event is refused to whoever sent it and the loop goes on, but for
  * the coordinator's own events (Booted, Tick), which stop it.
  *
  * Not here: sockets, decisions, SQL.
  */
-import { type AttemptId, ConvsweepError, type Millis, millis, TIMES, toConvsweepError } from "../../proto/contract.js";
-import { apply } from "../core/apply.js";
+import {
+  type AttemptId,
+  ConvsweepError,
+  type ErrorCode,
+  type Millis,
+  millis,
+  TIMES,
+  toConvsweepError,
+} from "../../proto/contract.js";
+import { applyUndoable } from "../core/apply.js";
 import { decide } from "../core/decide.js";
 import { ALGORITHMS, type Algorithms, type History } from "../core/environment.js";
 import type { CallId, Decision, Effect, Event, Mutation, Reply } from "../core/events.js";
@@ -18,19 +28,12 @@ import type { State } from "../core/state.js";
 import type { Report } from "../core/types.js";
 import type { Store } from "../store/store.js";
 import type { Clock } from "./clock.js";
+import { type Entry, EventQueue, type Origin } from "./event-queue.js";
 import type { Log } from "./log.js";
 import type { Meter } from "./metrics/meter.js";
 import { eventLoopTurns, type Turns } from "./turns.js";
 
-/** Who sent an event, when it is not a call. */
-export interface Origin {
-  /** True when the event must not be decided any more; asked just before. */
-  skip(): boolean;
-  /** What the event changed is durable. Called before the effects of its turn. */
-  committed(): void;
-  /** `decide` refused the event by throwing; it changed nothing. */
-  failed(error: ConvsweepError): void;
-}
+export type { Origin } from "./event-queue.js";
 
 export type CallEvent = Extract<Event, { readonly call: CallId }>;
 type OmitCall<T> = T extends unknown ? Omit<T, "call"> : never;
@@ -70,13 +73,9 @@ const TURN_MILLIS = 2;
  * a restart.
  */
 const STOOD_STILL_MILLIS = 1_000;
-
-interface Entry {
-  readonly event: Event;
-  /** When it was received: leases are measured from there, however long it waited. */
-  readonly at: Millis;
-  readonly origin: Origin | null;
-}
+/** What may pass: memory is put back as it was, and it is tried again. */
+const PASSING: ReadonlySet<string> = new Set<ErrorCode>(["DISK_FULL", "READ_ONLY", "IO_ERROR"]);
+const DISK_RETRY_MILLIS = 1_000;
 
 export class Runtime implements History {
   readonly state: State;
@@ -89,8 +88,7 @@ export class Runtime implements History {
   readonly #uncommitted = new Map<AttemptId, Report[]>();
   /** Called when few events wait. */
   #quiet: (() => void)[] = [];
-  #queue: Entry[] = [];
-  #head = 0;
+  readonly #queue = new EventQueue();
   #nextCall: CallId = 1;
   #scheduled = false;
   #turning = false;
@@ -101,6 +99,10 @@ export class Runtime implements History {
   /** After the process stood still: no Tick before. */
   #noTickBefore: Millis | null = null;
   #cancelWake: () => void = () => {};
+  /** Why nothing can be recorded now; `null` when all is well. */
+  #trouble: ConvsweepError | null = null;
+  /** Events to decide and commit one by one, because among them is one that no store can hold. */
+  #alone = 0;
 
   constructor(options: RuntimeOptions) {
     this.state = options.state;
@@ -112,12 +114,18 @@ export class Runtime implements History {
 
   /** Events that wait; links read no further when there are too many. */
   get waiting(): number {
-    return this.#queue.length - this.#head;
+    return this.#queue.size;
   }
 
-  /** Queues an event. Ignored once the loop has stopped. */
+  /** Why nothing is recorded at the moment; `null` when all is well. */
+  get trouble(): ConvsweepError | null {
+    return this.#trouble;
+  }
+
+  /** Queues an event. Ignored once the loop has stopped; refused to its sender while nothing can be recorded. */
   push(event: Event, origin: Origin | null = null): void {
     if (this.#closed) return;
+    if (this.#trouble !== null && origin !== null) return origin.failed(this.#trouble);
     this.#queue.push({ event, at: this.#options.clock.now(), origin });
     this.#schedule();
   }
@@ -129,7 +137,8 @@ export class Runtime implements History {
 
   /** As `submit`, with a function that is called once with the reply. */
   ask(call: Call, answer: (reply: Reply) => void): void {
-    if (this.#closed) return answer(refused(this.#closed));
+    const refusal = this.#closed ?? this.#trouble;
+    if (refusal) return answer(refused(refusal));
     const id = this.#nextCall++;
     this.#calls.set(id, answer);
     this.push({ ...call, call: id } as CallEvent);
@@ -149,7 +158,7 @@ export class Runtime implements History {
 
   /** Decides everything that waits, now. Throws if the loop had to stop. */
   settle(): void {
-    while (!this.#closed && this.waiting > 0 && !this.#turning) this.#turn();
+    while (!this.#closed && this.#trouble === null && this.waiting > 0 && !this.#turning) this.#turn();
     if (this.#closed) throw this.#closed;
   }
 
@@ -166,11 +175,11 @@ export class Runtime implements History {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#turning) return;
+    if (this.#scheduled || this.#turning || this.#trouble !== null) return;
     this.#scheduled = true;
     this.#turns.next(() => {
       this.#scheduled = false;
-      if (!this.#closed) this.#turn();
+      if (!this.#closed && this.#trouble === null) this.#turn();
     }, this.waiting);
   }
 
@@ -193,30 +202,39 @@ export class Runtime implements History {
     const started = clock.now();
     const mutations: Mutation[] = [];
     const effects: Effect[] = [];
-    const decided: Origin[] = [];
+    const decided: Entry[] = [];
+    const undo: (() => void)[] = [];
+    const most = this.#alone > 0 ? 1 : this.#turns.events;
+    this.#alone = Math.max(0, this.#alone - 1);
     let count = 0;
-    for (; count < this.#turns.events && this.waiting > 0; count += 1) {
+    for (; count < most && this.waiting > 0; count += 1) {
       if (count % 16 === 15 && clock.now() - started > TURN_MILLIS) break;
-      const entry = this.#take();
+      const entry = this.#queue.take();
       if (entry.origin?.skip()) continue;
       const decision = this.#decide(entry);
       if (decision === null) continue;
       for (const mutation of decision.mutations) {
-        apply(this.state, mutation);
+        undo.push(applyUndoable(this.state, mutation));
         mutations.push(mutation);
         if (mutation.kind === "addReport") this.#remember(mutation.report);
       }
       for (const effect of decision.effects) effects.push(effect);
-      if (entry.origin) decided.push(entry.origin);
+      decided.push(entry);
     }
     if (mutations.length > 0) {
       const commit = (): void => store.commit(mutations);
-      if (meter) meter.commit(count, mutations.length, commit);
-      else commit();
+      try {
+        if (meter) meter.commit(count, mutations.length, commit);
+        else commit();
+      } catch (thrown) {
+        for (const back of undo.reverse()) back();
+        this.#uncommitted.clear();
+        return this.#commitFailed(decided, toConvsweepError(thrown));
+      }
       this.#turns.committed();
     }
     this.#uncommitted.clear();
-    for (const origin of decided) origin.committed();
+    for (const { origin } of decided) origin?.committed();
     for (const effect of effects) this.#release(effect);
     listener.turnEnded(mutations, clock.now());
     this.#armWake();
@@ -227,23 +245,64 @@ export class Runtime implements History {
     }
   }
 
+  /** Nothing of the turn is in the store, nor in memory any more. */
+  #commitFailed(decided: readonly Entry[], error: ConvsweepError): void {
+    const [only] = decided;
+    if (PASSING.has(error.code)) {
+      this.#queue.putBack(decided);
+      this.#waitForDisk(error);
+    } else if (error.code !== "BAD_INPUT" || only === undefined) throw error;
+    else if (decided.length > 1) {
+      this.#queue.putBack(decided);
+      this.#alone = decided.length;
+    } else this.#refuse(only, error);
+  }
+
+  /** Whoever waits is refused now and asks again later; what nobody sends again waits here. */
+  #waitForDisk(error: ConvsweepError): void {
+    this.#trouble = error;
+    this.#options.log("error", "store-degraded", `nothing can be recorded: ${error.message}`, { reason: error.code });
+    this.#options.store.makeRoom();
+    for (const entry of this.#queue.takeAll()) {
+      if ("call" in entry.event) this.#reply(entry.event.call, refused(error));
+      else if (entry.origin) entry.origin.failed(error);
+      else if (entry.event.kind === "Tick") this.#wakeAt = entry.at;
+      else this.#queue.push(entry);
+    }
+    this.#tryAgainLater();
+  }
+
+  #tryAgainLater(): void {
+    const { clock, store, log, listener } = this.#options;
+    clock.schedule(millis(clock.now() + DISK_RETRY_MILLIS), () => {
+      if (this.#closed) return;
+      try {
+        store.tryWriting();
+      } catch (thrown) {
+        const error = toConvsweepError(thrown);
+        if (PASSING.has(error.code)) {
+          this.#trouble = error;
+          return this.#tryAgainLater();
+        }
+        this.#stop(
+          new ConvsweepError("UNAVAILABLE", `the coordinator had to stop: ${error.message}`, { cause: error }),
+        );
+        return listener.fatal(error);
+      }
+      const detail = this.#trouble?.message ?? "";
+      this.#trouble = null;
+      log("info", "store-recovered", "what happens is recorded again");
+      // Workers could not be heard meanwhile.
+      this.#noTickBefore = millis(clock.now() + TIMES.lease);
+      this.#armWake();
+      this.push({ kind: "Noted", note: "store-degraded", sweep: null, trial: null, detail });
+    });
+  }
+
   #remember(report: Report): void {
     const known = this.#uncommitted.get(report.attempt);
     if (known) known.push(report);
     else this.#uncommitted.set(report.attempt, [report]);
-  }
-
-  #take(): Entry {
-    const entry = this.#queue[this.#head] as Entry;
-    this.#head += 1;
-    if (this.#head === this.#queue.length) {
-      this.#queue = [];
-      this.#head = 0;
-    } else if (this.#head >= 4_096) {
-      this.#queue = this.#queue.slice(this.#head);
-      this.#head = 0;
-    }
-    return entry;
   }
 
   #decide(entry: Entry): Decision | null {
@@ -252,16 +311,20 @@ export class Runtime implements History {
       this.#options.meter?.decided(entry.event, decision);
       return decision;
     } catch (thrown) {
-      if (entry.event.kind === "Booted" || entry.event.kind === "Tick") throw thrown;
-      const error = toConvsweepError(thrown);
-      this.#options.log("error", "event-refused", `an event could not be decided: ${error.message}`, {
-        decided: entry.event.kind,
-        stack: error.cause instanceof Error ? error.cause.stack : error.stack,
-      });
-      if ("call" in entry.event) this.#reply(entry.event.call, refused(error));
-      entry.origin?.failed(error);
+      this.#refuse(entry, toConvsweepError(thrown));
       return null;
     }
+  }
+
+  /** An event that cannot be decided, or whose outcome cannot be stored. */
+  #refuse({ event, origin }: Entry, error: ConvsweepError): void {
+    if (event.kind === "Booted" || event.kind === "Tick") throw error;
+    this.#options.log("error", "event-refused", `an event could not be decided: ${error.message}`, {
+      decided: event.kind,
+      stack: error.cause instanceof Error ? error.cause.stack : error.stack,
+    });
+    if ("call" in event) this.#reply(event.call, refused(error));
+    origin?.failed(error);
   }
 
   #release(effect: Effect): void {
@@ -310,6 +373,8 @@ export class Runtime implements History {
       this.#armWake();
       return;
     }
+    // While nothing can be recorded no lease is judged; afterwards they get a fresh time.
+    if (this.#trouble !== null) return;
     this.#noTickBefore = null;
     this.#wakeAt = null;
     this.push({ kind: "Tick" });
@@ -319,8 +384,7 @@ export class Runtime implements History {
     if (this.#closed) return;
     this.#closed = error;
     this.#cancelWake();
-    this.#queue = [];
-    this.#head = 0;
+    this.#queue.clear();
     for (const resolve of this.#calls.values()) resolve(refused(error));
     this.#calls.clear();
   }

@@ -9,6 +9,7 @@ import { dirname, resolve } from "node:path";
 import Database from "better-sqlite3";
 import { ConvsweepError } from "../../proto/contract.js";
 import { syncFile, syncFolder } from "./durable.js";
+import { faultPoint } from "./fault-point.js";
 
 const taken = (path: string): ConvsweepError =>
   new ConvsweepError("CONFLICT", `backup: ${path} exists already; choose another name`, {
@@ -29,6 +30,7 @@ export async function backupTo(db: Database.Database, target: string): Promise<v
     rmSync(fresh, { force: true });
     await db.backup(fresh);
     chmodSync(fresh, 0o600);
+    faultPoint("midBackup");
     checkCopy(fresh);
     syncFile(fresh);
     try {

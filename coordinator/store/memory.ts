@@ -128,6 +128,8 @@ export function openMemoryStore(): Store {
       for (const mutation of batch) put(mutation);
       commitSeq += 1;
     },
+    makeRoom: () => undefined,
+    tryWriting: () => undefined,
     reports: (trial) => structuredClone(ofTrial(trial).flatMap((attempt) => ofAttempt(attempt.id))),
     attemptReports: (attempt) => structuredClone(ofAttempt(attempt)),
     attempts: (trial) => structuredClone(ofTrial(trial)),

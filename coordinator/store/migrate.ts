@@ -7,6 +7,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import type { Database } from "better-sqlite3";
 import { ConvsweepError } from "../../proto/contract.js";
+import { faultPoint } from "./fault-point.js";
 
 export interface Migration {
   readonly version: number;
@@ -34,6 +35,7 @@ export function migrate(db: Database, migrations: readonly Migration[]): number 
   for (const { version, name, sql } of todo) {
     const run = db.transaction(() => {
       db.exec(sql);
+      faultPoint("midMigration");
       db.pragma(`user_version = ${version}`);
     });
     try {

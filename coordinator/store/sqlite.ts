@@ -2,18 +2,27 @@
  * The store in one SQLite file: what `convsweep up` keeps everything in.
  *
  * Guarantees those of store.ts; a batch is one transaction, fsynced when `commit` returns. One process at a time (lock.ts).
- * After a commit that failed the caller must stop (the coordinator does): what it holds in memory is not on disk.
+ * After a commit that failed with SYNC_FAILED the process must end: no later success proves that the data is safe.
  * Not here: queries by people (query.ts), checks of a batch (validate.ts).
  */
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Database } from "better-sqlite3";
-import { type AttemptId, ConvsweepError, type SweepId, type Token, type TrialId } from "../../proto/contract.js";
+import {
+  type AttemptId,
+  ConvsweepError,
+  type ErrorCode,
+  type SweepId,
+  type Token,
+  type TrialId,
+} from "../../proto/contract.js";
 import type { Mutation } from "../core/events.js";
 import type { MetricValue, Report, SweepSpec } from "../core/types.js";
 import { backupTo } from "./backup.js";
 import { adviceOf } from "./backups.js";
+import { Ballast } from "./ballast.js";
 import { lastPuts } from "./batch.js";
+import { faultPoint } from "./fault-point.js";
 import { readStoreFile, storeFilePath } from "./history.js";
 import { lockStore, type StoreLock } from "./lock.js";
 import { readMigrations } from "./migrate.js";
@@ -44,6 +53,8 @@ export interface OpenOptions {
   readonly create: boolean;
   /** Go on although commits that were made are missing. */
   readonly acceptRollback?: boolean;
+  /** Set space on the disk aside for the day when it is full. */
+  readonly ballast?: boolean;
 }
 
 /** Opens the store in a folder. Throws ConvsweepError, never a raw one. */
@@ -70,7 +81,9 @@ export function openSqliteStore(dir: string, options: OpenOptions): Store {
     const db = openOrAdvise(folder, path, migrations);
     try {
       const history = reconcile(db, folder, known, options.acceptRollback ?? false);
-      return new SqliteStore(db, path, lock, history);
+      const ballast = options.ballast ? new Ballast(folder) : null;
+      ballast?.keepLater();
+      return new SqliteStore(db, path, lock, history, ballast);
     } catch (thrown) {
       db.close();
       throw thrown;
@@ -117,6 +130,7 @@ class SqliteStore implements Store {
   readonly #path: string;
   readonly #lock: StoreLock;
   readonly #history: StoreHistory;
+  readonly #ballast: Ballast | null;
   readonly #uuid: string;
   readonly #version: number;
   readonly #sql: Statements;
@@ -127,8 +141,9 @@ class SqliteStore implements Store {
   #metricIds: Map<string, number>;
   #commitSeq: number;
 
-  constructor(db: Database, path: string, lock: StoreLock, history: StoreHistory) {
+  constructor(db: Database, path: string, lock: StoreLock, history: StoreHistory, ballast: Ballast | null) {
     this.#history = history;
+    this.#ballast = ballast;
     this.#db = db;
     this.#path = path;
     this.#lock = lock;
@@ -177,8 +192,10 @@ class SqliteStore implements Store {
 
   commit(batch: readonly Mutation[]): void {
     checkShapes(batch);
+    faultPoint("beforeBegin");
     try {
       this.#run(batch);
+      faultPoint("afterCommit");
       this.#commitSeq += 1;
       this.#history.mark.note(this.#commitSeq);
     } catch (thrown) {
@@ -187,6 +204,16 @@ class SqliteStore implements Store {
       if (this.#db.open) this.#metricIds = this.#readMetricIds();
       throw commitError(thrown);
     }
+  }
+
+  makeRoom(): void {
+    this.#ballast?.release();
+  }
+
+  tryWriting(): void {
+    this.#ballast?.demandRoom();
+    this.commit([]);
+    this.#ballast?.keep();
   }
 
   reports(trial: TrialId): readonly Report[] {
@@ -220,6 +247,7 @@ class SqliteStore implements Store {
     if (!this.#db.open) return;
     this.#db.close();
     this.#history.mark.close();
+    this.#ballast?.close();
     this.#lock.release();
   }
 
@@ -236,11 +264,14 @@ class SqliteStore implements Store {
   /** Runs inside the transaction: whatever it throws undoes everything. */
   #write(batch: readonly Mutation[]): void {
     const tokens = checkReferences(batch, this.#known);
+    let written = 0;
     for (const mutation of lastPuts(batch)) {
       if (mutation.kind === "addReport") this.#addReport(mutation.report, tokens.get(mutation.report.attempt));
       else this.#put(mutation);
+      if (written++ === 0) faultPoint("afterInsert");
     }
     this.#sql.countCommit.run();
+    faultPoint("beforeCommit");
   }
 
   #put(mutation: Exclude<Mutation, { readonly kind: "addReport" }>): void {
@@ -327,19 +358,26 @@ function gather(rows: readonly ReportRow[]): readonly Report[] {
   return reports;
 }
 
+/** By the prefix of SQLite's extended code, the more special ones first. */
+const COMMIT_ERRORS: readonly (readonly [string, ErrorCode])[] = [
+  ["SQLITE_FULL", "DISK_FULL"],
+  ["SQLITE_READONLY", "READ_ONLY"],
+  ["SQLITE_IOERR_FSYNC", "SYNC_FAILED"],
+  ["SQLITE_IOERR_DIR_FSYNC", "SYNC_FAILED"],
+  ["SQLITE_IOERR", "IO_ERROR"],
+  ["SQLITE_CANTOPEN", "IO_ERROR"],
+  ["SQLITE_CORRUPT", "CORRUPT"],
+  ["SQLITE_NOTADB", "CORRUPT"],
+  // One member of the batch cannot be held; the others can.
+  ["SQLITE_CONSTRAINT", "BAD_INPUT"],
+];
+
 function commitError(thrown: unknown): ConvsweepError {
   if (thrown instanceof ConvsweepError) return thrown;
-  const error = thrown as Error & { code?: unknown };
-  const code = String(error.code ?? "");
-  const full = code === "SQLITE_FULL";
-  const why = full ? "the disk is full" : error.message;
-  return new ConvsweepError(
-    full || code.startsWith("SQLITE_IOERR")
-      ? "UNAVAILABLE"
-      : code.startsWith("SQLITE_CORRUPT")
-        ? "CORRUPT"
-        : "INTERNAL",
-    `the store could not write a batch: ${why}${code ? ` (${code})` : ""}; nothing of it is kept`,
-    { cause: thrown },
-  );
+  const { code = "", message } = thrown as Error & { readonly code?: string };
+  const kind = COMMIT_ERRORS.find(([prefix]) => code.startsWith(prefix))?.[1] ?? "INTERNAL";
+  const why = kind === "DISK_FULL" ? "the disk is full" : message;
+  return new ConvsweepError(kind, `the store could not write: ${why}${code && ` (${code})`}; nothing of it is kept`, {
+    cause: thrown,
+  });
 }

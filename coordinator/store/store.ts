@@ -54,6 +54,10 @@ export interface Store {
   position(): StorePosition;
   load(): Snapshot;
   commit(batch: readonly Mutation[]): void;
+  /** After a commit failed for want of space: gives back what was set aside for that. */
+  makeRoom(): void;
+  /** Writes something, durably. Throws as `commit` does, or because there is too little room to go on. */
+  tryWriting(): void;
   /** Reports of a trial, in order of attempt, then epoch. */
   reports(trial: TrialId): readonly Report[];
   /** Reports of one attempt, in order of epoch. */

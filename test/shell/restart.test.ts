@@ -19,6 +19,8 @@ function mortal(dir: string) {
     info: () => store.info(),
     position: () => store.position(),
     openingNotes: () => store.openingNotes(),
+    makeRoom: () => store.makeRoom(),
+    tryWriting: () => store.tryWriting(),
     load: () => store.load(),
     reports: (id) => store.reports(id),
     attemptReports: (id) => store.attemptReports(id),
