@@ -129,6 +129,8 @@ const NOTES = [
   "webhook-delivered",
   "webhook-failed",
   "webhook-dropped",
+  "store-degraded",
+  "store-restored",
 ];
 
 describe("the record of events", () => {
