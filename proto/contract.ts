@@ -62,6 +62,7 @@ export const LIMITS = {
   reportsPerMessage: 2_000,
   checkpointBytes: 4 * 1024 ** 3,
   checkpointChunkBytes: 256 * 1024,
+  artifactBytes: 64 << 20,
   queryRows: 10_000,
   queryMillis: 5_000,
   queryTextBytes: 100 * 1024,

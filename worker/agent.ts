@@ -10,8 +10,8 @@
  * coordinator's: it alone decides which token counts.
  */
 import { ConvsweepError, LIMITS, PROTOCOL, TIMES } from "../proto/contract.js";
-import type { Device } from "../proto/gen/convsweep/v1/types.js";
 import type { Assign, Hello, LinkRequest, LinkResponse, Stop, Welcome } from "../proto/gen/convsweep/v1/worker.js";
+import type { AgentEffect, AgentInput, AgentLimits, Identity } from "./agent-messages.js";
 import type {
   CheckpointRef,
   Held,
@@ -19,58 +19,15 @@ import type {
   LogFields,
   LogLevel,
   Outcome,
-  SavedLane,
   ThreadCommand,
   ThreadMessage,
 } from "./messages.js";
 import { Outbox } from "./outbox.js";
-import { checkpointBody, endedBody, jobFromWire, reportBody, startedBody } from "./wire.js";
+import { artifactBody, checkpointBody, endedBody, jobFromWire, reportBody, startedBody } from "./wire.js";
 
-/** Who the worker is; what `Hello` says. */
-export interface Identity {
-  readonly worker: string;
-  readonly incarnation: string;
-  readonly host: string;
-  readonly pid: number;
-  readonly version: string;
-  readonly devices: readonly Device[];
-}
-
-export interface AgentLimits {
-  /** Messages sent ahead of the acknowledgement. */
-  readonly window: number;
-  /** Messages waiting beyond which training pauses. */
-  readonly outbox: number;
-  /** Milliseconds that a leaving worker waits for its last acknowledgements. */
-  readonly flushMillis: number;
-}
+export type { AgentEffect, AgentInput, AgentLimits, Identity };
 
 export const AGENT_LIMITS: AgentLimits = { window: LIMITS.linkWindow, outbox: 50_000, flushMillis: 5_000 };
-
-export type AgentInput =
-  | { readonly kind: "linkUp" }
-  | { readonly kind: "linkDown" }
-  | { readonly kind: "received"; readonly message: LinkResponse }
-  | { readonly kind: "thread"; readonly device: string; readonly message: ThreadMessage }
-  /** What a `download` brought; `null` if it brought nothing that can be used. */
-  | { readonly kind: "downloaded"; readonly held: Held; readonly lane: SavedLane | null; readonly reason: string }
-  /** What came of an `upload`: where it is kept now, `null` if nowhere. */
-  | { readonly kind: "uploaded"; readonly held: Held; readonly kept: CheckpointRef | null; readonly reason: string }
-  /** Give everything back and end the process. */
-  | { readonly kind: "leave"; readonly reason: string; readonly code: number }
-  | { readonly kind: "tick" };
-
-export type AgentEffect =
-  | { readonly kind: "send"; readonly message: LinkRequest }
-  /** Answered with `downloaded`. */
-  | { readonly kind: "download"; readonly held: Held; readonly checkpoint: CheckpointRef }
-  /** Answered with `uploaded`. */
-  | { readonly kind: "upload"; readonly held: Held; readonly lane: SavedLane }
-  | { readonly kind: "command"; readonly device: string; readonly command: ThreadCommand }
-  /** The other side broke the protocol: begin a new link. */
-  | { readonly kind: "relink"; readonly reason: string }
-  | { readonly kind: "log"; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }
-  | { readonly kind: "exit"; readonly code: number };
 
 interface Attempt {
   readonly held: Held;
@@ -83,7 +40,9 @@ interface Attempt {
   untried: readonly CheckpointRef[];
   /** A saved lane is on its way to the coordinator. */
   uploading: boolean;
-  /** How it ended, held back until its lane is uploaded: the trial shall go on from there. */
+  /** Files on their way to the coordinator. */
+  artifacts: number;
+  /** How it ended, held back until what belongs to it is uploaded. */
   outcome: Outcome | null;
 }
 
@@ -148,6 +107,9 @@ export class Agent {
         break;
       case "uploaded":
         this.onUploaded(input);
+        break;
+      case "artifactUploaded":
+        this.onArtifactUploaded(input);
         break;
       case "leave":
         this.leave(input.reason, input.code, now);
@@ -282,6 +244,7 @@ export class Agent {
       fromEpoch: 0,
       untried: job.checkpoints,
       uploading: false,
+      artifacts: 0,
       outcome: null,
     };
     this.attempts.set(job.attempt, attempt);
@@ -323,8 +286,24 @@ export class Agent {
     attempt.uploading = false;
     if (kept) this.outbox.put(checkpointBody(attempt.held, kept), attempt.held);
     else this.log("warn", "a checkpoint was not kept; training goes on", { ...attempt.held, why: reason });
-    if (attempt.outcome) this.end(attempt, attempt.outcome);
+    if (attempt.outcome) this.endWhenUploaded(attempt, attempt.outcome);
     else this.command(attempt.device, { kind: "uploaded", held: attempt.held });
+  }
+
+  private onArtifactUploaded({ held, kept, reason }: Extract<AgentInput, { readonly kind: "artifactUploaded" }>): void {
+    const attempt = this.training(held);
+    if (!attempt) return;
+    attempt.artifacts -= 1;
+    if (kept) this.outbox.put(artifactBody(attempt.held, kept), attempt.held);
+    else this.log("warn", "a file was not kept; training goes on", { ...attempt.held, why: reason });
+    if (attempt.outcome) this.endWhenUploaded(attempt, attempt.outcome);
+  }
+
+  /** A trial that will go on is said to have stopped once its lane is safe, and every trial once its files are. */
+  private endWhenUploaded(attempt: Attempt, outcome: Outcome): void {
+    const waits = attempt.artifacts > 0 || (attempt.uploading && outcome.kind === "stopped");
+    if (waits) attempt.outcome = outcome;
+    else this.end(attempt, outcome);
   }
 
   private onStop({ attempt: id, token, save }: Stop): void {
@@ -365,6 +344,13 @@ export class Agent {
         this.effects.push({ kind: "upload", held: attempt.held, lane: message.lane });
         break;
       }
+      case "artifact": {
+        const attempt = this.training(message.held);
+        if (!attempt) break;
+        attempt.artifacts += 1;
+        this.effects.push({ kind: "uploadArtifact", held: attempt.held, artifact: message.artifact });
+        break;
+      }
       case "report": {
         const attempt = this.training(message.held);
         if (attempt)
@@ -373,10 +359,7 @@ export class Agent {
       }
       case "ended": {
         const attempt = this.training(message.held);
-        if (!attempt) break;
-        // A trial that will go on is said to have stopped once its lane is safe.
-        if (attempt.uploading && message.outcome.kind === "stopped") attempt.outcome = message.outcome;
-        else this.end(attempt, message.outcome);
+        if (attempt) this.endWhenUploaded(attempt, message.outcome);
         break;
       }
     }
@@ -405,7 +388,9 @@ export class Agent {
     for (const attempt of this.attempts.values()) {
       if (attempt.phase === "ended") continue;
       this.command(attempt.device, { kind: "drop", held: attempt.held });
-      this.end(attempt, { kind: "released", reason });
+      // One that only waits for its files has ended; one that stopped to go on elsewhere has not, without its lane.
+      const over = attempt.outcome !== null && attempt.outcome.kind !== "stopped" ? attempt.outcome : null;
+      this.end(attempt, over ?? { kind: "released", reason });
     }
     this.drain();
   }

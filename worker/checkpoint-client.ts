@@ -1,16 +1,16 @@
 /**
- * Saved lanes to the coordinator and back, on a connection of their own.
+ * Saved lanes to the coordinator and back, and files that trials made to it, on a connection of their own.
  *
  * Guarantees: an upload resolves when the coordinator says that the bytes are durable; a download resolves with bytes of
  * the digest that was asked for, or rejects; a few travel at once, the others wait their turn; a coordinator that is
  * away for a moment is tried again. Not here: when lanes are saved (cohort-thread.ts), what is told of them (agent.ts).
  */
 import { createHash } from "node:crypto";
-import { credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { type ClientWritableStream, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { ConvsweepError, LIMITS } from "../proto/contract.js";
 import { type UploadCheckpointRequest, WorkerServiceClient } from "../proto/gen/convsweep/v1/worker.js";
 import { CHANNEL_OPTIONS } from "./link.js";
-import type { CheckpointRef, Held, SavedLane } from "./messages.js";
+import type { Artifact, ArtifactRef, CheckpointRef, Held, SavedLane } from "./messages.js";
 
 export interface CheckpointClientOptions {
   /** HOST:PORT */
@@ -39,7 +39,17 @@ export class CheckpointClient {
   /** Where the lane is kept. Rejects if it is not. */
   upload(held: Held, { epoch, data }: SavedLane): Promise<CheckpointRef> {
     const kept = { epoch, digest: createHash("sha256").update(data).digest("hex"), bytes: data.byteLength };
-    return this.#inTurn(() => this.#send(held, kept, data)).then(() => kept);
+    const send = (): Promise<void> =>
+      this.#send(held, kept, data, (done) => this.#open().uploadCheckpoint(this.#metadata(), deadline(), done));
+    return this.#inTurn(send).then(() => kept);
+  }
+
+  /** What is kept. Rejects if it is not. */
+  uploadArtifact(held: Held, { data, ...what }: Artifact): Promise<ArtifactRef> {
+    const kept = { ...what, digest: createHash("sha256").update(data).digest("hex"), bytes: data.byteLength };
+    const send = (): Promise<void> =>
+      this.#send(held, kept, data, (done) => this.#open().uploadArtifact(this.#metadata(), deadline(), done));
+    return this.#inTurn(send).then(() => kept);
   }
 
   async download(held: Held, { digest, bytes }: CheckpointRef): Promise<Uint8Array> {
@@ -80,15 +90,20 @@ export class CheckpointClient {
     throw new ConvsweepError("UNAVAILABLE", "the coordinator is away");
   }
 
-  #send(held: Held, { digest, bytes }: CheckpointRef, data: Uint8Array): Promise<void> {
+  #send(
+    { attempt, token }: Held,
+    { digest, bytes }: { readonly digest: string; readonly bytes: number },
+    data: Uint8Array,
+    begin: (done: (error: ServiceError | null) => void) => ClientWritableStream<UploadCheckpointRequest>,
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
-      const call = this.#open().uploadCheckpoint(this.#metadata(), deadline(), (error) => {
+      const call = begin((error) => {
         if (error) reject(error);
         else resolve();
       });
       // The answer says what went wrong.
       call.on("error", () => undefined);
-      call.write({ part: { $case: "header", value: { ...held, digest, bytes } } });
+      call.write({ part: { $case: "header", value: { attempt, token, digest, bytes } } });
       let from = 0;
       const more = (): void => {
         let room = true;

@@ -130,6 +130,15 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
         );
         break;
       }
+      case "uploadArtifact": {
+        const { held, artifact } = effect;
+        checkpoints.uploadArtifact(held, artifact).then(
+          (kept) => dispatch({ kind: "artifactUploaded", held, kept, reason: "" }),
+          (thrown: unknown) =>
+            dispatch({ kind: "artifactUploaded", held, kept: null, reason: toConvsweepError(thrown).message }),
+        );
+        break;
+      }
       case "relink":
         link.relink(effect.reason);
         break;

@@ -33,6 +33,25 @@ export interface CheckpointRef {
   readonly bytes: number;
 }
 
+/** A file that a trial made beside its metrics. */
+export interface Artifact {
+  /** What it is: `samples`. */
+  readonly name: string;
+  readonly mediaType: string;
+  /** After which epoch; 0 for the attempt as a whole. */
+  readonly epoch: number;
+  readonly data: Uint8Array;
+}
+
+/** An artifact that the coordinator keeps. */
+export interface ArtifactRef {
+  readonly name: string;
+  readonly mediaType: string;
+  readonly epoch: number;
+  readonly digest: string;
+  readonly bytes: number;
+}
+
 /** A saved lane. */
 export interface SavedLane {
   readonly epoch: number;
@@ -72,6 +91,7 @@ export type ThreadMessage =
   /** The lane it was to go on from is refused; it waits for another, or to begin at the start. */
   | { readonly kind: "unusable"; readonly held: Held; readonly error: ErrorData }
   | { readonly kind: "saved"; readonly held: Held; readonly lane: SavedLane }
+  | { readonly kind: "artifact"; readonly held: Held; readonly artifact: Artifact }
   | {
       readonly kind: "report";
       readonly held: Held;

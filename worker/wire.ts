@@ -6,7 +6,7 @@
 import type { ErrorData } from "../proto/contract.js";
 import type { ErrorDetail, Metric } from "../proto/gen/convsweep/v1/types.js";
 import type { Assign, Ended, LinkRequest, Report, Started } from "../proto/gen/convsweep/v1/worker.js";
-import type { CheckpointRef, Held, Job, NamedMetric, Outcome } from "./messages.js";
+import type { ArtifactRef, CheckpointRef, Held, Job, NamedMetric, Outcome } from "./messages.js";
 
 /** The body of a sequenced message of the worker. */
 export type Body = NonNullable<LinkRequest["body"]>;
@@ -49,6 +49,10 @@ export function startedBody(held: Held, fingerprint: string, fromEpoch: number):
 
 export function checkpointBody(held: Held, { epoch, digest, bytes }: CheckpointRef): Body {
   return { $case: "checkpointSaved", value: { attempt: held.attempt, token: held.token, epoch, digest, bytes } };
+}
+
+export function artifactBody(held: Held, artifact: ArtifactRef): Body {
+  return { $case: "artifactSaved", value: { attempt: held.attempt, token: held.token, ...artifact } };
 }
 
 export function reportBody(held: Held, epoch: number, step: number, metrics: readonly NamedMetric[]): Body {

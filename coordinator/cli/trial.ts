@@ -1,6 +1,7 @@
 /** `convsweep trial show|rerun|enqueue|stop`. */
 import type { Command } from "commander";
 import { ConvsweepError, parseTrialId } from "../../proto/contract.js";
+import { artifactsOf, saveArtifacts } from "./artifacts.js";
 import { ask, withAdmin } from "./connect.js";
 import { type Context, contextOf, parseSweepNumber } from "./context.js";
 import { formatDuration, formatMetric, formatParameter } from "./format.js";
@@ -17,8 +18,11 @@ export function addTrial(program: Command): void {
     .command("show")
     .description("one trial: parameters, every epoch, attempts")
     .argument("<id>", "SWEEP/NUMBER, such as 3/17", parseTrial)
-    .addHelpText("after", "\nExample:\n  convsweep trial show 1/3")
-    .action(async (id: string, _options: object, command: Command) => showTrial(contextOf(command), id));
+    .option("--save <dir>", "write the trial's files, such as pictures, into this folder")
+    .addHelpText("after", "\nExamples:\n  convsweep trial show 1/3\n  convsweep trial show 1/3 --save pictures")
+    .action(async (id: string, { save }: { save?: string }, command: Command) =>
+      showTrial(contextOf(command), id, save ?? null),
+    );
 
   trial
     .command("rerun")
@@ -99,7 +103,7 @@ function parsePair(text: string): [string, number | string | boolean] {
   return [text.slice(0, at), value.trim() !== "" && Number.isFinite(number) ? number : value];
 }
 
-async function showTrial(context: Context, id: string): Promise<void> {
+async function showTrial(context: Context, id: string, saveTo: string | null): Promise<void> {
   const { output } = context;
   const [row] = asObjects(await ask(context, "SELECT * FROM trials WHERE id = ?", [id]));
   if (!row) {
@@ -113,6 +117,8 @@ async function showTrial(context: Context, id: string): Promise<void> {
     [id],
   );
   const attempts = await ask(context, "SELECT * FROM attempts WHERE trial = ? ORDER BY token", [id]);
+  const artifacts = await artifactsOf(context, id);
+  const saved = saveTo === null ? [] : await saveArtifacts(context, artifacts, saveTo);
   const parameters = JSON.parse(String(row["params"])) as Record<string, number | string | boolean>;
   if (output.json) {
     output.data({
@@ -121,6 +127,8 @@ async function showTrial(context: Context, id: string): Promise<void> {
       metrics: JSON.parse(String(row["metrics"])),
       reports: asObjects(reports),
       attempts: asObjects(attempts),
+      artifacts,
+      saved,
     });
     return;
   }
@@ -139,6 +147,18 @@ async function showTrial(context: Context, id: string): Promise<void> {
     output.line();
     writeRows(output, attempts, "table");
   }
+  if (artifacts.length > 0) {
+    output.line();
+    const rows = artifacts.map(({ id: number, name, epoch, media_type, bytes }) => [
+      number,
+      name,
+      epoch || null,
+      media_type,
+      bytes,
+    ]);
+    writeRows(output, { columns: ["file", "name", "epoch", "type", "bytes"], rows, truncated: false }, "table");
+  }
+  if (saveTo !== null) output.line(`${saved.length} files written to ${saveTo}`);
 }
 
 /** One row an epoch, one column a metric; attempts one after another. */

@@ -54,6 +54,7 @@ export function applyUndoable(state: State, mutation: Mutation): () => void {
     }
     // The record of what happened is the store's; the trial that a report changed comes as a mutation of its own.
     case "addReport":
+    case "putArtifact":
     case "addEvent":
       return nothing;
   }

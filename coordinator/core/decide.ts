@@ -8,6 +8,7 @@
  * Not here: the decisions themselves; this file only sends each event to where it is decided.
  */
 import type { Millis } from "../../proto/contract.js";
+import { artifactSaved } from "./artifacts.js";
 import { checkpointSaved } from "./checkpoints.js";
 import { Draft } from "./draft.js";
 import type { Algorithms, History } from "./environment.js";
@@ -72,6 +73,8 @@ function dispatch(draft: Draft, event: Event): void {
       return attemptEnded(draft, event);
     case "CheckpointSaved":
       return checkpointSaved(draft, event);
+    case "ArtifactSaved":
+      return artifactSaved(draft, event);
     case "Booted":
       return booted(draft, event);
     case "Tick":

@@ -16,6 +16,7 @@ import type {
   WorkerId,
 } from "../../proto/contract.js";
 import type {
+  Artifact,
   Attempt,
   EventRecord,
   Json,
@@ -127,6 +128,19 @@ export type Event =
       readonly digest: string;
       readonly bytes: number;
     }
+  /** Its bytes are durable at the coordinator already. */
+  | {
+      readonly kind: "ArtifactSaved";
+      readonly worker: WorkerId;
+      readonly incarnation: Incarnation;
+      readonly attempt: AttemptId;
+      readonly token: Token;
+      readonly name: string;
+      readonly mediaType: string;
+      readonly epoch: number;
+      readonly digest: string;
+      readonly bytes: number;
+    }
   // the coordinator itself
   /**
    * After a restart: every live lease gets a full fresh time. `generation` is raised whenever an older copy of the store
@@ -158,6 +172,7 @@ export type Mutation =
   | { readonly kind: "putTrial"; readonly trial: Trial }
   | { readonly kind: "putAttempt"; readonly attempt: Attempt }
   | { readonly kind: "addReport"; readonly report: Report }
+  | { readonly kind: "putArtifact"; readonly artifact: Artifact }
   | { readonly kind: "putWorker"; readonly worker: Worker }
   | { readonly kind: "addEvent"; readonly event: EventRecord }
   | { readonly kind: "setTokens"; readonly last: Token }

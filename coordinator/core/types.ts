@@ -160,6 +160,21 @@ export interface Checkpoint {
   readonly at: Millis;
 }
 
+/** A file that an attempt made beside its metrics, kept by the coordinator: a picture, a matrix. */
+export interface Artifact {
+  readonly trial: TrialId;
+  readonly attempt: AttemptId;
+  /** What it is: `samples`. Of one attempt, name and epoch there is one: a later one takes its place. */
+  readonly name: string;
+  readonly mediaType: string;
+  /** After which epoch; 0 for the attempt as a whole. */
+  readonly epoch: number;
+  /** SHA-256 of its bytes, hexadecimal. */
+  readonly digest: string;
+  readonly bytes: number;
+  readonly at: Millis;
+}
+
 export interface Trial extends Progress {
   readonly id: TrialId;
   readonly sweep: SweepId;

@@ -9,7 +9,7 @@ import type { State } from "../core/state.js";
 import { trialsOf } from "../core/state.js";
 import type { Attempt, EventRecord, Report, Sweep, Trial } from "../core/types.js";
 import { trialRow } from "../core/views.js";
-import type { Store } from "../store/store.js";
+import type { KeptArtifact, Store } from "../store/store.js";
 import type { Clock } from "./clock.js";
 
 const CURVES_BY_DEFAULT = 20;
@@ -28,6 +28,7 @@ export interface TrialAnswer {
   readonly trial: TrialRow;
   readonly reports: readonly ReportRow[];
   readonly attempts: readonly Attempt[];
+  readonly artifacts: readonly KeptArtifact[];
   readonly events: readonly EventRecord[];
 }
 
@@ -53,6 +54,7 @@ export function trialDetails(parts: ApiParts, id: string): TrialAnswer {
     trial: trialRow(parts.state, trial, parts.clock.now()),
     reports: rowsOf(parts.store.reports(trial.id)),
     attempts: parts.store.attempts(trial.id),
+    artifacts: parts.store.artifacts(trial.id),
     events: parts.store.events({ sweep: trial.sweep, trial: trial.id, limit: EVENTS_AT_MOST }),
   };
 }

@@ -6,7 +6,7 @@
  * for. Not here: files (checkpoints.ts), what counts (core/checkpoints.ts).
  */
 import type { handleClientStreamingCall, handleServerStreamingCall } from "@grpc/grpc-js";
-import { ConvsweepError, LIMITS, toConvsweepError } from "../../proto/contract.js";
+import { LIMITS, toConvsweepError } from "../../proto/contract.js";
 import type {
   DownloadCheckpointRequest,
   DownloadCheckpointResponse,
@@ -14,10 +14,10 @@ import type {
   UploadCheckpointResponse,
 } from "../../proto/gen/convsweep/v1/worker.js";
 import type { State } from "../core/state.js";
-import type { Attempt } from "../core/types.js";
-import type { CheckpointFiles, Upload } from "./checkpoints.js";
+import type { CheckpointFiles } from "./checkpoints.js";
 import { errorToStatus } from "./errors.js";
-import { attempt as attemptField, bad, hash, token as tokenField, whole } from "./wire-fields.js";
+import { holderOf, receive } from "./upload-server.js";
+import { hash } from "./wire-fields.js";
 
 export interface CheckpointParts {
   readonly state: State;
@@ -29,37 +29,13 @@ type DownloadHandler = handleServerStreamingCall<DownloadCheckpointRequest, Down
 
 export function uploadCheckpoint({ state, files }: CheckpointParts): UploadHandler {
   return (call, callback) => {
-    receive(call as AsyncIterable<UploadCheckpointRequest>, state, files).then(
+    receive(call as AsyncIterable<UploadCheckpointRequest>, state, ({ trial }, digest, bytes) =>
+      files.begin(trial, digest, bytes),
+    ).then(
       () => callback(null, {}),
       (thrown: unknown) => callback(errorToStatus(toConvsweepError(thrown))),
     );
   };
-}
-
-async function receive(
-  requests: AsyncIterable<UploadCheckpointRequest>,
-  state: State,
-  files: CheckpointFiles,
-): Promise<void> {
-  let upload: Upload | null = null;
-  let check: () => Attempt = () => {
-    throw bad("part", "a header first", "nothing");
-  };
-  try {
-    for await (const { part } of requests) {
-      if (part?.$case === "header" && upload === null) {
-        const { attempt, token, digest, bytes } = part.value;
-        check = () => holderOf(state, "header", attempt, token);
-        const { trial } = check();
-        upload = await files.begin(trial, hash("header.digest", digest), whole("header.bytes", bytes, 1));
-      } else if (part?.$case === "data" && upload !== null) await upload.write(part.value);
-      else throw bad("part", upload === null ? "a header first" : "data", part?.$case ?? "nothing");
-    }
-    check();
-    await upload?.finish();
-  } finally {
-    await upload?.abort();
-  }
 }
 
 export function downloadCheckpoint({ state, files }: CheckpointParts): DownloadHandler {
@@ -94,10 +70,4 @@ function drained(call: NodeJS.EventEmitter, resolve: () => void): void {
     resolve();
   };
   for (const name of ["drain", "cancelled", "close", "error"]) call.on(name, done);
-}
-
-function holderOf(state: State, path: string, id: string, token: number): Attempt {
-  const attempt = state.attempts.get(attemptField(`${path}.attempt`, id));
-  if (attempt?.token === tokenField(`${path}.token`, token)) return attempt;
-  throw new ConvsweepError("STALE_TOKEN", `the token for ${id} is not the current one`, { path: `${path}.token` });
 }

@@ -15,6 +15,7 @@ import { type State, stateFrom } from "../core/state.js";
 import type { Json, SweepSpec } from "../core/types.js";
 import type { Store } from "../store/store.js";
 import { type AdminParts, adminService, type QueryAnswer, type SqlValue } from "./admin-server.js";
+import { openArtifactFiles } from "./artifacts.js";
 import { authorizing } from "./authorize.js";
 import { startBackups } from "./backup-timer.js";
 import { openCheckpointFiles } from "./checkpoints.js";
@@ -109,6 +110,7 @@ async function assemble(
   const state: State = stateFrom(store.load());
   const files = openCheckpointFiles(storeDir, log);
   files.sweep(state.trials);
+  const artifacts = openArtifactFiles(storeDir);
   const credentials = openCredentials(storeDir);
   const logins = new Logins(clock);
   const hub = new FeedHub({ state, clock, version, log });
@@ -166,7 +168,7 @@ async function assemble(
   const grpc: GrpcListener = await listenGrpc(options.grpc, options.fallbackPort ?? false, {
     interceptors: [authorizing(credentials, (why) => meter.refuse("grpc", why))],
     admin: adminService({ runtime, store, hub, log, version, compile: parts.compile, query, dashboardLink: link }),
-    worker: workerService({ runtime, links, clock, log, store: () => store.position(), state, files }),
+    worker: workerService({ runtime, links, clock, log, store: () => store.position(), state, files, artifacts }),
   });
   undo.push(() => grpc.destroy());
   const file = { pid: process.pid, grpc: fromHere(grpc.address), http: http && fromHere(http.address), version };
@@ -217,6 +219,7 @@ async function assemble(
       trouble: () => runtime.trouble,
       sockets: feedSockets(hub, clock),
       files: readStaticFiles(parts.dashboardDir),
+      artifacts,
       refused: (door, why) => meter.refuse(door, why),
       metrics: () => metricsText(families({ state, store, runtime, links, hub, queries, meter, version })),
       mayMeasure: (authorization) => credentials.roleOf(authorization) === "admin",

@@ -9,6 +9,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { Duplex } from "node:stream";
 import { type ConvsweepError, type ErrorCode, toConvsweepError } from "../../proto/contract.js";
 import { type ApiParts, curves, trialDetails } from "./api.js";
+import type { ArtifactFiles } from "./artifacts.js";
 import type { FeedSockets } from "./feed-socket.js";
 import { type Address, listen } from "./grpc-listener.js";
 import { Guard, secure } from "./http-guard.js";
@@ -22,6 +23,7 @@ export interface HttpParts extends ApiParts {
   readonly logins: Logins;
   readonly sockets: FeedSockets;
   readonly files: ReadonlyMap<string, StaticFile>;
+  readonly artifacts: ArtifactFiles;
   /** Further host names the page is opened under. */
   readonly names: readonly string[];
   readonly log: Log;
@@ -121,6 +123,11 @@ function route(request: IncomingMessage, response: ServerResponse, guard: Guard,
     sendJson(response, 200, trialDetails(parts, trial));
     return;
   }
+  const artifact = /^\/artifacts\/([1-9][0-9]{0,14})$/.exec(path)?.[1];
+  if (artifact !== undefined) {
+    sendArtifact(request, response, Number(artifact), parts);
+    return;
+  }
   const file = parts.files.get(path);
   if (file) {
     sendFile(request, response, file);
@@ -217,6 +224,42 @@ function sendFile(request: IncomingMessage, response: ServerResponse, file: Stat
   const zipped = file.gzipped !== null && /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""));
   if (zipped) response.setHeader("Content-Encoding", "gzip");
   send(response, 200, file.type, zipped && file.gzipped !== null ? file.gzipped : file.body);
+}
+
+/** Never as anything that the browser would run: scripts in it are dead, and only pictures are shown in place. */
+function sendArtifact(request: IncomingMessage, response: ServerResponse, id: number, parts: HttpParts): void {
+  const artifact = parts.store.artifact(id);
+  if (artifact === null) {
+    sendText(response, 404, "There is no such artifact.\n");
+    return;
+  }
+  const { digest, bytes, mediaType, name, epoch } = artifact;
+  parts.artifacts.open(digest).then(
+    (file) => {
+      response.setHeader("Content-Security-Policy", "sandbox; default-src 'none'");
+      response.setHeader("Cache-Control", "private, no-cache");
+      response.setHeader("ETag", `"${digest}"`);
+      const shown = mediaType.startsWith("image/") && mediaType !== "image/svg+xml";
+      const fileName = `${name}${epoch > 0 ? `-${epoch}` : ""}.${mediaType.split("/")[1]?.replace("apng", "png")}`;
+      response.setHeader("Content-Disposition", `${shown ? "inline" : "attachment"}; filename="${fileName}"`);
+      if (request.headers["if-none-match"] === `"${digest}"`) {
+        response.writeHead(304).end();
+        void file.close();
+        return;
+      }
+      response.writeHead(200, { "Content-Type": mediaType, "Content-Length": bytes });
+      if (request.method === "HEAD") {
+        response.end();
+        void file.close();
+        return;
+      }
+      const stream = file.createReadStream();
+      stream.on("error", () => response.destroy());
+      response.on("close", () => stream.destroy());
+      stream.pipe(response);
+    },
+    (thrown: unknown) => sendError(response, toConvsweepError(thrown)),
+  );
 }
 
 function sendError(response: ServerResponse, error: ConvsweepError): void {

@@ -10,13 +10,17 @@ import type { LinkRequest, LinkResponse, WorkerServiceServer } from "../../proto
 import { type CheckpointParts, downloadCheckpoint, uploadCheckpoint } from "./checkpoint-server.js";
 import { errorToStatus } from "./errors.js";
 import { LinkSession, type LinkStream, type SessionParts } from "./link-session.js";
+import { type ArtifactParts, uploadArtifact } from "./upload-server.js";
 
 type LinkCall = Parameters<handleBidiStreamingCall<LinkRequest, LinkResponse>>[0];
 
-export function workerService(parts: Omit<SessionParts, "peer"> & CheckpointParts): WorkerServiceServer {
+export function workerService(
+  parts: Omit<SessionParts, "peer"> & CheckpointParts & ArtifactParts,
+): WorkerServiceServer {
   return {
     uploadCheckpoint: uploadCheckpoint(parts),
     downloadCheckpoint: downloadCheckpoint(parts),
+    uploadArtifact: uploadArtifact(parts),
     link(call) {
       const session = new LinkSession(streamOf(call), { ...parts, peer: call.getPeer() });
       call.on("data", (request: LinkRequest) => session.receive(request));

@@ -28,6 +28,8 @@ const WORKER_NAME = /^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$/;
 const INCARNATION = /^[A-Za-z0-9_-]{8,64}$/;
 const DEVICE = /^[a-z][a-z0-9_:.-]{0,63}$/;
 const BACKEND = /^[a-z][a-z0-9_-]{0,31}$/;
+const ARTIFACT = /^[a-z][a-z0-9-]{0,63}$/;
+const MEDIA_TYPE = /^[a-z]{1,32}\/[a-z0-9][a-z0-9.+-]{0,63}$/;
 const DEVICES_AT_MOST = 64;
 const LANES_AT_MOST = 65_536;
 const EPOCHS_AT_MOST = 0xffff_ffff;
@@ -101,6 +103,18 @@ export function workerEvent(speaker: Speaker, body: RequestBody): WorkerEvent {
         epoch: whole("checkpoint_saved.epoch", body.value.epoch, 1, EPOCHS_AT_MOST),
         digest: hash("checkpoint_saved.digest", body.value.digest),
         bytes: whole("checkpoint_saved.bytes", body.value.bytes, 1, LIMITS.checkpointBytes),
+      };
+    case "artifactSaved":
+      return {
+        kind: "ArtifactSaved",
+        ...who,
+        attempt: attempt("artifact_saved.attempt", body.value.attempt),
+        token: token("artifact_saved.token", body.value.token),
+        name: name("artifact_saved.name", body.value.name, ARTIFACT, "a name such as samples"),
+        mediaType: name("artifact_saved.media_type", body.value.mediaType, MEDIA_TYPE, "a type such as image/png"),
+        epoch: whole("artifact_saved.epoch", body.value.epoch, 0, EPOCHS_AT_MOST),
+        digest: hash("artifact_saved.digest", body.value.digest),
+        bytes: whole("artifact_saved.bytes", body.value.bytes, 1, LIMITS.artifactBytes),
       };
     case "report":
       return {

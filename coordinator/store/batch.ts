@@ -18,6 +18,10 @@ function entity(mutation: Mutation): string | null {
       return "tokens";
     case "setSweeps":
       return "sweeps";
+    case "putArtifact": {
+      const { attempt, name, epoch } = mutation.artifact;
+      return `f${attempt} ${epoch} ${name}`;
+    }
     case "addReport":
     case "addEvent":
       return null;

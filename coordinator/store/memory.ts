@@ -4,8 +4,8 @@
  */
 import { type AttemptId, ConvsweepError, type SweepId, type Token, type TrialId } from "../../proto/contract.js";
 import type { Mutation } from "../core/events.js";
-import type { Attempt, EventRecord, MetricValue, Report, Sweep, Trial, Worker } from "../core/types.js";
-import type { Snapshot, Store } from "./store.js";
+import type { Artifact, Attempt, EventRecord, MetricValue, Report, Sweep, Trial, Worker } from "../core/types.js";
+import type { KeptArtifact, Snapshot, Store } from "./store.js";
 import { checkReferences, checkShapes } from "./validate.js";
 
 interface StoredReport extends Report {
@@ -23,6 +23,7 @@ export function openMemoryStore(): Store {
   const byTrial = new Map<TrialId, AttemptId[]>();
   const reports = new Map<AttemptId, Map<number, StoredReport>>();
   const workers = new Map<string, Worker>();
+  const artifacts: KeptArtifact[] = [];
   const events: EventRecord[] = [];
   const uuid = globalThis.crypto.randomUUID();
   let lastToken = 0;
@@ -53,6 +54,22 @@ export function openMemoryStore(): Store {
     });
   }
 
+  function putArtifact(artifact: Artifact): void {
+    const { attempt, name, epoch } = artifact;
+    const at = artifacts.findIndex((kept) => kept.attempt === attempt && kept.name === name && kept.epoch === epoch);
+    if (at < 0) artifacts.push({ ...artifact, id: artifacts.length + 1 });
+    else artifacts[at] = { ...artifact, id: at + 1 };
+  }
+
+  /** Of each name and epoch the newest attempt's. */
+  function artifactsOf(trial: TrialId): readonly KeptArtifact[] {
+    const newest = new Map<string, KeptArtifact>();
+    for (const { id } of ofTrial(trial)) {
+      for (const kept of artifacts) if (kept.attempt === id) newest.set(`${kept.name} ${kept.epoch}`, kept);
+    }
+    return [...newest.values()].sort((a, b) => byBytes(a.name, b.name) || a.epoch - b.epoch);
+  }
+
   function put(mutation: Mutation): void {
     switch (mutation.kind) {
       case "putSweep":
@@ -70,6 +87,9 @@ export function openMemoryStore(): Store {
       }
       case "addReport":
         addReport(mutation.report);
+        return;
+      case "putArtifact":
+        putArtifact(mutation.artifact);
         return;
       case "putWorker":
         workers.set(mutation.worker.id, structuredClone(mutation.worker));
@@ -133,6 +153,8 @@ export function openMemoryStore(): Store {
     reports: (trial) => structuredClone(ofTrial(trial).flatMap((attempt) => ofAttempt(attempt.id))),
     attemptReports: (attempt) => structuredClone(ofAttempt(attempt)),
     attempts: (trial) => structuredClone(ofTrial(trial)),
+    artifacts: (trial) => structuredClone(artifactsOf(trial)),
+    artifact: (id) => structuredClone(artifacts[id - 1] ?? null),
     events({ sweep, trial, limit }) {
       const wanted = events.filter(
         (event) => (sweep === null || event.sweep === sweep) && (trial === null || event.trial === trial),

@@ -4,6 +4,7 @@
  */
 import type { AttemptId, Incarnation, Millis, SweepId, Token, TrialId, WorkerId } from "../../proto/contract.js";
 import type {
+  Artifact,
   Attempt,
   Checkpoint,
   EventRecord,
@@ -17,6 +18,7 @@ import type {
   WorkerDevice,
 } from "../core/types.js";
 import { KIND, kindOf, metricFrom, realOf, toJson } from "./number.js";
+import type { KeptArtifact } from "./store.js";
 
 export type Cell = number | string | null;
 
@@ -345,5 +347,36 @@ export function eventFrom(row: EventRow): EventRecord {
     attempt: row.attempt as AttemptId | null,
     worker: row.worker as WorkerId | null,
     detail: row.detail,
+  };
+}
+
+export interface ArtifactRow {
+  readonly id: number;
+  readonly trial: string;
+  readonly attempt: string;
+  readonly name: string;
+  readonly media_type: string;
+  readonly epoch: number;
+  readonly digest: string;
+  readonly bytes: number;
+  readonly at: number;
+}
+
+export function artifactCells(artifact: Artifact, token: number | null): Cell[] {
+  const { name, epoch, mediaType, bytes, digest, at } = artifact;
+  return [token, name, epoch, mediaType, bytes, digest, at];
+}
+
+export function artifactFrom(row: ArtifactRow): KeptArtifact {
+  return {
+    id: row.id,
+    trial: row.trial as TrialId,
+    attempt: row.attempt as AttemptId,
+    name: row.name,
+    mediaType: row.media_type,
+    epoch: row.epoch,
+    digest: row.digest,
+    bytes: row.bytes,
+    at: row.at as Millis,
   };
 }

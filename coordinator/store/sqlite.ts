@@ -30,6 +30,8 @@ import { kindOf, metricFrom, realOf, toJson } from "./number.js";
 import { createDatabase, databasePath, makeStoreFolder, openDatabase } from "./open.js";
 import { reconcile, type StoreHistory } from "./reconcile.js";
 import {
+  artifactCells,
+  artifactFrom,
   attemptCells,
   attemptFrom,
   eventCells,
@@ -42,7 +44,7 @@ import {
   workerFrom,
 } from "./rows.js";
 import { prepareStatements, type ReportRow, type Statements } from "./statements.js";
-import type { Snapshot, Store, StoreInfo, StoreNote, StorePosition } from "./store.js";
+import type { KeptArtifact, Snapshot, Store, StoreInfo, StoreNote, StorePosition } from "./store.js";
 import { checkReferences, checkShapes, type Known } from "./validate.js";
 
 /** What the system says of a folder that nobody can write to. */
@@ -228,6 +230,15 @@ class SqliteStore implements Store {
     return this.#sql.trialAttempts.all(trial).map(attemptFrom);
   }
 
+  artifacts(trial: TrialId): readonly KeptArtifact[] {
+    return this.#sql.trialArtifacts.all(trial).map(artifactFrom);
+  }
+
+  artifact(id: number): KeptArtifact | null {
+    const row = this.#sql.artifact.get(id);
+    return row === undefined ? null : artifactFrom(row);
+  }
+
   events(filter: { readonly sweep: SweepId | null; readonly trial: TrialId | null; readonly limit: number }) {
     const { sweep, trial, limit } = filter;
     const rows =
@@ -267,14 +278,16 @@ class SqliteStore implements Store {
     let written = 0;
     for (const mutation of lastPuts(batch)) {
       if (mutation.kind === "addReport") this.#addReport(mutation.report, tokens.get(mutation.report.attempt));
-      else this.#put(mutation);
+      else if (mutation.kind === "putArtifact") {
+        this.#sql.putArtifact.run(...artifactCells(mutation.artifact, tokens.get(mutation.artifact.attempt) ?? null));
+      } else this.#put(mutation);
       if (written++ === 0) faultPoint("afterInsert");
     }
     this.#sql.countCommit.run();
     faultPoint("beforeCommit");
   }
 
-  #put(mutation: Exclude<Mutation, { readonly kind: "addReport" }>): void {
+  #put(mutation: Exclude<Mutation, { readonly kind: "addReport" | "putArtifact" }>): void {
     const sql = this.#sql;
     switch (mutation.kind) {
       case "putSweep": {

@@ -3,7 +3,7 @@
  * Not here: transactions, when what runs.
  */
 import type { Database, Statement } from "better-sqlite3";
-import type { AttemptCells, Cell, EventRow, SweepRow, TrialCells, WorkerRow } from "./rows.js";
+import type { ArtifactRow, AttemptCells, Cell, EventRow, SweepRow, TrialCells, WorkerRow } from "./rows.js";
 
 export interface ReportRow {
   readonly trial: string;
@@ -37,6 +37,10 @@ const REPORTS = `
   JOIN base_reports AS r ON r.attempt = a.token
   JOIN base_metrics AS m ON m.id = r.metric`;
 
+const ARTIFACTS = `
+  SELECT f.id, a.trial, a.id AS attempt, f.name, f.media_type, f.epoch, f.digest, f.bytes, f.at
+  FROM base_artifacts AS f JOIN base_attempts AS a ON a.token = f.attempt`;
+
 const EVENTS = "SELECT at, kind, sweep, trial, attempt, worker, detail FROM base_events";
 
 export interface Statements {
@@ -46,6 +50,7 @@ export interface Statements {
   readonly putAttempt: Statement<Cell[]>;
   readonly addMetric: Statement<Cell[]>;
   readonly addReport: Statement<Cell[]>;
+  readonly putArtifact: Statement<Cell[]>;
   readonly putWorker: Statement<Cell[]>;
   readonly addEvent: Statement<Cell[]>;
   readonly setTokens: Statement<Cell[]>;
@@ -64,6 +69,9 @@ export interface Statements {
   readonly trialReports: Statement<[string], ReportRow>;
   readonly attemptReports: Statement<[string], ReportRow>;
   readonly trialAttempts: Statement<[string], AttemptCells>;
+  /** By name and epoch, of each the newest attempt's. */
+  readonly trialArtifacts: Statement<[string], ArtifactRow>;
+  readonly artifact: Statement<[number], ArtifactRow>;
   readonly allEvents: Statement<[number], EventRow>;
   readonly sweepEvents: Statement<[number, number], EventRow>;
   readonly trialEvents: Statement<[string, number | null, number | null, number], EventRow>;
@@ -108,6 +116,10 @@ export function prepareStatements(db: Database): Statements {
     addReport: write(`
       INSERT INTO base_reports (attempt, epoch, metric, step, at, kind, value) VALUES (?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (attempt, epoch, metric) DO NOTHING`),
+    putArtifact: write(`
+      INSERT INTO base_artifacts (attempt, name, epoch, media_type, bytes, digest, at) VALUES (?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT (attempt, name, epoch) DO UPDATE SET
+        media_type = excluded.media_type, bytes = excluded.bytes, digest = excluded.digest, at = excluded.at`),
     putWorker: write(`
       INSERT INTO base_workers (id, incarnation, host, pid, version, devices, state, connected_at, last_seen)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -141,6 +153,12 @@ export function prepareStatements(db: Database): Statements {
     trialAttempts: read<[string], AttemptCells>(
       `SELECT ${ATTEMPT_COLUMNS} FROM base_attempts WHERE trial = ? ORDER BY n`,
     ).raw(),
+    trialArtifacts: read<[string], ArtifactRow>(`${ARTIFACTS}
+      WHERE a.trial = ? AND NOT EXISTS (
+        SELECT 1 FROM base_artifacts AS g JOIN base_attempts AS b ON b.token = g.attempt
+        WHERE b.trial = a.trial AND g.name = f.name AND g.epoch = f.epoch AND b.n > a.n)
+      ORDER BY f.name, f.epoch`),
+    artifact: read<[number], ArtifactRow>(`${ARTIFACTS} WHERE f.id = ?`),
     allEvents: read<[number], EventRow>(`${EVENTS} ORDER BY seq DESC LIMIT ?`),
     sweepEvents: read<[number, number], EventRow>(`${EVENTS} WHERE sweep = ? ORDER BY seq DESC LIMIT ?`),
     trialEvents: read<[string, number | null, number | null, number], EventRow>(

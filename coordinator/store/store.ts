@@ -12,7 +12,7 @@
  */
 import type { AttemptId, SweepId, Token, TrialId } from "../../proto/contract.js";
 import type { Mutation } from "../core/events.js";
-import type { Attempt, EventRecord, Report, Sweep, Trial, Worker } from "../core/types.js";
+import type { Artifact, Attempt, EventRecord, Report, Sweep, Trial, Worker } from "../core/types.js";
 
 export interface Snapshot {
   readonly sweeps: readonly Sweep[];
@@ -47,6 +47,11 @@ export interface StoreNote {
   readonly detail: string;
 }
 
+/** An artifact with the number it is asked for by. */
+export interface KeptArtifact extends Artifact {
+  readonly id: number;
+}
+
 export interface Store {
   info(): StoreInfo;
   /** What was noticed when it was opened. */
@@ -64,6 +69,9 @@ export interface Store {
   attemptReports(attempt: AttemptId): readonly Report[];
   attempts(trial: TrialId): readonly Attempt[];
   /** Newest last. */
+  /** Of each name and epoch the newest attempt's, by name, then epoch. */
+  artifacts(trial: TrialId): readonly KeptArtifact[];
+  artifact(id: number): KeptArtifact | null;
   events(filter: {
     readonly sweep: SweepId | null;
     readonly trial: TrialId | null;

@@ -7,7 +7,17 @@
  */
 import { type AttemptId, ConvsweepError, type SweepId, type TrialId } from "../../proto/contract.js";
 import type { Mutation } from "../core/events.js";
-import type { Attempt, Checkpoint, EventRecord, MetricValue, Report, Sweep, Trial, Worker } from "../core/types.js";
+import type {
+  Artifact,
+  Attempt,
+  Checkpoint,
+  EventRecord,
+  MetricValue,
+  Report,
+  Sweep,
+  Trial,
+  Worker,
+} from "../core/types.js";
 
 const SWEEP_STATES = ["running", "paused", "completed", "cancelled", "failed"];
 const TRIAL_STATES = ["queued", "leased", "running", "paused", "completed", "stopped", "failed", "lost", "cancelled"];
@@ -183,6 +193,18 @@ function checkReport(report: Report, path: string): void {
   metrics(report.metrics, `${path}.metrics`);
 }
 
+function checkArtifact(artifact: Artifact, path: string): void {
+  text(artifact.trial, `${path}.trial`);
+  text(artifact.attempt, `${path}.attempt`);
+  text(artifact.name, `${path}.name`);
+  if (artifact.name === "") refuse(`${path}.name`, "a name that is not empty", artifact.name);
+  text(artifact.mediaType, `${path}.mediaType`);
+  whole(artifact.epoch, `${path}.epoch`, 0);
+  if (!/^[0-9a-f]{64}$/.test(artifact.digest)) refuse(`${path}.digest`, "64 hexadecimal digits", artifact.digest);
+  whole(artifact.bytes, `${path}.bytes`, 1);
+  time(artifact.at, `${path}.at`);
+}
+
 function checkWorker(worker: Worker, path: string): void {
   text(worker.id, `${path}.id`);
   text(worker.incarnation, `${path}.incarnation`);
@@ -220,6 +242,9 @@ function checkShape(mutation: Mutation, path: string): void {
     case "addReport":
       checkReport(mutation.report, `${path}.report`);
       return;
+    case "putArtifact":
+      checkArtifact(mutation.artifact, `${path}.artifact`);
+      return;
     case "putWorker":
       checkWorker(mutation.worker, `${path}.worker`);
       return;
@@ -252,7 +277,7 @@ export interface Known {
 
 /**
  * Throws unless all that the batch refers to is in the store or the batch itself, and no token serves two attempts.
- * Returns the token of every attempt that the batch puts or reports on.
+ * Returns the token of every attempt that the batch puts, or adds a report or an artifact to.
  */
 export function checkReferences(batch: readonly Mutation[], known: Known): ReadonlyMap<AttemptId, number> {
   const sweeps = new Set<SweepId>();
@@ -283,11 +308,12 @@ export function checkReferences(batch: readonly Mutation[], known: Known): Reado
     }
   });
   batch.forEach((mutation, index) => {
-    if (mutation.kind !== "addReport") return;
-    const { attempt } = mutation.report;
+    const what = mutation.kind === "addReport" ? "report" : "artifact";
+    if (mutation.kind !== "addReport" && mutation.kind !== "putArtifact") return;
+    const { attempt } = mutation.kind === "addReport" ? mutation.report : mutation.artifact;
     if (tokens.has(attempt)) return;
     const token = known.tokenOf(attempt);
-    if (token === null) refuse(`batch[${index}].report.attempt`, "an attempt of the store", attempt);
+    if (token === null) refuse(`batch[${index}].${what}.attempt`, "an attempt of the store", attempt);
     tokens.set(attempt, token);
   });
   return tokens;

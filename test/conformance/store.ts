@@ -171,6 +171,38 @@ export function storeConformance(name: string, makeStore: () => StoreFixture): v
         ]);
       });
 
+      it("keeps of an attempt, a name and an epoch the last artifact, and answers the newest attempt's", () => {
+        const next = attemptId(trial, 2);
+        const artifact = (of: typeof attempt, name: string, epoch: number, digit: string): Mutation => ({
+          kind: "putArtifact",
+          artifact: {
+            trial,
+            attempt: of,
+            name,
+            mediaType: "image/png",
+            epoch,
+            digest: digit.repeat(64),
+            bytes: 5,
+            at: millis(9),
+          },
+        });
+        fixture.store.commit([artifact(attempt, "samples", 1, "a"), artifact(attempt, "samples", 2, "b")]);
+        fixture.store.commit([artifact(attempt, "samples", 2, "c"), artifact(attempt, "animated", 0, "d")]);
+        fixture.store.commit([sampleAttempt(trial, 2, 8), artifact(next, "samples", 1, "e")]);
+        const kept = fixture.store.artifacts(trial);
+        expect(kept.map(({ name, epoch, digest, attempt: of }) => [name, epoch, digest[0], of])).toEqual([
+          ["animated", 0, "d", attempt],
+          ["samples", 1, "e", next],
+          ["samples", 2, "c", attempt],
+        ]);
+        for (const one of kept) expect(fixture.store.artifact(one.id)).toEqual(one);
+        expect(fixture.store.artifact(99)).toBe(null);
+        expect(() => fixture.store.commit([artifact(attemptId(trial, 3), "samples", 1, "f")])).toThrow(
+          /artifact.attempt/,
+        );
+        expect(() => fixture.store.commit([artifact(attempt, "", 1, "f")])).toThrow(/artifact.name/);
+      });
+
       it("keeps a metric that comes later for the same epoch", () => {
         fixture.store.commit([report(1, { loss: 0.5 }, { at: millis(10) })]);
         fixture.store.commit([report(1, { loss: 0.1, test_loss: 0.75 }, { at: millis(20) })]);

@@ -91,8 +91,9 @@ function check(
         seen.set("setSweeps", (seen.get("setSweeps") ?? 0) + 1);
         break;
       case "addReport":
+      case "putArtifact":
       case "addEvent":
-        // A report is on record by itself; a line is one.
+        // A report and an artifact are on record by themselves; a line is one.
         break;
     }
   }

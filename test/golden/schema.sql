@@ -2,6 +2,18 @@ CREATE INDEX base_events_by_sweep ON base_events (sweep, seq) WHERE sweep IS NOT
 
 CREATE INDEX base_events_by_trial ON base_events (trial, seq) WHERE trial IS NOT NULL;
 
+CREATE TABLE base_artifacts (
+  id INTEGER PRIMARY KEY,
+  attempt INTEGER NOT NULL REFERENCES base_attempts (token) DEFERRABLE INITIALLY DEFERRED,
+  name TEXT NOT NULL CHECK (name <> ''),
+  epoch INTEGER NOT NULL CHECK (epoch >= 0),
+  media_type TEXT NOT NULL,
+  bytes INTEGER NOT NULL CHECK (bytes >= 1),
+  digest TEXT NOT NULL CHECK (length(digest) = 64),
+  at INTEGER NOT NULL,
+  UNIQUE (attempt, name, epoch)
+) STRICT;
+
 CREATE TABLE base_attempts (
   token INTEGER PRIMARY KEY CHECK (token >= 0),
   id TEXT NOT NULL UNIQUE CHECK (id = trial || '#' || n),
@@ -127,6 +139,22 @@ CREATE TABLE base_workers (
   connected_at INTEGER NOT NULL,
   last_seen INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE VIEW artifacts AS
+SELECT
+  f.id AS id,
+  t.sweep AS sweep,
+  a.trial AS trial,
+  a.id AS attempt,
+  f.name AS name,
+  f.media_type AS media_type,
+  f.epoch AS epoch,
+  f.bytes AS bytes,
+  f.digest AS digest,
+  strftime('%Y-%m-%dT%H:%M:%fZ', f.at / 1000.0, 'unixepoch') AS at
+FROM base_artifacts AS f
+JOIN base_attempts AS a ON a.token = f.attempt
+JOIN base_trials AS t ON t.id = a.trial;
 
 CREATE VIEW attempts AS
 SELECT

@@ -25,6 +25,8 @@ function mortal(dir: string) {
     reports: (id) => store.reports(id),
     attemptReports: (id) => store.attemptReports(id),
     attempts: (id) => store.attempts(id),
+    artifacts: (id) => store.artifacts(id),
+    artifact: (id) => store.artifact(id),
     events: (filter) => store.events(filter),
     backup: (path) => store.backup(path),
     close: () => store.close(),

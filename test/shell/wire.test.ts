@@ -94,6 +94,16 @@ const workerEvents: fc.Arbitrary<WorkerEvent> = fc
       bytes: fc.integer({ min: 1, max: LIMITS.checkpointBytes }),
     }),
     fc.record({
+      kind: fc.constant("ArtifactSaved" as const),
+      attempt: anAttempt,
+      token: aToken,
+      name: fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/),
+      mediaType: fc.constantFrom("image/png", "image/apng", "application/json"),
+      epoch: epochs,
+      digest: aHash,
+      bytes: fc.integer({ min: 1, max: LIMITS.artifactBytes }),
+    }),
+    fc.record({
       kind: fc.constant("Reported" as const),
       attempt: anAttempt,
       token: aToken,
@@ -123,6 +133,10 @@ function bodyOf(event: WorkerEvent): RequestBody {
     case "CheckpointSaved": {
       const { attempt, token: fence, epoch, digest, bytes } = event;
       return { $case: "checkpointSaved", value: { attempt, token: fence, epoch, digest, bytes } };
+    }
+    case "ArtifactSaved": {
+      const { attempt, token: fence, name, mediaType, epoch, digest, bytes } = event;
+      return { $case: "artifactSaved", value: { attempt, token: fence, name, mediaType, epoch, digest, bytes } };
     }
     case "Reported": {
       const { attempt, token: fence, epoch, step, metrics } = event;

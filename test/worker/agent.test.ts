@@ -67,6 +67,23 @@ describe("the agent, step by step", () => {
     expect(agent.held).toEqual([held(0, 9)]);
   });
 
+  it("holds the end of a trial back until its files are at the coordinator, or given up", () => {
+    const { handle } = joined();
+    handle(said(assign(held(0)), 1));
+    handle(from({ kind: "started", held: held(0), fingerprint: "f", fromEpoch: 0 }));
+    const picture = { name: "samples", mediaType: "image/png", epoch: 1, data: Uint8Array.of(1) };
+    const effects = handle(from({ kind: "artifact", held: held(0), artifact: picture }));
+    expect(effects).toEqual([{ kind: "uploadArtifact", held: held(0), artifact: picture }]);
+    handle(from({ kind: "artifact", held: held(0), artifact: { ...picture, epoch: 2 } }));
+    const ended = from({ kind: "ended", held: held(0), outcome: { kind: "completed", weightsHash: "h" } });
+    expect(sends(handle(ended))).toEqual([]);
+    const kept = { name: "samples", mediaType: "image/png", epoch: 1, digest: "d", bytes: 1 };
+    const first = handle({ kind: "artifactUploaded", held: held(0), kept, reason: "" });
+    expect(sends(first).map((m) => m.body)).toEqual([{ $case: "artifactSaved", value: { ...held(0), ...kept } }]);
+    const second = handle({ kind: "artifactUploaded", held: held(0), kept: null, reason: "the disk is full" });
+    expect(sends(second).map((m) => m.body?.$case)).toEqual(["ended"]);
+  });
+
   it("goes on holding an attempt until its end is durable", () => {
     const { agent, handle } = joined();
     handle(said(assign(held(0)), 1));

@@ -19,9 +19,20 @@ export interface EventLine {
   readonly detail: string;
 }
 
+/** A file of the trial. */
+export interface ArtifactLine {
+  readonly id: number;
+  readonly name: string;
+  /** 0 for the trial as a whole. */
+  readonly epoch: number;
+  /** The page shows it in place. */
+  readonly picture: boolean;
+}
+
 export interface TrialDetails {
   readonly reports: readonly ReportRow[];
   readonly attempts: readonly AttemptLine[];
+  readonly artifacts: readonly ArtifactLine[];
   readonly events: readonly EventLine[];
 }
 
@@ -46,6 +57,12 @@ export function readDetails(answer: unknown, trial: Pick<TrialRow, "id">): Trial
       startedAt: time(attempt["startedAt"]) ?? time(attempt["offeredAt"]),
       endedAt: time(attempt["endedAt"]),
     })),
+    artifacts: objects(body["artifacts"]).flatMap((artifact) => {
+      const id = time(artifact["id"]);
+      if (id === null) return [];
+      const picture = /^image\/(?!svg)/.test(text(artifact["mediaType"]));
+      return [{ id, name: text(artifact["name"]), epoch: time(artifact["epoch"]) ?? 0, picture }];
+    }),
     events: objects(body["events"]).map((event) => ({
       at: time(event["at"]),
       kind: text(event["kind"]),

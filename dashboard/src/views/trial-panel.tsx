@@ -14,6 +14,7 @@ import { rowAt } from "../feed/rows.js";
 import { formatClock, formatDuration, formatMetric, formatParameter, plural } from "../format.js";
 import type { Page } from "../page.js";
 import { where } from "../table.js";
+import { Artifacts } from "./artifacts.js";
 import { State } from "./state.js";
 
 interface Fetched {
@@ -162,6 +163,7 @@ function Details({
           />
         </div>
       )}
+      <Artifacts key={trial.id} artifacts={details.artifacts} />
       <h3>Metrics by epoch</h3>
       {details.reports.length === 0 ? (
         <p class="quiet">No epoch is done yet.</p>

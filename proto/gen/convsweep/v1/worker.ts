@@ -28,6 +28,21 @@ export const protobufPackage = "convsweep.v1";
 
 export const protobufFileName = "convsweep/v1/worker.proto";
 
+export interface UploadArtifactRequest {
+  part: { $case: "header"; value: ArtifactHeader } | { $case: "data"; value: Uint8Array } | undefined;
+}
+
+export interface ArtifactHeader {
+  attempt: string;
+  token: number;
+  /** SHA-256, 64 hexadecimal digits. */
+  digest: string;
+  bytes: number;
+}
+
+export interface UploadArtifactResponse {
+}
+
 export interface UploadCheckpointRequest {
   part: { $case: "header"; value: CheckpointHeader } | { $case: "data"; value: Uint8Array } | undefined;
 }
@@ -67,6 +82,7 @@ export interface LinkRequest {
     | { $case: "ended"; value: Ended }
     | { $case: "draining"; value: Draining }
     | { $case: "checkpointSaved"; value: CheckpointSaved }
+    | { $case: "artifactSaved"; value: ArtifactSaved }
     | undefined;
 }
 
@@ -140,6 +156,19 @@ export interface Started {
 export interface CheckpointSaved {
   attempt: string;
   token: number;
+  epoch: number;
+  digest: string;
+  bytes: number;
+}
+
+/** A file was uploaded. Another of the same name and epoch takes its place. */
+export interface ArtifactSaved {
+  attempt: string;
+  token: number;
+  /** What it is: `samples`. */
+  name: string;
+  mediaType: string;
+  /** After which epoch; 0 for the attempt as a whole. */
   epoch: number;
   digest: string;
   bytes: number;
@@ -232,6 +261,179 @@ export interface Revoke {
 
 export interface Drain {
 }
+
+function createBaseUploadArtifactRequest(): UploadArtifactRequest {
+  return { part: undefined };
+}
+
+export const UploadArtifactRequest: MessageFns<UploadArtifactRequest> = {
+  encode(message: UploadArtifactRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.part?.$case) {
+      case "header":
+        ArtifactHeader.encode(message.part.value, writer.uint32(10).fork()).join();
+        break;
+      case "data":
+        writer.uint32(18).bytes(message.part.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UploadArtifactRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUploadArtifactRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.part = { $case: "header", value: ArtifactHeader.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.part = { $case: "data", value: reader.bytes() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseArtifactHeader(): ArtifactHeader {
+  return { attempt: "", token: 0, digest: "", bytes: 0 };
+}
+
+export const ArtifactHeader: MessageFns<ArtifactHeader> = {
+  encode(message: ArtifactHeader, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attempt !== "") {
+      writer.uint32(10).string(message.attempt);
+    }
+    if (message.token !== 0) {
+      writer.uint32(16).uint64(message.token);
+    }
+    if (message.digest !== "") {
+      writer.uint32(26).string(message.digest);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(32).uint64(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ArtifactHeader {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseArtifactHeader();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attempt = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.token = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUploadArtifactResponse(): UploadArtifactResponse {
+  return {};
+}
+
+export const UploadArtifactResponse: MessageFns<UploadArtifactResponse> = {
+  encode(_: UploadArtifactResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UploadArtifactResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUploadArtifactResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
 
 function createBaseUploadCheckpointRequest(): UploadCheckpointRequest {
   return { part: undefined };
@@ -554,6 +756,9 @@ export const LinkRequest: MessageFns<LinkRequest> = {
       case "checkpointSaved":
         CheckpointSaved.encode(message.body.value, writer.uint32(74).fork()).join();
         break;
+      case "artifactSaved":
+        ArtifactSaved.encode(message.body.value, writer.uint32(82).fork()).join();
+        break;
     }
     return writer;
   },
@@ -641,6 +846,14 @@ export const LinkRequest: MessageFns<LinkRequest> = {
             }
 
             message.body = { $case: "checkpointSaved", value: CheckpointSaved.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.body = { $case: "artifactSaved", value: ArtifactSaved.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -1292,6 +1505,118 @@ export const CheckpointSaved: MessageFns<CheckpointSaved> = {
           }
           case 5: {
             if (tag !== 40) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseArtifactSaved(): ArtifactSaved {
+  return { attempt: "", token: 0, name: "", mediaType: "", epoch: 0, digest: "", bytes: 0 };
+}
+
+export const ArtifactSaved: MessageFns<ArtifactSaved> = {
+  encode(message: ArtifactSaved, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attempt !== "") {
+      writer.uint32(10).string(message.attempt);
+    }
+    if (message.token !== 0) {
+      writer.uint32(16).uint64(message.token);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    if (message.mediaType !== "") {
+      writer.uint32(34).string(message.mediaType);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(40).uint32(message.epoch);
+    }
+    if (message.digest !== "") {
+      writer.uint32(50).string(message.digest);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(56).uint64(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ArtifactSaved {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseArtifactSaved();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attempt = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.token = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.mediaType = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.epoch = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
               break;
             }
 
@@ -2183,6 +2508,18 @@ export const WorkerServiceService = {
       Buffer.from(DownloadCheckpointResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DownloadCheckpointResponse => DownloadCheckpointResponse.decode(value),
   },
+  /** Bytes of a file that a trial made, a picture for one. As above: only `ArtifactSaved` on the Link makes it the trial's. */
+  uploadArtifact: {
+    path: "/convsweep.v1.WorkerService/UploadArtifact" as const,
+    requestStream: true as const,
+    responseStream: false as const,
+    requestSerialize: (value: UploadArtifactRequest): Buffer =>
+      Buffer.from(UploadArtifactRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UploadArtifactRequest => UploadArtifactRequest.decode(value),
+    responseSerialize: (value: UploadArtifactResponse): Buffer =>
+      Buffer.from(UploadArtifactResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): UploadArtifactResponse => UploadArtifactResponse.decode(value),
+  },
 } as const;
 
 export interface WorkerServiceServer extends UntypedServiceImplementation {
@@ -2193,6 +2530,8 @@ export interface WorkerServiceServer extends UntypedServiceImplementation {
    */
   uploadCheckpoint: handleClientStreamingCall<UploadCheckpointRequest, UploadCheckpointResponse>;
   downloadCheckpoint: handleServerStreamingCall<DownloadCheckpointRequest, DownloadCheckpointResponse>;
+  /** Bytes of a file that a trial made, a picture for one. As above: only `ArtifactSaved` on the Link makes it the trial's. */
+  uploadArtifact: handleClientStreamingCall<UploadArtifactRequest, UploadArtifactResponse>;
 }
 
 export interface WorkerServiceClient extends Client {
@@ -2228,6 +2567,23 @@ export interface WorkerServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<DownloadCheckpointResponse>;
+  /** Bytes of a file that a trial made, a picture for one. As above: only `ArtifactSaved` on the Link makes it the trial's. */
+  uploadArtifact(
+    callback: (error: ServiceError | null, response: UploadArtifactResponse) => void,
+  ): ClientWritableStream<UploadArtifactRequest>;
+  uploadArtifact(
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: UploadArtifactResponse) => void,
+  ): ClientWritableStream<UploadArtifactRequest>;
+  uploadArtifact(
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: UploadArtifactResponse) => void,
+  ): ClientWritableStream<UploadArtifactRequest>;
+  uploadArtifact(
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: UploadArtifactResponse) => void,
+  ): ClientWritableStream<UploadArtifactRequest>;
 }
 
 export const WorkerServiceClient = makeGenericClientConstructor(

@@ -1,0 +1,67 @@
+/** What goes into the agent and what it wants done, as plain data. */
+import type { Device } from "../proto/gen/convsweep/v1/types.js";
+import type { LinkRequest, LinkResponse } from "../proto/gen/convsweep/v1/worker.js";
+import type {
+  Artifact,
+  ArtifactRef,
+  CheckpointRef,
+  Held,
+  LogFields,
+  LogLevel,
+  SavedLane,
+  ThreadCommand,
+  ThreadMessage,
+} from "./messages.js";
+
+/** Who the worker is; what `Hello` says. */
+export interface Identity {
+  readonly worker: string;
+  readonly incarnation: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly devices: readonly Device[];
+}
+
+export interface AgentLimits {
+  /** Messages sent ahead of the acknowledgement. */
+  readonly window: number;
+  /** Messages waiting beyond which training pauses. */
+  readonly outbox: number;
+  /** Milliseconds that a leaving worker waits for its last acknowledgements. */
+  readonly flushMillis: number;
+}
+
+export type AgentInput =
+  | { readonly kind: "linkUp" }
+  | { readonly kind: "linkDown" }
+  | { readonly kind: "received"; readonly message: LinkResponse }
+  | { readonly kind: "thread"; readonly device: string; readonly message: ThreadMessage }
+  /** What a `download` brought; `null` if it brought nothing that can be used. */
+  | { readonly kind: "downloaded"; readonly held: Held; readonly lane: SavedLane | null; readonly reason: string }
+  /** What came of an `upload`: where it is kept now, `null` if nowhere. */
+  | { readonly kind: "uploaded"; readonly held: Held; readonly kept: CheckpointRef | null; readonly reason: string }
+  /** What came of an `uploadArtifact`. */
+  | {
+      readonly kind: "artifactUploaded";
+      readonly held: Held;
+      readonly kept: ArtifactRef | null;
+      readonly reason: string;
+    }
+  /** Give everything back and end the process. */
+  | { readonly kind: "leave"; readonly reason: string; readonly code: number }
+  | { readonly kind: "tick" };
+
+export type AgentEffect =
+  | { readonly kind: "send"; readonly message: LinkRequest }
+  /** Answered with `downloaded`. */
+  | { readonly kind: "download"; readonly held: Held; readonly checkpoint: CheckpointRef }
+  /** Answered with `uploaded`. */
+  | { readonly kind: "upload"; readonly held: Held; readonly lane: SavedLane }
+  /** Answered with `artifactUploaded`. */
+  | { readonly kind: "uploadArtifact"; readonly held: Held; readonly artifact: Artifact }
+  | { readonly kind: "command"; readonly device: string; readonly command: ThreadCommand }
+  /** The other side broke the protocol: begin a new link. */
+  | { readonly kind: "relink"; readonly reason: string }
+  | { readonly kind: "log"; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }
+  | { readonly kind: "exit"; readonly code: number };
