@@ -13,6 +13,8 @@ export interface HyperparameterRange {
   /** The bound itself is not allowed. */
   readonly openLow: boolean;
   readonly openHigh: boolean;
+  /** Whole numbers only. */
+  readonly whole: boolean;
 }
 
 export interface HyperparameterInfo {
@@ -21,7 +23,7 @@ export interface HyperparameterInfo {
   readonly aliases: readonly string[];
   readonly meaning: string;
   readonly range: HyperparameterRange;
-  /** Where neither the file nor the network says; `null`: each dropout layer keeps its own rate. */
+  /** Where neither the file nor the network says; `null`: what the layers, the schedule or the augmentation say. */
   readonly fallback: Readonly<Record<Optimizer, number | null>>;
   /** Optimisers that read it; `null` for all. */
   readonly optimizers: readonly Optimizer[] | null;
@@ -35,14 +37,16 @@ const all = (value: number | null): Readonly<Record<Optimizer, number | null>> =
   adamw: value,
 });
 
-const below1: HyperparameterRange = { low: 0, high: 1, openLow: false, openHigh: true };
+const below1: HyperparameterRange = { low: 0, high: 1, openLow: false, openHigh: true, whole: false };
+const to1: HyperparameterRange = { low: 0, high: 1, openLow: false, openHigh: false, whole: false };
+const pixels: HyperparameterRange = { low: 0, high: 4096, openLow: false, openHigh: false, whole: true };
 
 export const hyperparameters: readonly HyperparameterInfo[] = [
   {
     name: "learning_rate",
     aliases: ["lr", "learning-rate", "learningRate"],
     meaning: "step size; the schedule multiplies it",
-    range: { low: 0, high: 1e6, openLow: false, openHigh: false },
+    range: { low: 0, high: 1e6, openLow: false, openHigh: false, whole: false },
     fallback: { sgd: 0.01, momentum: 0.01, rmsprop: 0.001, adam: 0.001, adamw: 0.001 },
     optimizers: null,
   },
@@ -50,7 +54,7 @@ export const hyperparameters: readonly HyperparameterInfo[] = [
     name: "l2",
     aliases: ["weight_decay", "wd", "reg", "regularization", "l2_reg", "weight-decay"],
     meaning: "decay of the kernels of linear and convolution layers: l2 / 2 * |w|^2 in the loss, or decoupled",
-    range: { low: 0, high: 1e6, openLow: false, openHigh: false },
+    range: { low: 0, high: 1e6, openLow: false, openHigh: false, whole: false },
     fallback: all(0),
     optimizers: null,
   },
@@ -90,7 +94,7 @@ export const hyperparameters: readonly HyperparameterInfo[] = [
     name: "epsilon",
     aliases: ["eps", "adam_epsilon"],
     meaning: "added to the root of the squared gradients",
-    range: { low: 0, high: 1, openLow: true, openHigh: false },
+    range: { low: 0, high: 1, openLow: true, openHigh: false, whole: false },
     fallback: all(1e-8),
     optimizers: ["rmsprop", "adam", "adamw"],
   },
@@ -110,6 +114,64 @@ export const hyperparameters: readonly HyperparameterInfo[] = [
     fallback: all(0),
     optimizers: null,
   },
+  {
+    name: "schedule_factor",
+    aliases: ["gamma", "lr_decay"],
+    meaning: "factor of a step or exponential schedule",
+    range: { low: 0, high: 1e6, openLow: false, openHigh: false, whole: false },
+    fallback: all(null),
+    optimizers: null,
+  },
+  {
+    name: "schedule_floor",
+    aliases: [],
+    meaning: "lowest factor of a cosine schedule",
+    range: to1,
+    fallback: all(null),
+    optimizers: null,
+  },
+  {
+    name: "schedule_warmup",
+    aliases: ["warmup"],
+    meaning: "share of all steps in which a one_cycle schedule rises",
+    range: { low: 0, high: 1, openLow: true, openHigh: true, whole: false },
+    fallback: all(null),
+    optimizers: null,
+  },
+  {
+    name: "flip",
+    aliases: [],
+    meaning: "probability of a horizontal flip of a training image",
+    range: to1,
+    fallback: all(null),
+    optimizers: null,
+  },
+  {
+    name: "crop_padding",
+    aliases: [],
+    meaning: "pixels of padding on each side before a random crop back to size",
+    range: pixels,
+    fallback: all(null),
+    optimizers: null,
+  },
+  {
+    name: "cutout",
+    aliases: [],
+    meaning: "side in pixels of the square that is cut out of a training image",
+    range: pixels,
+    fallback: all(null),
+    optimizers: null,
+  },
+  ...(["brightness", "contrast", "saturation"] as const).map(
+    (name): HyperparameterInfo => ({
+      name,
+      aliases: [],
+      meaning: `strength of the ${name} jitter of a training image`,
+      range: to1,
+      fallback: all(null),
+      optimizers: null,
+    }),
+  ),
 ];
 
 /** The hyperparameter of that name or alias. */

@@ -110,16 +110,29 @@ export type Schedule =
   | { readonly kind: "exponential"; readonly factor: number }
   /** floor + (1 - floor) * (1 + cos(pi * t / epochs)) / 2, t the fractional epoch */
   | { readonly kind: "cosine"; readonly floor: number }
-  /** factors[min(epoch, length - 1)] */
-  | { readonly kind: "list"; readonly factors: readonly number[] }
+  /** factors[min(epoch, length - 1)], or factors[epoch mod length] when it is a cycle */
+  | { readonly kind: "list"; readonly factors: readonly number[]; readonly cycle: boolean }
   /** Linear from 1/div to 1 over `warmup` (a fraction of all steps), then cosine down to 1/final_div. */
   | { readonly kind: "one_cycle"; readonly warmup: number; readonly div: number; readonly final_div: number };
 
+/**
+ * How training images are changed, in this order: flip and crop, colours, cutout. Lane hyperparameters of the same names,
+ * when given, take a value's place.
+ */
 export interface Augmentation {
   /** Horizontal flip with probability one half. */
   readonly flip: boolean;
   /** Zero padding (after normalisation) on each side before a random crop back to size; 0 = none. */
   readonly crop_padding: number;
+  /** Side in pixels of a square at a random place that is set to 0 after normalisation; 0 = none. */
+  readonly cutout: number;
+  /**
+   * Colour jitter: each of the three is scaled by a factor drawn from [1 - value, 1 + value], brightness first, then
+   * contrast, then saturation, as torchvision defines them; 0 = none, at most 1.
+   */
+  readonly brightness: number;
+  readonly contrast: number;
+  readonly saturation: number;
 }
 
 /** Hyperparameters that each lane has for itself. See hyperparameters.ts for ranges and defaults. */
@@ -132,7 +145,16 @@ export type LaneHyperparameter =
   | "beta2"
   | "epsilon"
   | "dropout"
-  | "label_smoothing";
+  | "label_smoothing"
+  | "schedule_factor"
+  | "schedule_floor"
+  | "schedule_warmup"
+  | "flip"
+  | "crop_padding"
+  | "cutout"
+  | "brightness"
+  | "contrast"
+  | "saturation";
 
 export interface Recipe {
   readonly version: typeof RECIPE_VERSION;
@@ -150,6 +172,6 @@ export interface Recipe {
   readonly shuffle: boolean;
   /** Measure the test set after the last epoch. */
   readonly test_at_end: boolean;
-  /** Values a trial has unless it draws its own. `dropout: null` leaves each layer its own rate. */
+  /** Values a trial has unless it draws its own. `null` leaves what the layers, schedule or augmentation say. */
   readonly hyperparameters: Readonly<Record<LaneHyperparameter, number | null>>;
 }

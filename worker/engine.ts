@@ -72,18 +72,20 @@ export function metricsOf(report: LaneReport): NamedMetric[] {
 }
 
 /**
- * A lane's hyperparameters: the recipe's, each replaced by the trial's parameter of the same name. NaN for `dropout`
- * leaves each layer its own rate.
+ * A lane's hyperparameters: the recipe's, each replaced by the trial's parameter of the same name. NaN where the
+ * layers, the schedule or the augmentation decide.
  */
 export function hyperparameterVector(
   defaults: Recipe["hyperparameters"],
   parameters: Readonly<Record<string, unknown>>,
 ): Float64Array {
-  return Float64Array.from(hyperparameters, ({ name }) => {
+  return Float64Array.from(hyperparameters, ({ name, fallback }) => {
+    const optional = Object.values(fallback).includes(null);
     const drawn = Object.hasOwn(parameters, name);
-    const value = drawn ? parameters[name] : defaults[name];
+    // Recipes of before a hyperparameter existed lack it.
+    const value = drawn ? parameters[name] : (defaults[name] ?? null);
     if (typeof value === "number") return value;
-    if (name === "dropout" && !drawn && value === null) return Number.NaN;
+    if (optional && !drawn && value === null) return Number.NaN;
     throw new ConvsweepError("BAD_INPUT", `${name} is not a number`, {
       path: drawn ? `parameters.${name}` : `recipe.hyperparameters.${name}`,
       expected: "a number",

@@ -2,7 +2,7 @@
  * Values of hyperparameters that are not searched, and advice about those that are. Not here: distributions.
  */
 import { type HyperparameterInfo, hyperparameters } from "../../native/hyperparameters.js";
-import type { LaneHyperparameter, Optimizer, Recipe } from "../../native/recipe.js";
+import type { LaneHyperparameter, Optimizer, Recipe, Schedule } from "../../native/recipe.js";
 import type { Parameter } from "./parameters.js";
 import { valuesOf } from "./ranges.js";
 import { isNothing } from "./reader.js";
@@ -38,9 +38,17 @@ function given(top: TopLevel, info: HyperparameterInfo): number | null {
   if (entry.value.kind === "map") {
     throw reader.unexpected(entry.value, entry.key, "a number", "; distributions stand under parameters");
   }
-  const { low, high, openLow, openHigh } = info.range;
+  const { low, high, openLow, openHigh, whole } = info.range;
+  if (whole) return reader.whole(entry.value, entry.key, { min: low, max: high });
   return reader.number(entry.value, entry.key, { min: low, max: high, above: openLow, below: openHigh }).value;
 }
+
+/** Schedules that a hyperparameter is for. */
+const SCHEDULES_OF: Readonly<Record<string, readonly Schedule["kind"][]>> = {
+  schedule_factor: ["step", "exponential"],
+  schedule_floor: ["cosine"],
+  schedule_warmup: ["one_cycle"],
+};
 
 /** What is legal and yet not what anybody means. */
 export function adviseOnParameters(top: TopLevel, parameters: readonly Parameter[], recipe: Recipe): void {
@@ -52,6 +60,10 @@ export function adviseOnParameters(top: TopLevel, parameters: readonly Parameter
     if (fixed) top.reader.warn(at, path, `drawn for every trial, so ${fixed} at the first level is not used`);
     if (info?.optimizers && !info.optimizers.some((optimizer) => used.includes(optimizer))) {
       top.reader.warn(at, path, `the optimizer ${used.join(", ")} does not use it`);
+    }
+    const kinds = Object.hasOwn(SCHEDULES_OF, name) ? SCHEDULES_OF[name] : undefined;
+    if (kinds && !kinds.includes(recipe.schedule.kind)) {
+      top.reader.warn(at, path, `the schedule ${recipe.schedule.kind} does not use it (${kinds.join(", ")} would)`);
     }
     if (name === "dropout" && !recipe.network.layers.some((layer) => layer.op === "dropout")) {
       top.reader.warn(at, path, "the network has no dropout layer, so it changes nothing");

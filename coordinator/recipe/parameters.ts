@@ -71,6 +71,10 @@ function compileParameter(reader: Reader, entry: MapEntry, trainingImages: numbe
 
 function checkLane(reader: Reader, info: HyperparameterInfo, compiled: CompiledDistribution, path: string): void {
   const { distribution, at } = compiled;
+  if (info.range.whole) {
+    checkWhole(reader, at, path, distribution, info.range.low, info.range.high);
+    return;
+  }
   checkRange(reader, at, path, distribution, info.range);
   if (distribution.kind === "int_uniform") {
     const { min, max } = distribution;

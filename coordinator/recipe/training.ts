@@ -2,6 +2,7 @@
  * How a trial trains, beside its network: data set and validation part, schedule, augmentation. Names become full data.
  */
 import { datasets, findDataset } from "../../native/datasets.js";
+import { NO_AUGMENTATION } from "../../native/networks/recipe-for.js";
 import type { Augmentation, DatasetSpec, Schedule } from "../../native/recipe.js";
 import { nearest } from "./nearest.js";
 import { type FileNode, isNothing, type MapEntry, type Reader } from "./reader.js";
@@ -63,7 +64,7 @@ const SCHEDULE_KEYS: Readonly<Record<Schedule["kind"], readonly string[]>> = {
   step: ["every", "factor"],
   exponential: ["factor"],
   cosine: ["floor"],
-  list: ["factors"],
+  list: ["factors", "cycle"],
   one_cycle: ["warmup", "div", "final_div"],
 };
 
@@ -71,7 +72,7 @@ const SCHEDULE_KEYS: Readonly<Record<Schedule["kind"], readonly string[]>> = {
 export function compileSchedule(reader: Reader, node: FileNode | undefined): Schedule {
   const path = "schedule";
   if (node === undefined || isNothing(node)) return { kind: "constant" };
-  if (node.kind === "list") return { kind: "list", factors: factorsOf(reader, node, path) };
+  if (node.kind === "list") return { kind: "list", factors: factorsOf(reader, node, path), cycle: false };
   if (node.kind === "scalar") return scheduleOf(reader, reader.choice(node, path, KINDS), new Map(), path, node);
   const kindEntry = node.entries.find((entry) => entry.key === "kind");
   if (kindEntry !== undefined) {
@@ -85,7 +86,8 @@ export function compileSchedule(reader: Reader, node: FileNode | undefined): Sch
   const kind = KINDS.find((candidate) => candidate === only.key);
   if (kind === undefined) throw reader.unknownKey(only, path, KINDS, "schedule");
   const inner = `${path}.${kind}`;
-  if (kind === "list" && only.value.kind === "list") return { kind, factors: factorsOf(reader, only.value, inner) };
+  if (kind === "list" && only.value.kind === "list")
+    return { kind, factors: factorsOf(reader, only.value, inner), cycle: false };
   const fields = isNothing(only.value)
     ? new Map<string, MapEntry>()
     : reader.fields(only.value, inner, SCHEDULE_KEYS[kind]);
@@ -127,7 +129,11 @@ function scheduleOf(
     case "cosine":
       return { kind, floor: number("floor", 0, { min: 0, max: 1 }) };
     case "list":
-      return { kind, factors: factorsOf(reader, node("factors"), `${path}.factors`) };
+      return {
+        kind,
+        factors: factorsOf(reader, node("factors"), `${path}.factors`),
+        cycle: fields.has("cycle") && reader.flag(node("cycle"), `${path}.cycle`),
+      };
     case "one_cycle":
       return {
         kind,
@@ -138,21 +144,29 @@ function scheduleOf(
   }
 }
 
+const AUGMENTATIONS = ["flip", "crop_padding", "cutout", "brightness", "contrast", "saturation"] as const;
+
 /** `{flip: true, crop_padding: 4}`, or `none`. */
 export function compileAugmentation(reader: Reader, node: FileNode | undefined, dataset: DatasetSpec): Augmentation {
-  const none: Augmentation = { flip: false, crop_padding: 0 };
-  if (node === undefined || isNothing(node) || (node.kind === "scalar" && node.value === "none")) return none;
-  const fields = reader.fields(
-    node,
-    "augmentation",
-    ["flip", "crop_padding"],
-    "none or a mapping of flip, crop_padding",
-  );
-  const flip = fields.get("flip")?.value;
-  const padding = fields.get("crop_padding")?.value;
+  if (node === undefined || isNothing(node) || (node.kind === "scalar" && node.value === "none"))
+    return NO_AUGMENTATION;
+  const fields = reader.fields(node, "augmentation", AUGMENTATIONS, `none or a mapping of ${AUGMENTATIONS.join(", ")}`);
   const max = Math.min(dataset.shape[1], dataset.shape[2]);
+  const pixels = (key: string): number => {
+    const value = fields.get(key)?.value;
+    return value === undefined ? 0 : reader.whole(value, `augmentation.${key}`, { min: 0, max });
+  };
+  const strength = (key: string): number => {
+    const value = fields.get(key)?.value;
+    return value === undefined ? 0 : reader.number(value, `augmentation.${key}`, { min: 0, max: 1 }).value;
+  };
+  const flip = fields.get("flip")?.value;
   return {
     flip: flip === undefined ? false : reader.flag(flip, "augmentation.flip"),
-    crop_padding: padding === undefined ? 0 : reader.whole(padding, "augmentation.crop_padding", { min: 0, max }),
+    crop_padding: pixels("crop_padding"),
+    cutout: pixels("cutout"),
+    brightness: strength("brightness"),
+    contrast: strength("contrast"),
+    saturation: strength("saturation"),
   };
 }

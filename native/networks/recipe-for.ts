@@ -1,7 +1,22 @@
 /** A whole recipe from a catalogue entry and a data set, every default filled in: for benchmarks, tests and `plan`. */
 import { hyperparameters } from "../hyperparameters.js";
-import { type DatasetSpec, type LaneHyperparameter, RECIPE_VERSION, type Recipe } from "../recipe.js";
+import {
+  type Augmentation,
+  type DatasetSpec,
+  type LaneHyperparameter,
+  RECIPE_VERSION,
+  type Recipe,
+} from "../recipe.js";
 import type { NetworkEntry } from "./entry.js";
+
+export const NO_AUGMENTATION: Augmentation = {
+  flip: false,
+  crop_padding: 0,
+  cutout: 0,
+  brightness: 0,
+  contrast: 0,
+  saturation: 0,
+};
 
 /** `overrides` replaces top-level members; its `hyperparameters` are merged. */
 export function recipeFor(
@@ -24,7 +39,7 @@ export function recipeFor(
     nesterov: false,
     decay: optimizer === "adamw" ? "decoupled" : "loss",
     schedule: { kind: "constant" },
-    augmentation: { flip: false, crop_padding: 0 },
+    augmentation: NO_AUGMENTATION,
     precision: "float32",
     shuffle: true,
     test_at_end: false,

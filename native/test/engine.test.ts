@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ENGINE_ERROR_CODES, EngineError, loadEngine, type Session } from "../index.js";
+import { NO_AUGMENTATION } from "../networks/recipe-for.js";
 import { engine, engineError, openSmall, runToEnd, smallRecipe, smallSet, vector } from "./support.js";
 
 const addon = fileURLToPath(new URL("../build/engine.node", import.meta.url));
@@ -191,7 +192,7 @@ it("hands weights out and takes them back", () => {
 });
 
 it("reports a lane whose loss is no longer finite", () => {
-  const { session, recipe } = openSmall("mlp800", {}, { augmentation: { flip: false, crop_padding: 0 } });
+  const { session, recipe } = openSmall("mlp800", {}, { augmentation: NO_AUGMENTATION });
   session.addLane({ seed: 1n, hyperparameters: vector(recipe, { learning_rate: 1e6, l2: 1e6 }), checkpoint: null });
   const slices = runToEnd(() => session.runSlice({ maxMillis: 1000, maxSteps: null }));
   expect(slices.flatMap((slice) => slice.diverged)).toMatchObject([

@@ -26,8 +26,10 @@ struct RecipeText {
   Recipe recipe() const { return parse_recipe(json()); }
 };
 
-inline constexpr Hyperparameters default_values = {
-    0.01, 1e-4, 0.9, 0.99, 0.9, 0.999, 1e-8, std::numeric_limits<double>::quiet_NaN(), 0.05};
+inline constexpr double as_recipe = std::numeric_limits<double>::quiet_NaN();
+inline constexpr Hyperparameters default_values = {0.01,      1e-4,      0.9,       0.99,      0.9,       0.999,
+                                                   1e-8,      as_recipe, 0.05,      as_recipe, as_recipe, as_recipe,
+                                                   as_recipe, as_recipe, as_recipe, as_recipe, as_recipe, as_recipe};
 
 // 70 + 13 images of 2x6x6 in four classes that a small network can tell apart.
 std::shared_ptr<const Dataset> small_dataset();

@@ -57,7 +57,7 @@ export function smallRecipe(name: string, changes: Partial<Recipe> = {}): { reci
     nesterov: false,
     decay: "loss",
     schedule: { kind: "cosine", floor: 0 },
-    augmentation: { flip: true, crop_padding: 1 },
+    augmentation: { flip: true, crop_padding: 1, cutout: 3, brightness: 0.2, contrast: 0.1, saturation: 0.3 },
     precision: "float32",
     shuffle: true,
     test_at_end: true,

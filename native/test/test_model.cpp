@@ -32,7 +32,9 @@ TEST_CASE("portable mathematics agrees with the platform's to a few units of the
 }
 
 TEST_CASE("schedules at their corners") {
-  const auto factor = [](const Schedule& s, int epoch, int batch) { return schedule_factor(s, 10, epoch, batch, 100); };
+  const auto factor = [](const Schedule& s, int epoch, int batch) {
+    return schedule_factor(s, default_values, 10, epoch, batch, 100);
+  };
   Schedule s;
   CHECK(factor(s, 7, 50) == 1);
   s.kind = ScheduleKind::step;
@@ -172,4 +174,47 @@ TEST_CASE("nothing in a lane's memory that lives together overlaps") {
   for (std::size_t i = 0; i + 1 < pieces.size(); ++i) CHECK(pieces[i].at + pieces[i].bytes <= pieces[i + 1].at);
   for (const Piece& piece : pieces) CHECK(piece.at % 64 == 0);
   CHECK(pieces.back().at + pieces.back().bytes <= plan.lane_bytes);
+}
+
+TEST_CASE("a lane's own values take the place of the schedule's and the augmentation's") {
+  Hyperparameters own = default_values;
+  const auto set = [&own](Hyper which, double value) { own[static_cast<std::size_t>(which)] = value; };
+  set(Hyper::schedule_factor, 0.25);
+  set(Hyper::schedule_floor, 0.5);
+  set(Hyper::schedule_warmup, 0.5);
+  Schedule s;
+  s.kind = ScheduleKind::step;
+  s.every = 2;
+  s.factor = 0.1;
+  CHECK(schedule_factor(s, own, 10, 5, 0, 100) == 0.0625);
+  s.kind = ScheduleKind::exponential;
+  CHECK(schedule_factor(s, own, 10, 3, 50, 100) == 0.015625);
+  s.kind = ScheduleKind::cosine;
+  CHECK(schedule_factor(s, own, 10, 5, 0, 100) == doctest::Approx(0.75));
+  s.kind = ScheduleKind::one_cycle;
+  s.div = 25;
+  s.warmup = 0.1;
+  CHECK(schedule_factor(s, own, 10, 5, 0, 100) == 1);
+  CHECK(schedule_factor(s, default_values, 10, 1, 0, 100) == 1);
+
+  s.kind = ScheduleKind::list;
+  s.factors = {1, 0.5, 2};
+  CHECK(schedule_factor(s, own, 10, 7, 0, 100) == 2);
+  s.cycle = true;
+  CHECK(schedule_factor(s, own, 10, 7, 0, 100) == 0.5);
+
+  const Augmentation recipe{0.5, 4, 8, 0.1, 0.2, 0.3};
+  const AugmentScalars same = augment_scalars(recipe, default_values);
+  CHECK(same.flip == 0.5F);
+  CHECK(same.crop_padding == 4);
+  CHECK(same.cutout == 8);
+  CHECK(same.saturation == 0.3F);
+  set(Hyper::flip, 0);
+  set(Hyper::crop_padding, 2);
+  set(Hyper::brightness, 1);
+  const AugmentScalars changed = augment_scalars(recipe, own);
+  CHECK(changed.flip == 0);
+  CHECK(changed.crop_padding == 2);
+  CHECK(changed.brightness == 1);
+  CHECK(changed.contrast == 0.2F);
 }

@@ -75,11 +75,11 @@ TEST_CASE("augmentation draws every offset and both sides") {
   std::set<std::uint32_t> tops, lefts;
   int flips = 0;
   for (std::uint32_t p = 0; p < 2000; ++p) {
-    const AugmentDraw draw = augment_draw(5, 1, p, true, 4);
+    const AugmentDraw draw = augment_draw(5, 1, p, 0.5F, 4);
     tops.insert(draw.top);
     lefts.insert(draw.left);
     flips += draw.flip ? 1 : 0;
-    const AugmentDraw plain = augment_draw(5, 1, p, false, 0);
+    const AugmentDraw plain = augment_draw(5, 1, p, 0, 0);
     CHECK_FALSE(plain.flip);
     CHECK(plain.top + plain.left == 0);
   }

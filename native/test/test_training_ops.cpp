@@ -1,4 +1,6 @@
 // The loss, the updates and the gather: against definitions worked out here, and the CPU against the reference.
+#include <algorithm>
+#include <array>
 #include <memory>
 
 #include "backend/cpu/cpu_backend.h"
@@ -115,16 +117,14 @@ TEST_CASE("binary_cross_entropy: a case worked out by hand") {
   auto call = run.call(run.logits, run.dlogits);
   call.target = BinaryTarget::one;
   reference::binary_cross_entropy(call);
-  CHECK(run.metrics.loss_sum ==
-        doctest::Approx(std::log(2.0) + std::log(4.0 / 3.0) + std::log(4.0)).epsilon(1e-14));
+  CHECK(run.metrics.loss_sum == doctest::Approx(std::log(2.0) + std::log(4.0 / 3.0) + std::log(4.0)).epsilon(1e-14));
   CHECK(run.metrics.correct == 1);
   const double gradient[] = {-0.5 / 3, -0.25 / 3, -0.75 / 3};
   for (std::size_t i = 0; i < 3; ++i) CHECK(run.dlogits[i] == doctest::Approx(gradient[i]).epsilon(1e-14));
   // Against 0 the losses of z and -z change places.
   call.target = BinaryTarget::zero;
   reference::binary_cross_entropy(call);
-  CHECK(run.metrics.loss_sum ==
-        doctest::Approx(std::log(2.0) + std::log(4.0) + std::log(4.0 / 3.0)).epsilon(1e-14));
+  CHECK(run.metrics.loss_sum == doctest::Approx(std::log(2.0) + std::log(4.0) + std::log(4.0 / 3.0)).epsilon(1e-14));
   CHECK(run.metrics.correct == 2);
   // One-sided smoothing: 0.9 times the loss against 1 and 0.1 times that against 0, which are equal in sum here.
   run.scalars.label_smoothing = 0.1F;
@@ -295,6 +295,8 @@ TEST_CASE("gather: every backend takes the same bytes, flipped and cropped alike
   scalars.key = 77;
   scalars.epoch = 2;
   scalars.position = 4;
+  scalars.augment.flip = 0.5F;
+  scalars.augment.crop_padding = 2;
   for (const bool augmented : {false, true}) {
     std::vector<Guarded<float>> results;
     for (const auto& backend : float_backends()) {
@@ -312,8 +314,7 @@ TEST_CASE("gather: every backend takes the same bytes, flipped and cropped alike
       call.size = images - 2;
       call.first_image = 1;
       call.shuffle = true;
-      call.flip = augmented;
-      call.crop_padding = augmented ? 2 : 0;
+      call.augment = augmented;
       call.x = {x.data(), 0};
       call.out_labels = {out_labels.data(), 0};
       call.scratch = {scratch.data(), 0};
@@ -334,4 +335,77 @@ TEST_CASE("gather: every backend takes the same bytes, flipped and cropped alike
     }
     for (const Guarded<float>& x : results) CHECK(std::memcmp(x.data(), results[0].data(), 60 * n * 4) == 0);
   }
+}
+
+TEST_CASE("gather: colours and squares, against the definition in double") {
+  constexpr int images = 40, n = 35;
+  for (const int channels : {1, 2, 3}) {
+    const Extent image{channels, 9, 7};
+    const auto size = static_cast<std::size_t>(image.size());
+    std::vector<std::uint8_t> bytes(images * size), labels(images);
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * i * 31 + i / 63);
+    const float scale[] = {0.016F, 0.02F, 0.012F}, shift[] = {-1.0F, 0.5F, 0.25F};
+    for (const AugmentScalars augment :
+         {AugmentScalars{0, 0, 0, 0.4F, 0, 0}, AugmentScalars{0, 0, 0, 0, 0.9F, 0}, AugmentScalars{0, 0, 0, 0, 0, 1},
+          AugmentScalars{0, 0, 4, 0, 0, 0}, AugmentScalars{0.5F, 2, 5, 0.2F, 0.3F, 0.4F}}) {
+      LaneScalars scalars;
+      scalars.key = 12;
+      scalars.epoch = 3;
+      scalars.augment = augment;
+      std::vector<Guarded<float>> results;
+      for (const auto& backend : float_backends()) {
+        Guarded<float> x(size * n);
+        Guarded<std::int32_t> out_labels(n);
+        Guarded<std::byte> scratch(gather_scratch_bytes(n));
+        GatherCall call;
+        call.image = image;
+        call.n = n;
+        call.scalars = &scalars;
+        call.images = bytes.data();
+        call.labels = labels.data();
+        call.scale = scale;
+        call.shift = shift;
+        call.size = images;
+        call.augment = true;
+        call.x = {x.data(), 0};
+        call.out_labels = {out_labels.data(), 0};
+        call.scratch = {scratch.data(), 0};
+        backend->ops().gather(*backend->context(nullptr), call);
+        x.check("x");
+        scratch.check("scratch");
+        results.push_back(x);
+      }
+      for (const Guarded<float>& x : results) {
+        for (std::size_t i = 0; i < size * n; ++i) CHECK(std::fabs(x[i] - results[0][i]) <= 1e-5F);
+      }
+      // A square of four reaches outside for at most two rows and columns, so it covers 4 to 16 pixels of each image.
+      if (augment.cutout != 4) continue;
+      for (std::size_t i = 0; i < n; ++i) {
+        int zeros = 0;
+        for (std::size_t p = 0; p < 63; ++p) zeros += results[0][p * n + i] == 0 ? 1 : 0;
+        CHECK(zeros >= 4);
+        CHECK(zeros <= 16);
+      }
+    }
+  }
+}
+
+TEST_CASE("colour factors are uniform around one, squares' centres over the image") {
+  double sum = 0, most = 0, least = 2;
+  std::array<int, 7> columns{};
+  for (std::uint32_t p = 0; p < 7000; ++p) {
+    const float factor = colour_draw(9, 1, p, 0.3F, 0, 1).brightness;
+    sum += static_cast<double>(factor);
+    most = std::max(most, static_cast<double>(factor));
+    least = std::min(least, static_cast<double>(factor));
+    CHECK(colour_draw(9, 1, p, 0.3F, 0, 1).contrast == 1.0F);
+    ++columns[cutout_draw(9, 1, p, 9, 7).column];
+  }
+  // The mean of 7,000 draws from [0.7, 1.3) has a standard deviation of 0.6 / sqrt(12 * 7000) = 0.002.
+  CHECK(std::fabs(sum / 7000 - 1) < 0.01);
+  CHECK(least >= 0.7 - 1e-6);
+  CHECK(least < 0.705);
+  CHECK(most < 1.3);
+  CHECK(most > 1.295);
+  for (const int count : columns) CHECK(std::abs(count - 1000) < 150);
 }

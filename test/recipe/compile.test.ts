@@ -154,9 +154,10 @@ describe("training", () => {
     ["{step: {every: 5, factor: 0.5}}", { kind: "step", every: 5, factor: 0.5 }],
     ["{exponential: {factor: 0.95}}", { kind: "exponential", factor: 0.95 }],
     ["{cosine: }", { kind: "cosine", floor: 0 }],
-    ["[1, 0.5, 0.1]", { kind: "list", factors: [1, 0.5, 0.1] }],
-    ["{list: [1, 0.5]}", { kind: "list", factors: [1, 0.5] }],
-    ["{kind: list, factors: [1, 0.5]}", { kind: "list", factors: [1, 0.5] }],
+    ["[1, 0.5, 0.1]", { kind: "list", factors: [1, 0.5, 0.1], cycle: false }],
+    ["{list: [1, 0.5]}", { kind: "list", factors: [1, 0.5], cycle: false }],
+    ["{list: {factors: [1, 0.5], cycle: true}}", { kind: "list", factors: [1, 0.5], cycle: true }],
+    ["{kind: list, factors: [1, 0.5]}", { kind: "list", factors: [1, 0.5], cycle: false }],
     ["~", { kind: "constant" }],
   ])("schedule: %s", (text, expected) => {
     expect(recipeOf(compileSweep(top(`schedule: ${text}`), "f.yaml").spec).schedule).toEqual(expected);
@@ -176,7 +177,14 @@ describe("training", () => {
     expect(recipeOf(spec).dataset).toMatchObject({ seed: 9, train_images: 2_000, test_images: 300, validation: 500 });
     expect(spec).toMatchObject({ maxWallMillis: 5_400_000, maxParallel: 4, maxAttempts: 5 });
     const { augmentation } = recipeOf(compileSweep(top("augmentation: {flip: true, crop_padding: 4}"), "f.yaml").spec);
-    expect(augmentation).toEqual({ flip: true, crop_padding: 4 });
+    expect(augmentation).toEqual({
+      flip: true,
+      crop_padding: 4,
+      cutout: 0,
+      brightness: 0,
+      contrast: 0,
+      saturation: 0,
+    });
   });
 });
 
@@ -329,7 +337,12 @@ describe("a compiled sweep", () => {
     batch_size: fc.integer({ min: 1, max: 500 }),
     optimizer: fc.constantFrom("sgd", "momentum", "rmsprop", "adam", "adamw"),
     schedule: fc.constantFrom("constant", "cosine", [1, 0.5], { kind: "step", every: 2, factor: 0.5 }),
-    augmentation: fc.record({ flip: fc.boolean(), crop_padding: fc.integer({ min: 0, max: 4 }) }),
+    augmentation: fc.record({
+      flip: fc.boolean(),
+      crop_padding: fc.integer({ min: 0, max: 4 }),
+      cutout: fc.integer({ min: 0, max: 28 }),
+      brightness: fc.double({ min: 0, max: 1, noNaN: true }),
+    }),
     method: fc.constant("random"),
     seed: fc.maxSafeNat(),
     run_cap: fc.integer({ min: 1, max: 1_000_000 }),
@@ -350,5 +363,39 @@ describe("a compiled sweep", () => {
       }),
       { numRuns: 300, seed: 3 },
     );
+  });
+});
+
+describe("schedule and augmentation values that are searched", () => {
+  const compile = (lines: string) =>
+    compileSweep(
+      `${lines}
+network: logit
+dataset: mnist
+method: random
+run_cap: 2
+`,
+      "f.yaml",
+    );
+
+  it("are lane parameters; the recipe keeps null for what it leaves alone", () => {
+    const { spec, warnings } = compile(
+      "schedule: {step: {every: 2, factor: 0.5}}\nparameters: {gamma: {min: 0.1, max: 0.9}, flip: {min: 0.0, max: 1.0}, crop_padding: {values: [0, 2, 4]}}",
+    );
+    expect(spec.space.map(({ name }) => name)).toEqual(["schedule_factor", "flip", "crop_padding"]);
+    expect(spec.structural).toEqual([]);
+    expect(recipeOf(spec).hyperparameters).toMatchObject({ schedule_factor: null, flip: null, cutout: null });
+    expect(warnings).toEqual([expect.stringContaining("recorded as schedule_factor")]);
+  });
+
+  it("are whole where they count pixels", () => {
+    expect(() => compile("parameters: {cutout: {min: 0.0, max: 8.0}}")).toThrow(
+      /expected whole numbers from 0 to 4096/,
+    );
+  });
+
+  it("are advised against where the schedule has no use for them", () => {
+    const { warnings } = compile("schedule: cosine\nparameters: {schedule_warmup: {min: 0.1, max: 0.3}}");
+    expect(warnings).toEqual([expect.stringContaining("the schedule cosine does not use it (one_cycle would)")]);
   });
 });

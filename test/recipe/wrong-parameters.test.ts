@@ -25,7 +25,7 @@ const wrong: readonly (readonly [string, string, string])[] = [
   [
     "parameter unknown",
     param("hidden_layer_size: {values: [32, 64]}"),
-    "13:3: parameters.hidden_layer_size: unknown parameter; the parameters here are learning_rate, l2, momentum, rho, beta1, beta2, epsilon, dropout, label_smoothing, batch_size, epochs, optimizer",
+    "13:3: parameters.hidden_layer_size: unknown parameter; the parameters here are learning_rate, l2, momentum, rho, beta1, beta2, epsilon, dropout, label_smoothing, schedule_factor, schedule_floor, schedule_warmup, flip, crop_padding, cutout, brightness, contrast, saturation, batch_size, epochs, optimizer",
   ],
   ["parameter twice by alias", param("lr: {value: 0.1}"), "13:3: parameters.lr: learning_rate is the same parameter"],
   [
@@ -171,7 +171,7 @@ const wrong: readonly (readonly [string, string, string])[] = [
   [
     "parameter nested",
     param("model: {parameters: {learning_rate: {value: 1}}}"),
-    "13:3: parameters.model: unknown parameter; the parameters here are learning_rate, l2, momentum, rho, beta1, beta2, epsilon, dropout, label_smoothing, batch_size, epochs, optimizer",
+    "13:3: parameters.model: unknown parameter; the parameters here are learning_rate, l2, momentum, rho, beta1, beta2, epsilon, dropout, label_smoothing, schedule_factor, schedule_floor, schedule_warmup, flip, crop_padding, cutout, brightness, contrast, saturation, batch_size, epochs, optimizer",
   ],
   [
     "parameter nested in a known one",

@@ -95,6 +95,16 @@ struct UpdateScalars {
   float step_size = 0, inverse_sqrt_correction2 = 0;
 };
 
+// How a lane's training images are changed; all 0 for not at all. native/recipe.ts says what they mean.
+struct AugmentScalars {
+  // Probability.
+  float flip = 0;
+  std::uint32_t crop_padding = 0, cutout = 0;
+  float brightness = 0, contrast = 0, saturation = 0;
+  CONVSWEEP_HD bool moves() const { return flip > 0 || crop_padding > 0; }
+  CONVSWEEP_HD bool colours() const { return brightness > 0 || contrast > 0 || saturation > 0; }
+};
+
 // What differs from lane to lane in a step. Session keeps one a lane, on the device.
 struct LaneScalars {
   std::uint64_t key = 0;
@@ -106,6 +116,7 @@ struct LaneScalars {
   // Replaces LayerShape::rate in every dropout layer unless NaN.
   float dropout = 0;
   float label_smoothing = 0;
+  AugmentScalars augment;
   UpdateScalars update;
 };
 
@@ -194,9 +205,8 @@ struct GatherCall {
   // `first_image`.
   std::uint32_t size = 0, first_image = 0;
   bool shuffle = false;
-  // Augmentation; both off outside training. Cropped-in border is 0 after normalisation.
-  bool flip = false;
-  std::uint32_t crop_padding = 0;
+  // LaneScalars::augment holds; off outside training. Cropped-in border is 0 after normalisation.
+  bool augment = false;
   Lanes<float> x;
   Lanes<std::int32_t> out_labels;
   // gather_scratch_bytes(n), free for any use within the call.
@@ -228,6 +238,6 @@ struct OneHotCall {
   Lanes<float> y;  // [classes][plane][n]
 };
 
-CONVSWEEP_HD constexpr std::size_t gather_scratch_bytes(int n) { return static_cast<std::size_t>(n) * 16; }
+CONVSWEEP_HD constexpr std::size_t gather_scratch_bytes(int n) { return static_cast<std::size_t>(n) * 40; }
 
 }  // namespace convsweep

@@ -68,20 +68,48 @@ struct Schedule {
   double factor = 1;
   double floor = 0;
   std::vector<double> factors;
+  bool cycle = false;
   double warmup = 0, div = 1, final_div = 1;
 };
 
 // Order of native/hyperparameters.ts and of LaneOptions.hyperparameters.
-enum class Hyper { learning_rate, l2, momentum, rho, beta1, beta2, epsilon, dropout, label_smoothing };
-inline constexpr int hyper_count = 9;
+enum class Hyper {
+  learning_rate,
+  l2,
+  momentum,
+  rho,
+  beta1,
+  beta2,
+  epsilon,
+  dropout,
+  label_smoothing,
+  schedule_factor,
+  schedule_floor,
+  schedule_warmup,
+  flip,
+  crop_padding,
+  cutout,
+  brightness,
+  contrast,
+  saturation
+};
+inline constexpr int hyper_count = 18;
 const char* hyper_name(int index);
 
-// A lane's values. `dropout` may be NaN: each layer keeps its own rate.
+// A lane's values. `dropout` and those after label_smoothing may be NaN: what the layers, the schedule or the
+// augmentation say.
 using Hyperparameters = std::array<double, hyper_count>;
 
 // Throw Error with `code` when the value, or the first bad one of them, is out of its range.
 void check_hyperparameter(int index, double value, ErrorCode code, const std::string& path);
 void check_hyperparameters(const Hyperparameters& values, ErrorCode code, const std::string& path);
+
+// native/recipe.ts says what they mean; `flip` is a probability here.
+struct Augmentation {
+  double flip = 0;
+  int crop_padding = 0, cutout = 0;
+  double brightness = 0, contrast = 0, saturation = 0;
+};
 
 struct Recipe {
   std::string network_name;
@@ -94,8 +122,7 @@ struct Recipe {
   // l2 shrinks the weights apart from the gradient.
   bool decoupled_decay = false;
   Schedule schedule;
-  bool flip = false;
-  int crop_padding = 0;
+  Augmentation augmentation;
   bool shuffle = true;
   bool test_at_end = false;
   std::array<std::optional<double>, hyper_count> hyperparameters;

@@ -66,11 +66,41 @@ struct AugmentDraw {
   std::uint32_t top, left;
 };
 
-CONVSWEEP_HD inline AugmentDraw augment_draw(std::uint64_t key, std::uint32_t epoch, std::uint32_t position, bool flip,
+// `flip` is a probability.
+CONVSWEEP_HD inline AugmentDraw augment_draw(std::uint64_t key, std::uint32_t epoch, std::uint32_t position, float flip,
                                              std::uint32_t crop_padding) {
   const PhiloxBlock block = draw_block(key, Purpose::augment, 0, epoch, position);
-  return AugmentDraw{flip && (block.word[0] >> 31) != 0, bounded(block.word[1], 2 * crop_padding + 1),
+  const double unflipped = (1 - static_cast<double>(flip)) * 4294967296.0;
+  return AugmentDraw{static_cast<double>(block.word[0]) >= unflipped, bounded(block.word[1], 2 * crop_padding + 1),
                      bounded(block.word[2], 2 * crop_padding + 1)};
+}
+
+// Factors on one training image's brightness, contrast and saturation, each uniform in [1 - strength, 1 + strength).
+struct ColourDraw {
+  float brightness, contrast, saturation;
+};
+
+CONVSWEEP_HD inline ColourDraw colour_draw(std::uint64_t key, std::uint32_t epoch, std::uint32_t position,
+                                           float brightness, float contrast, float saturation) {
+  const PhiloxBlock block = draw_block(key, Purpose::augment, 1, epoch, position);
+  const auto factor = [](std::uint32_t word, float strength) {
+    // Twenty-four bits: exact in a float.
+    const float unit = static_cast<float>(word >> 8) * 0x1p-23F - 1.0F;
+    return 1.0F + strength * unit;
+  };
+  return ColourDraw{factor(block.word[0], brightness), factor(block.word[1], contrast),
+                    factor(block.word[2], saturation)};
+}
+
+// Centre of the square that is cut out of one training image.
+struct CutoutDraw {
+  std::uint32_t row, column;
+};
+
+CONVSWEEP_HD inline CutoutDraw cutout_draw(std::uint64_t key, std::uint32_t epoch, std::uint32_t position,
+                                           std::uint32_t rows, std::uint32_t columns) {
+  const PhiloxBlock block = draw_block(key, Purpose::augment, 2, epoch, position);
+  return CutoutDraw{bounded(block.word[0], rows), bounded(block.word[1], columns)};
 }
 
 // The order of an epoch: a keyed bijection of [0, size), computed position by position, never stored.

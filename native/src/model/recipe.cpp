@@ -183,6 +183,7 @@ Schedule parse_schedule(const Json& json) {
         }
         schedule.factors.push_back(*factor);
       }
+      schedule.cycle = fields.has("cycle") && fields.boolean("cycle");
       if (schedule.factors.empty()) {
         throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "schedule.factors", "at least one factor", "none");
       }
@@ -197,9 +198,27 @@ Schedule parse_schedule(const Json& json) {
   return schedule;
 }
 
+// Older recipes end with crop_padding.
+Augmentation parse_augmentation(const Json& json) {
+  Fields fields(json, "augmentation");
+  Augmentation augmentation;
+  augmentation.flip = fields.boolean("flip") ? 0.5 : 0;
+  augmentation.crop_padding = fields.whole("crop_padding", 0, 4096);
+  if (fields.has("cutout")) augmentation.cutout = fields.whole("cutout", 0, 4096);
+  for (const auto& [name, value] :
+       {std::pair{"brightness", &augmentation.brightness}, std::pair{"contrast", &augmentation.contrast},
+        std::pair{"saturation", &augmentation.saturation}}) {
+    if (fields.has(name)) *value = fields.number(name, 0, 1);
+  }
+  fields.done();
+  return augmentation;
+}
+
 void parse_hyperparameters(const Json& json, Recipe& recipe) {
   Fields fields(json, "hyperparameters");
   for (int i = 0; i < hyper_count; ++i) {
+    // Older recipes lack those that came later, which may all be null.
+    if (i > static_cast<int>(Hyper::label_smoothing) && !fields.has(hyper_name(i))) continue;
     const Json& value = fields.get(hyper_name(i));
     if (value.is_null()) continue;
     const double number = fields.number(hyper_name(i), -1e300, 1e300);
@@ -239,10 +258,7 @@ Recipe parse_recipe(std::string_view text) {
     throw Error(ErrorCode::ENGINE_BAD_RECIPE, "nesterov", "only the momentum optimizer has it");
   }
   recipe.schedule = parse_schedule(fields.get("schedule"));
-  Fields augmentation(fields.get("augmentation"), "augmentation");
-  recipe.flip = augmentation.boolean("flip");
-  recipe.crop_padding = augmentation.whole("crop_padding", 0, 4096);
-  augmentation.done();
+  recipe.augmentation = parse_augmentation(fields.get("augmentation"));
   fields.one_of("precision", {"float32"});
   recipe.shuffle = fields.boolean("shuffle");
   recipe.test_at_end = fields.boolean("test_at_end");

@@ -8,8 +8,8 @@
 namespace convsweep {
 namespace {
 
-double one_cycle(const Schedule& s, double step, double steps) {
-  const double warm = s.warmup * steps;
+double one_cycle(const Schedule& s, double warmup, double step, double steps) {
+  const double warm = warmup * steps;
   const double start = 1 / s.div, end = 1 / s.final_div;
   if (step < warm) return start + (1 - start) * (step / warm);
   const double rest = steps - warm;
@@ -18,24 +18,51 @@ double one_cycle(const Schedule& s, double step, double steps) {
 
 }  // namespace
 
-double schedule_factor(const Schedule& s, int epochs, int epoch, int batch, int batches) {
+double value_or(const Hyperparameters& values, Hyper which, double otherwise) {
+  const double value = values[static_cast<std::size_t>(which)];
+  return std::isnan(value) ? otherwise : value;
+}
+
+double schedule_factor(const Schedule& s, const Hyperparameters& values, int epochs, int epoch, int batch,
+                       int batches) {
+  const double base = value_or(values, Hyper::schedule_factor, s.factor);
   switch (s.kind) {
     case ScheduleKind::constant:
       return 1;
     case ScheduleKind::step:
-      return power(s.factor, static_cast<std::uint64_t>(epoch / s.every));
+      return power(base, static_cast<std::uint64_t>(epoch / s.every));
     case ScheduleKind::exponential:
-      return power(s.factor, static_cast<std::uint64_t>(epoch));
+      return power(base, static_cast<std::uint64_t>(epoch));
     case ScheduleKind::cosine: {
       const double t = epoch + static_cast<double>(batch) / batches;
-      return s.floor + (1 - s.floor) * (1 + cos_pi(t / epochs)) / 2;
+      const double floor = value_or(values, Hyper::schedule_floor, s.floor);
+      return floor + (1 - floor) * (1 + cos_pi(t / epochs)) / 2;
     }
     case ScheduleKind::list:
+      if (s.cycle) return s.factors[static_cast<std::size_t>(epoch) % s.factors.size()];
       return s.factors[std::min(static_cast<std::size_t>(epoch), s.factors.size() - 1)];
     case ScheduleKind::one_cycle:
-      return one_cycle(s, static_cast<double>(epoch) * batches + batch, static_cast<double>(epochs) * batches);
+      return one_cycle(s, value_or(values, Hyper::schedule_warmup, s.warmup),
+                       static_cast<double>(epoch) * batches + batch, static_cast<double>(epochs) * batches);
   }
   return 1;
+}
+
+AugmentScalars augment_scalars(const Augmentation& recipe, const Hyperparameters& values) {
+  const auto real = [&](Hyper which, double otherwise) {
+    return static_cast<float>(value_or(values, which, otherwise));
+  };
+  const auto whole = [&](Hyper which, int otherwise) {
+    return static_cast<std::uint32_t>(value_or(values, which, otherwise));
+  };
+  AugmentScalars a;
+  a.flip = real(Hyper::flip, recipe.flip);
+  a.crop_padding = whole(Hyper::crop_padding, recipe.crop_padding);
+  a.cutout = whole(Hyper::cutout, recipe.cutout);
+  a.brightness = real(Hyper::brightness, recipe.brightness);
+  a.contrast = real(Hyper::contrast, recipe.contrast);
+  a.saturation = real(Hyper::saturation, recipe.saturation);
+  return a;
 }
 
 UpdateScalars update_scalars(const Hyperparameters& values, bool decoupled_decay, double learning_rate,

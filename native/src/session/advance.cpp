@@ -53,8 +53,8 @@ bool Session::Impl::finite(int lane, ExecutionContext& context) const {
 void Session::Impl::train_batch(Slot& slot, int lane, ExecutionContext& context) {
   LaneState& s = slot.state;
   const int batch = config.recipe.batch_size;
-  const double factor = schedule_factor(config.recipe.schedule, config.recipe.epochs, static_cast<int>(s.epoch),
-                                        static_cast<int>(s.batch), batches(Phase::train));
+  const double factor = schedule_factor(config.recipe.schedule, s.hyperparameters, config.recipe.epochs,
+                                        static_cast<int>(s.epoch), static_cast<int>(s.batch), batches(Phase::train));
   s.last_learning_rate = get(s.hyperparameters, Hyper::learning_rate) * factor;
   LaneScalars scalars;
   scalars.key = s.seed;
@@ -63,6 +63,7 @@ void Session::Impl::train_batch(Slot& slot, int lane, ExecutionContext& context)
   scalars.position = s.batch * static_cast<std::uint32_t>(batch);
   scalars.dropout = static_cast<float>(get(s.hyperparameters, Hyper::dropout));
   scalars.label_smoothing = static_cast<float>(get(s.hyperparameters, Hyper::label_smoothing));
+  scalars.augment = augment_scalars(config.recipe.augmentation, s.hyperparameters);
   scalars.update = update_scalars(s.hyperparameters, config.recipe.decoupled_decay, s.last_learning_rate, s.step);
   set_scalars(lane, scalars);
   step_->train(context, LaneSet{lane, 1, nullptr}, part(Phase::train));

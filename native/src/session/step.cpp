@@ -46,8 +46,7 @@ void Step::gather(ExecutionContext& context, LaneSet lanes, Part part, int n, bo
   call.size = part.size;
   call.first_image = part.first;
   call.shuffle = training && recipe_.shuffle;
-  call.flip = training && recipe_.flip;
-  call.crop_padding = training ? static_cast<std::uint32_t>(recipe_.crop_padding) : 0;
+  call.augment = training;
   call.x = at<float>(plan_.input);
   call.out_labels = at<std::int32_t>(plan_.labels);
   call.scratch = at<std::byte>(plan_.scratch);

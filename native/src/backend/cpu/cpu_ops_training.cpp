@@ -21,6 +21,41 @@ void two_runs(ExecutionContext& context, const UpdateCall& call, Run run) {
   }
 }
 
+// A batch's part of the scratch memory: one number an image each.
+struct GatherScratch {
+  std::int32_t *index, *offset_y, *offset_x, *cut_row, *cut_column;
+  float *brightness, *contrast, *saturation;
+  std::uint8_t* flip;
+
+  GatherScratch(std::byte* memory, int n) {
+    index = reinterpret_cast<std::int32_t*>(memory);
+    offset_y = index + n;
+    offset_x = offset_y + n;
+    cut_row = offset_x + n;
+    cut_column = cut_row + n;
+    brightness = reinterpret_cast<float*>(cut_column + n);
+    contrast = brightness + n;
+    saturation = contrast + n;
+    flip = reinterpret_cast<std::uint8_t*>(saturation + n);
+  }
+};
+
+void draw_image(const GatherCall& call, const LaneScalars& s, std::uint32_t position, int n, GatherScratch& to) {
+  const AugmentScalars& a = s.augment;
+  const AugmentDraw move = augment_draw(s.key, s.epoch, position, a.flip, a.crop_padding);
+  to.flip[n] = move.flip ? 1 : 0;
+  to.offset_y[n] = static_cast<std::int32_t>(move.top) - static_cast<std::int32_t>(a.crop_padding);
+  to.offset_x[n] = static_cast<std::int32_t>(move.left) - static_cast<std::int32_t>(a.crop_padding);
+  const ColourDraw colour = colour_draw(s.key, s.epoch, position, a.brightness, a.contrast, a.saturation);
+  to.brightness[n] = colour.brightness;
+  to.contrast[n] = colour.contrast;
+  to.saturation[n] = colour.saturation;
+  const CutoutDraw square = cutout_draw(s.key, s.epoch, position, static_cast<std::uint32_t>(call.image.rows),
+                                        static_cast<std::uint32_t>(call.image.columns));
+  to.cut_row[n] = static_cast<std::int32_t>(square.row) - static_cast<std::int32_t>(a.cutout / 2);
+  to.cut_column[n] = static_cast<std::int32_t>(square.column) - static_cast<std::int32_t>(a.cutout / 2);
+}
+
 }  // namespace
 
 void softmax_cross_entropy(ExecutionContext& context, const LossCall& call) {
@@ -32,7 +67,7 @@ void softmax_cross_entropy(ExecutionContext& context, const LossCall& call) {
     args.batch = args.valid = call.n;
     args.label_smoothing = call.scalars[lane].label_smoothing;
     const LossResult result = cpu.kernels.softmax_cross_entropy(args, call.logits[lane], call.labels[lane],
-                                                                       call.dlogits ? call.dlogits[lane] : nullptr);
+                                                                call.dlogits ? call.dlogits[lane] : nullptr);
     call.metrics[lane] = {result.loss_sum, result.correct};
   }
 }
@@ -102,41 +137,54 @@ void update_adam(ExecutionContext& context, const UpdateCall& call) {
 
 void gather(ExecutionContext& context, const GatherCall& call) {
   CpuContext& cpu = cast(context);
-  const bool augmented = call.flip || call.crop_padding > 0;
   for (int i = 0; i < call.lanes.count; ++i) {
     const int lane = call.lanes[i];
     const LaneScalars& s = call.scalars[lane];
+    const bool moves = call.augment && s.augment.moves(), colours = call.augment && s.augment.colours();
+    const bool cuts = call.augment && s.augment.cutout > 0;
     const Permutation order(s.key, s.epoch, call.size);
-    auto* index = reinterpret_cast<std::int32_t*>(call.scratch[lane]);
-    std::int32_t* const offset_y = index + call.n;
-    std::int32_t* const offset_x = offset_y + call.n;
-    auto* flip = reinterpret_cast<std::uint8_t*>(offset_x + call.n);
+    GatherScratch drawn(call.scratch[lane], call.n);
     for (int n = 0; n < call.n; ++n) {
       const std::uint32_t position = s.position + static_cast<std::uint32_t>(n);
       const std::uint32_t image = call.first_image + (call.shuffle ? order(position) : position);
-      index[n] = static_cast<std::int32_t>(image);
+      drawn.index[n] = static_cast<std::int32_t>(image);
       call.out_labels[lane][n] = call.labels[image];
-      if (!augmented) continue;
-      const AugmentDraw draw = augment_draw(s.key, s.epoch, position, call.flip, call.crop_padding);
-      flip[n] = draw.flip ? 1 : 0;
-      offset_y[n] = static_cast<std::int32_t>(draw.top) - static_cast<std::int32_t>(call.crop_padding);
-      offset_x[n] = static_cast<std::int32_t>(draw.left) - static_cast<std::int32_t>(call.crop_padding);
+      if (moves || colours || cuts) draw_image(call, s, position, n, drawn);
     }
     GatherArgs args;
     args.images = call.images;
     args.channels = call.image.channels;
     args.height = call.image.rows;
     args.width = call.image.columns;
-    args.index = index;
+    args.index = drawn.index;
     args.count = args.batch = call.n;
     args.scale = call.scale;
     args.shift = call.shift;
-    if (augmented) {
-      args.flip = flip;
-      args.offset_y = offset_y;
-      args.offset_x = offset_x;
+    if (moves) {
+      args.flip = drawn.flip;
+      args.offset_y = drawn.offset_y;
+      args.offset_x = drawn.offset_x;
     }
     cpu.kernels.gather_images(cpu.parallel, args, call.x[lane]);
+    if (!colours && !cuts) continue;
+    AugmentArgs change;
+    change.channels = args.channels;
+    change.height = args.height;
+    change.width = args.width;
+    change.batch = call.n;
+    change.scale = call.scale;
+    change.shift = call.shift;
+    if (colours) {
+      change.brightness = drawn.brightness;
+      change.contrast = drawn.contrast;
+      change.saturation = drawn.saturation;
+    }
+    if (cuts) {
+      change.cut_row = drawn.cut_row;
+      change.cut_column = drawn.cut_column;
+      change.cutout = static_cast<int>(s.augment.cutout);
+    }
+    cpu.kernels.augment_images(cpu.parallel, change, call.x[lane]);
   }
 }
 

@@ -139,6 +139,21 @@ struct GatherArgs {
   const std::int32_t* offset_x = nullptr;
 };
 
+// In place on normalised images [channels][height][width][batch]; value = fma(byte, scale[c], shift[c]) as gathered.
+struct AugmentArgs {
+  int channels = 1, height = 1, width = 1, batch = 1;
+  const float* scale = nullptr;
+  const float* shift = nullptr;
+  // Factors, one an image; null together when colours stay.
+  const float* brightness = nullptr;
+  const float* contrast = nullptr;
+  const float* saturation = nullptr;
+  // First row and column of each image's square, `cutout` on a side; null when nothing is cut out.
+  const std::int32_t* cut_row = nullptr;
+  const std::int32_t* cut_column = nullptr;
+  int cutout = 0;
+};
+
 struct SgdArgs {
   float learning_rate = 0.0F, l2 = 0.0F;
   // Decoupled decay: weights are multiplied by this first. 1 for none.
@@ -287,6 +302,10 @@ struct KernelTable {
 
   // out is [channels][height][width][batch].
   void (*gather_images)(Parallel& parallel, const GatherArgs& args, float* out);
+  // With u = byte / 255 as it would be: u * brightness; then towards the image's mean grey by contrast; then towards the
+  // pixel's grey by saturation; each clamped to [0, 1]. Grey is .299 R + .587 G + .114 B with three channels, else the
+  // mean of the channels. The mean is summed over the pixels in ascending order. Then the square becomes 0.
+  void (*augment_images)(Parallel& parallel, const AugmentArgs& args, float* images);
 
   // c[i][j] = min(c[i][j], a[i][k] + b[k][j]) over k ascending, a later candidate only when smaller. With `next`,
   // next_c[i][j] becomes next_a[i][k] whenever c changes. n is a multiple of 32, m of 4; c is neither a nor b.

@@ -3,6 +3,7 @@
 // A kernels_<isa>.cpp defines CONVSWEEP_ISA, includes its Vec header and then this file.
 #pragma once
 
+#include "kernels_impl_augment.h"
 #include "kernels_impl_conv.h"
 #include "kernels_impl_conv_weights.h"
 #include "kernels_impl_elementwise.h"
@@ -68,6 +69,7 @@ inline constexpr KernelTable make_table(Isa isa, const char* name) {
   t.axpy = &axpy;
   t.fill = &fill;
   t.gather_images = &gather_images;
+  t.augment_images = &augment_images;
   t.min_plus = &min_plus;
   return t;
 }

@@ -1,6 +1,8 @@
 // The loss, the updates and batches out of the data set by their definitions. Updates have PyTorch's forms.
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <vector>
 
 #include "backend/reference/reference_backend.h"
 #include "convsweep/rng.h"
@@ -123,30 +125,84 @@ void update_adam(const BasicUpdateCall<Real>& call) {
   });
 }
 
+namespace {
+
+// One image of the batch, flipped and cropped: pixel(c, r, q) as gathered.
+template <class Pixel>
+void recolour(const GatherCall& call, const ColourDraw& draw, const Pixel& pixel) {
+  const Extent& e = call.image;
+  const auto clamp = [](double v) { return std::fmin(std::fmax(v, 0.0), 1.0); };
+  const auto rate = [&](int c) { return 255 * wide(call.scale[c]); };
+  const auto grey = [&](const std::vector<double>& v) {
+    if (e.channels == 3) return 0.299 * v[0] + 0.587 * v[1] + 0.114 * v[2];
+    return std::accumulate(v.begin(), v.end(), 0.0) / e.channels;
+  };
+  const auto brightened = [&](int r, int q) {
+    std::vector<double> v;
+    for (int c = 0; c < e.channels; ++c) {
+      v.push_back(clamp((wide(pixel(c, r, q)) - wide(call.shift[c])) / rate(c) * wide(draw.brightness)));
+    }
+    return v;
+  };
+  double mean = 0;
+  for (int r = 0; r < e.rows; ++r) {
+    for (int q = 0; q < e.columns; ++q) mean += grey(brightened(r, q)) / static_cast<double>(e.plane());
+  }
+  for (int r = 0; r < e.rows; ++r) {
+    for (int q = 0; q < e.columns; ++q) {
+      std::vector<double> v = brightened(r, q);
+      for (double& u : v) u = clamp(mean + wide(draw.contrast) * (u - mean));
+      const double own = grey(v);
+      for (int c = 0; c < e.channels; ++c) {
+        const double u = clamp(own + wide(draw.saturation) * (v[static_cast<std::size_t>(c)] - own));
+        pixel(c, r, q) = static_cast<float>(u * rate(c) + wide(call.shift[c]));
+      }
+    }
+  }
+}
+
+}  // namespace
+
 void gather(const GatherCall& call) {
   const Extent& e = call.image;
-  const auto padding = static_cast<int>(call.crop_padding);
   for (int k = 0; k < call.lanes.count; ++k) {
     const int lane = call.lanes[k];
     const LaneScalars& s = call.scalars[lane];
+    const AugmentScalars augment = call.augment ? s.augment : AugmentScalars{};
+    const auto padding = static_cast<int>(augment.crop_padding), side = static_cast<int>(augment.cutout);
     const Permutation order(s.key, s.epoch, call.size);
     for (int n = 0; n < call.n; ++n) {
       const std::uint32_t position = s.position + static_cast<std::uint32_t>(n);
       const std::uint32_t image = call.first_image + (call.shuffle ? order(position) : position);
-      const AugmentDraw draw = augment_draw(s.key, s.epoch, position, call.flip, call.crop_padding);
+      const AugmentDraw draw = augment_draw(s.key, s.epoch, position, augment.flip, augment.crop_padding);
       call.out_labels[lane][n] = call.labels[image];
       const std::uint8_t* bytes = call.images + std::int64_t{image} * e.size();
+      const auto pixel = [&](int c, int r, int q) -> float& {
+        return call.x[lane][pixel_offset(e, c, r, q, call.n) + n];
+      };
       for (int c = 0; c < e.channels; ++c) {
         for (int r = 0; r < e.rows; ++r) {
           for (int q = 0; q < e.columns; ++q) {
             const int row = r + static_cast<int>(draw.top) - padding;
             const int column = (draw.flip ? e.columns - 1 - q : q) + static_cast<int>(draw.left) - padding;
-            const float value = inside(e, row, column)
-                                    ? std::fma(static_cast<float>(bytes[pixel_offset(e, c, row, column, 1)]),
-                                               call.scale[c], call.shift[c])
-                                    : 0.0F;
-            call.x[lane][pixel_offset(e, c, r, q, call.n) + n] = value;
+            pixel(c, r, q) = inside(e, row, column)
+                                 ? std::fma(static_cast<float>(bytes[pixel_offset(e, c, row, column, 1)]),
+                                            call.scale[c], call.shift[c])
+                                 : 0.0F;
           }
+        }
+      }
+      if (augment.colours()) {
+        recolour(call, colour_draw(s.key, s.epoch, position, augment.brightness, augment.contrast, augment.saturation),
+                 pixel);
+      }
+      if (side == 0) continue;
+      const CutoutDraw centre = cutout_draw(s.key, s.epoch, position, static_cast<std::uint32_t>(e.rows),
+                                            static_cast<std::uint32_t>(e.columns));
+      const int top = static_cast<int>(centre.row) - side / 2, left = static_cast<int>(centre.column) - side / 2;
+      for (int r = top; r < top + side; ++r) {
+        for (int q = left; q < left + side; ++q) {
+          for (int c = 0; c < e.channels && inside(e, r, q); ++c) pixel(c, r, q) = 0;
         }
       }
     }
