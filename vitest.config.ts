@@ -11,7 +11,9 @@ export default defineConfig({
         test: {
           ...shared,
           name: "unit",
-          include: ["test/{core,recipe,store,shell,worker,cli,proto,dashboard,conformance,golden,house}/**/*.test.ts"],
+          include: [
+            "test/{core,recipe,store,shell,worker,cli,proto,dashboard,conformance,golden,house,doors}/**/*.test.ts",
+          ],
         },
       },
       { test: { ...shared, name: "native", include: ["native/test/**/*.test.ts"], testTimeout: 180_000 } },

@@ -6,16 +6,18 @@
  * away for a moment is tried again. Not here: when lanes are saved (cohort-thread.ts), what is told of them (agent.ts).
  */
 import { createHash } from "node:crypto";
-import { type ClientWritableStream, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { type ClientWritableStream, type Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { ConvsweepError, LIMITS } from "../proto/contract.js";
-import { type UploadCheckpointRequest, WorkerServiceClient } from "../proto/gen/convsweep/v1/worker.js";
-import { CHANNEL_OPTIONS } from "./link.js";
+import type { UploadCheckpointRequest, WorkerServiceClient } from "../proto/gen/convsweep/v1/worker.js";
+import type { Secret } from "../proto/secret.js";
+import { bearer, dial, type TlsSource } from "./dial.js";
 import type { Artifact, ArtifactRef, CheckpointRef, Held, SavedLane } from "./messages.js";
 
 export interface CheckpointClientOptions {
   /** HOST:PORT */
   readonly address: string;
-  readonly token: string;
+  readonly token: Secret;
+  readonly tls?: TlsSource;
   /** Waits before another try. */
   readonly retryMillis?: readonly number[];
 }
@@ -137,14 +139,12 @@ export class CheckpointClient {
 
   #open(): WorkerServiceClient {
     if (this.#closed) throw new ConvsweepError("UNAVAILABLE", "the worker is closing");
-    this.#client ??= new WorkerServiceClient(this.#options.address, credentials.createInsecure(), CHANNEL_OPTIONS);
+    this.#client ??= dial(this.#options.address, this.#options.tls?.() ?? null);
     return this.#client;
   }
 
   #metadata(): Metadata {
-    const metadata = new Metadata();
-    metadata.set("authorization", `Bearer ${this.#options.token}`);
-    return metadata;
+    return bearer(this.#options.token);
   }
 }
 

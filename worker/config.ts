@@ -5,16 +5,20 @@
  * was expected and what was found. The access token is read from its file and appears in no message. Not here: which
  * devices exist (devices.ts).
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { ConvsweepError } from "../proto/contract.js";
+import { Secret } from "../proto/secret.js";
+import { checkPlaintext, plaintextAllowed, readClientTls, type TlsFiles } from "../proto/tls.js";
 import { dataFolder } from "./data/cache.js";
 import { LOG_LEVELS } from "./log.js";
 
 export interface JoinConfig {
   /** HOST:PORT */
   readonly coordinator: string;
-  readonly token: string;
+  readonly token: Secret;
+  /** Read again for every connection, so that a renewed certificate is used without a restart. */
+  readonly tlsFiles: TlsFiles;
   readonly name: string;
   readonly devices: readonly string[];
   readonly lanes: number | null;
@@ -28,7 +32,11 @@ export interface JoinConfig {
 /** As commander gives them. */
 export interface JoinOptions {
   readonly coordinator: string;
-  readonly tokenFile: string;
+  /** Default: the token that came with the identity. */
+  readonly tokenFile?: string;
+  readonly ca?: string;
+  readonly identity?: string;
+  readonly insecurePlaintext?: boolean;
   readonly name?: string;
   readonly devices: string;
   readonly lanes: string;
@@ -60,11 +68,18 @@ export function checkAddress(text: string): string {
   return text;
 }
 
-function readToken(file: string): string {
+function readToken(file: string): Secret {
   let text: string;
   try {
+    if (statSync(file).mode & 0o077) {
+      throw new ConvsweepError("FORBIDDEN", `others can read ${file}; it holds a secret: \`chmod 600 ${file}\``, {
+        path: "--token-file",
+        expected: "a file with mode 600",
+      });
+    }
     text = readFileSync(file, "utf8").trim();
   } catch (cause) {
+    if (cause instanceof ConvsweepError) throw cause;
     throw new ConvsweepError("BAD_INPUT", `the token file cannot be read: ${(cause as Error).message}`, {
       path: "--token-file",
       cause,
@@ -79,7 +94,7 @@ function readToken(file: string): string {
       text === "" ? "an empty file" : "other text",
     );
   }
-  return text;
+  return new Secret(text);
 }
 
 /** The host's name and the process's number: of two workers on a host none takes the other's place. */
@@ -100,9 +115,18 @@ export function joinConfig(options: JoinOptions, env: NodeJS.ProcessEnv): JoinCo
     throw bad("--devices", "a device is missing", "for example cpu or cuda:0,cpu", options.devices);
   const logLevel = LOG_LEVELS.find((level) => level === options.logLevel);
   if (!logLevel) throw bad("--log-level", "no such level", LOG_LEVELS.join(", "), options.logLevel);
+  const coordinator = checkAddress(options.coordinator);
+  const tlsFiles = { ca: options.ca ?? null, identity: options.identity ?? null };
+  const tls = readClientTls(tlsFiles);
+  checkPlaintext(coordinator, tls, plaintextAllowed(options.insecurePlaintext === true, env));
+  const token = options.tokenFile === undefined ? (tls?.token ?? null) : readToken(options.tokenFile);
+  if (token === null) {
+    throw bad("--token-file", "a token is needed", "--token-file FILE, or an identity that holds one", "neither");
+  }
   return {
-    coordinator: checkAddress(options.coordinator),
-    token: readToken(options.tokenFile),
+    coordinator,
+    token,
+    tlsFiles,
     name,
     devices,
     lanes: options.lanes === "auto" ? null : wholeNumber("--lanes", options.lanes, 65_536),

@@ -2,7 +2,7 @@
  * A worker that has joined: agent, link and pool put together, until it ends.
  *
  * Guarantees: inputs reach the agent one after another; its effects are carried out in order. Resolves with the exit
- * code: 0 left as asked, 70 a device or its thread is lost, 78 the coordinator refused it. With a thread stuck inside
+ * code: 0 left as asked, 70 a device or its thread is lost, 77 certificates do not fit, 78 the coordinator refused it. With a thread stuck inside
  * the engine it ends the process itself, at once: nothing else would, and leases then run out. Not here: decisions
  * (agent.ts), the command line (main.ts).
  */
@@ -14,6 +14,7 @@ import { Agent, type AgentEffect, type AgentInput } from "./agent.js";
 import { CheckpointClient } from "./checkpoint-client.js";
 import type { JoinConfig } from "./config.js";
 import { chooseDevices, deviceToWire } from "./devices.js";
+import { tlsSource } from "./dial.js";
 import type { Engine } from "./engine.js";
 import { Link } from "./link.js";
 import type { Log } from "./log.js";
@@ -72,9 +73,11 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
     },
   });
 
+  const tls = tlsSource(config.tlsFiles);
   const link = new Link({
     address: config.coordinator,
     token: config.token,
+    tls,
     onEvent: (event) => {
       if (event.kind === "received") dispatch(event);
       else if (event.kind === "linkUp") dispatch({ kind: "linkUp" });
@@ -92,7 +95,7 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
     },
   });
 
-  const checkpoints = new CheckpointClient({ address: config.coordinator, token: config.token });
+  const checkpoints = new CheckpointClient({ address: config.coordinator, token: config.token, tls });
 
   function dispatch(input: AgentInput): void {
     if (ending) return;

@@ -3,25 +3,32 @@
  *
  * Guarantees: at most one link at a time; nothing of an older link is ever delivered after its `linkDown`; a lost link
  * is opened again after a back-off with full jitter, which starts anew once the coordinator has answered; a refusal that
- * trying again cannot mend (token, protocol version) ends the link for good with a clear message. Delivers messages as
- * they come, without looking into them. Not here: what they mean (agent.ts).
+ * trying again cannot mend (token, certificates, protocol version) ends the link for good with a clear message: since the
+ * library calls every trouble with TLS "unavailable", three failures in a row are looked into. Delivers messages as they
+ * come, without looking into them. Not here: what they mean (agent.ts).
  */
-import { type ClientDuplexStream, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
-import { LIMITS, TIMES } from "../proto/contract.js";
-import { type LinkRequest, type LinkResponse, WorkerServiceClient } from "../proto/gen/convsweep/v1/worker.js";
+import { type ClientDuplexStream, type ServiceError, status } from "@grpc/grpc-js";
+import type { LinkRequest, LinkResponse, WorkerServiceClient } from "../proto/gen/convsweep/v1/worker.js";
+import type { Secret } from "../proto/secret.js";
+import { probe } from "../proto/tls.js";
 import { reconnectDelay } from "./backoff.js";
+import { bearer, dial, type TlsSource } from "./dial.js";
 
 export type LinkEvent =
   | { readonly kind: "linkUp" }
   | { readonly kind: "linkDown"; readonly reason: string; readonly retryMillis: number }
   | { readonly kind: "received"; readonly message: LinkResponse }
-  /** No further try will be made. `exitCode` 78: refused; 70: the coordinator could not make sense of this worker. */
-  | { readonly kind: "refused"; readonly reason: string; readonly exitCode: 70 | 78 };
+  /**
+   * No further try will be made. `exitCode` 77: certificates; 78: refused; 70: the coordinator could not make sense of
+   * this worker.
+   */
+  | { readonly kind: "refused"; readonly reason: string; readonly exitCode: 70 | 77 | 78 };
 
 export interface LinkOptions {
   /** HOST:PORT */
   readonly address: string;
-  readonly token: string;
+  readonly token: Secret;
+  readonly tls?: TlsSource;
   readonly onEvent: (event: LinkEvent) => void;
   /** In [0, 1). */
   readonly random?: () => number;
@@ -30,25 +37,19 @@ export interface LinkOptions {
 }
 
 const ANSWER_MILLIS = 10_000;
-
-/** A silent loss of the network is noticed well before the lease ends. */
-export const CHANNEL_OPTIONS = {
-  "grpc.keepalive_time_ms": TIMES.lease / 3,
-  "grpc.keepalive_timeout_ms": TIMES.heartbeat,
-  "grpc.keepalive_permit_without_calls": 1,
-  "grpc.max_receive_message_length": LIMITS.linkMessageBytes,
-  "grpc.max_send_message_length": LIMITS.linkMessageBytes,
-  // Every link connects anew, at once: the waits between tries are ours.
-  "grpc.use_local_subchannel_pool": 1,
-  "grpc.enable_retries": 0,
-} as const;
+/** Failures in a row after which TLS is looked into. */
+const PROBE_AFTER = 3;
+const PROBE_MILLIS = 3_000;
 
 /** What trying again cannot mend, in words for the person who started the worker. */
 function refusalOf(error: ServiceError): { readonly reason: string; readonly exitCode: 70 | 78 } | null {
   switch (error.code) {
     case status.UNAUTHENTICATED:
     case status.PERMISSION_DENIED:
-      return { reason: `the coordinator refused the token (${error.details}); check --token-file`, exitCode: 78 };
+      return {
+        reason: `the coordinator refused the token (${error.details}); check --token-file or --identity`,
+        exitCode: 78,
+      };
     case status.FAILED_PRECONDITION:
       return { reason: `the coordinator refused this worker: ${error.details}`, exitCode: 78 };
     case status.UNIMPLEMENTED:
@@ -81,10 +82,8 @@ export class Link {
   /** Begins to connect; `linkUp` follows at once, then the agent's Hello goes out with the connection. */
   open(): void {
     if (this.closed || this.current) return;
-    const client = new WorkerServiceClient(this.options.address, credentials.createInsecure(), CHANNEL_OPTIONS);
-    const metadata = new Metadata();
-    metadata.set("authorization", `Bearer ${this.options.token}`);
-    const link: OpenLink = { client, stream: client.link(metadata), answered: false, timer: null };
+    const client = dial(this.options.address, this.options.tls?.() ?? null);
+    const link: OpenLink = { client, stream: client.link(bearer(this.options.token)), answered: false, timer: null };
     this.current = link;
     const answerMillis = this.options.answerMillis ?? ANSWER_MILLIS;
     link.timer = setTimeout(() => {
@@ -132,7 +131,13 @@ export class Link {
     link.client.close();
   }
 
-  private refuse(refusal: { readonly reason: string; readonly exitCode: 70 | 78 }): void {
+  /** Three times in a row nothing came of it: says so for good if certificates are why. */
+  private async lookIntoTls(): Promise<void> {
+    const reason = await probe(this.options.address, this.options.tls?.() ?? null, PROBE_MILLIS);
+    if (reason !== null && !this.closed && this.failures >= PROBE_AFTER) this.refuse({ reason, exitCode: 77 });
+  }
+
+  private refuse(refusal: { readonly reason: string; readonly exitCode: 70 | 77 | 78 }): void {
     this.close();
     this.options.onEvent({ kind: "refused", ...refusal });
   }
@@ -145,6 +150,7 @@ export class Link {
     link.client.close();
     const retryMillis = reconnectDelay(this.failures, (this.options.random ?? Math.random)());
     this.failures += 1;
+    if (this.failures % PROBE_AFTER === 0) void this.lookIntoTls();
     this.options.onEvent({ kind: "linkDown", reason, retryMillis });
     if (this.closed) return;
     this.retry = setTimeout(() => this.open(), retryMillis);

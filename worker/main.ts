@@ -1,8 +1,8 @@
 /**
  * The worker program: `join`, `devices`, `probe`, `data`.
  *
- * Guarantees: exit code 0 for done, 2 for bad input, 70 for a fault of the engine or of the program, 78 when the
- * coordinator refuses the worker; errors go to standard error, results to standard output. On SIGTERM or SIGINT `join`
+ * Guarantees: exit code 0 for done, 2 for bad input, 70 for a fault of the engine or of the program, 77 when TLS with
+ * the coordinator cannot come about, 78 when the coordinator refuses the worker; errors go to standard error, results to standard output. On SIGTERM or SIGINT `join`
  * gives what it holds back to the coordinator and ends; the same signal again ends it at once. With a thread stuck inside
  * the engine the process kills itself (SIGKILL): nothing gentler ends it.
  */
@@ -111,7 +111,10 @@ async function run(argv: readonly string[]): Promise<number> {
     .command("join", { isDefault: true })
     .description("join a coordinator and train what it assigns")
     .requiredOption("--coordinator <host:port>", "where the coordinator listens for workers")
-    .requiredOption("--token-file <file>", "file that holds the worker token (worker.token in the coordinator's store)")
+    .option("--token-file <file>", "file that holds the worker token (default: the one in --identity)")
+    .option("--identity <file>", "what `convsweep certs issue` wrote for this machine: for a coordinator elsewhere")
+    .option("--ca <file>", "the authority's certificate (default: the one in --identity)")
+    .option("--insecure-plaintext", "talk to another machine without TLS: anyone on the way can read the token")
     .option("--name <name>", "name that the worker keeps over restarts (default: host name and process number)")
     .option("--devices <list>", "devices to use, with commas between", "cpu")
     .option("--lanes <n>", "trials at once on each device, or auto", "auto")

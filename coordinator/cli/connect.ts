@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { ConvsweepError } from "../../proto/contract.js";
+import { checkPlaintext, plaintextAllowed, readClientTls, type TlsFiles } from "../../proto/tls.js";
 import { type AdminClient, openAdminClient } from "../shell/admin-client.js";
 import { tokenFile } from "../shell/credentials.js";
 import { runQuery } from "../store/query.js";
@@ -13,7 +14,9 @@ import type { Answer } from "./rows.js";
 
 export interface RunningInfo {
   readonly grpc: string;
-  readonly tokenFile: string;
+  /** `null`: the token that came with the identity. */
+  readonly tokenFile: string | null;
+  readonly tlsFiles: TlsFiles;
 }
 
 /**
@@ -23,14 +26,19 @@ export interface RunningInfo {
 export async function findRunning(storeDir: string): Promise<RunningInfo | null> {
   const info = readCoordinatorFile(join(storeDir, "coordinator.json"));
   if (info === null || !isAlive(info.pid) || !(await listens(info.grpc))) return null;
-  return { grpc: info.grpc, tokenFile: tokenFile(storeDir, "admin") };
+  return { grpc: info.grpc, tokenFile: tokenFile(storeDir, "admin"), tlsFiles: info.tlsFiles };
 }
 
 /** A file that says nothing is no coordinator; a second one is refused by the store's lock, whatever the file says. */
-function readCoordinatorFile(file: string): { readonly pid: number; readonly grpc: string } | null {
+function readCoordinatorFile(
+  file: string,
+): { readonly pid: number; readonly grpc: string; readonly tlsFiles: TlsFiles } | null {
   try {
-    const { pid, grpc } = JSON.parse(readFileSync(file, "utf8")) as { pid?: unknown; grpc?: unknown };
-    return typeof pid === "number" && typeof grpc === "string" ? { pid, grpc } : null;
+    const { pid, grpc, ca, identity } = JSON.parse(readFileSync(file, "utf8")) as Partial<Record<string, unknown>>;
+    const path = (value: unknown): string | null => (typeof value === "string" ? value : null);
+    return typeof pid === "number" && typeof grpc === "string"
+      ? { pid, grpc, tlsFiles: { ca: path(ca), identity: path(identity) } }
+      : null;
   } catch {
     return null;
   }
@@ -62,27 +70,36 @@ function isAlive(pid: number): boolean {
   }
 }
 
-async function addressed(context: Context): Promise<RunningInfo | null> {
-  const { coordinator, tokenFile: given, store } = context.options;
-  if (coordinator !== null) return { grpc: coordinator, tokenFile: given ?? tokenFile(store, "admin") };
-  return await findRunning(store);
+/** The one named with --coordinator, else the one that serves the store; `null` when none does. */
+export async function findCoordinator(context: Context): Promise<RunningInfo | null> {
+  const { coordinator, tokenFile: given, tlsFiles, store } = context.options;
+  if (coordinator === null) return await findRunning(store);
+  const fallback = tlsFiles.identity === null ? tokenFile(store, "admin") : null;
+  return { grpc: coordinator, tokenFile: given ?? fallback, tlsFiles };
 }
 
 /** Runs `action` with a client of the coordinator and closes the client. UNAVAILABLE when there is none. */
 export async function withAdmin<T>(context: Context, action: (client: AdminClient) => Promise<T>): Promise<T> {
-  const running = await addressed(context);
+  const running = await findCoordinator(context);
   if (!running) {
     throw new ConvsweepError(
       "UNAVAILABLE",
       `no coordinator serves ${context.options.store}; start one with \`${context.command} up\``,
     );
   }
-  const client = openAdminClient({ address: running.grpc, tokenFile: running.tokenFile });
+  const client = openClient(context, running);
   try {
     return await action(client);
   } finally {
     client.close();
   }
+}
+
+/** Throws where the token would leave this machine unencrypted. */
+export function openClient(context: Context, running: RunningInfo): AdminClient {
+  const tls = readClientTls(running.tlsFiles);
+  checkPlaintext(running.grpc, tls, plaintextAllowed(context.options.insecurePlaintext, process.env));
+  return openAdminClient({ address: running.grpc, tokenFile: running.tokenFile, tls });
 }
 
 /** Rows of a read-only question: from the coordinator named with --coordinator, else from the store on this machine. */

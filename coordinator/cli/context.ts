@@ -7,6 +7,7 @@ import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { ConvsweepError, LIMITS } from "../../proto/contract.js";
+import type { TlsFiles } from "../../proto/tls.js";
 import { makeOutput, type Output } from "./output.js";
 
 interface GlobalOptions {
@@ -15,6 +16,8 @@ interface GlobalOptions {
   /** `null`: the one on this machine that serves the store. */
   readonly coordinator: string | null;
   readonly tokenFile: string | null;
+  readonly tlsFiles: TlsFiles;
+  readonly insecurePlaintext: boolean;
 }
 
 export interface Context {
@@ -40,7 +43,13 @@ export function addGlobalOptions(program: Command): void {
       "a coordinator elsewhere (default: the one that serves the store)",
       parseAddress,
     )
-    .option("--token-file <file>", "access token for --coordinator (default: the store's own)");
+    .option(
+      "--token-file <file>",
+      "access token for --coordinator (default: the one in --identity, or the store's own)",
+    )
+    .option("--identity <file>", "what `certs issue` wrote for this machine: for a coordinator elsewhere")
+    .option("--ca <file>", "the authority's certificate (default: the one in --identity)")
+    .option("--insecure-plaintext", "speak to other machines without TLS: anyone on the way can read the tokens");
 }
 
 export function contextOf(command: Command): Context {
@@ -51,6 +60,8 @@ export function contextOf(command: Command): Context {
     store: text("store") === null ? defaultStore(process.env) : resolve(text("store") ?? "."),
     coordinator: text("coordinator"),
     tokenFile: text("tokenFile"),
+    tlsFiles: { ca: text("ca"), identity: text("identity") },
+    insecurePlaintext: raw["insecurePlaintext"] === true,
   };
   return { output: makeOutput(options.json), options, command: commandName() };
 }

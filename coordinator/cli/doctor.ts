@@ -4,10 +4,9 @@ import { createServer } from "node:net";
 import { dirname } from "node:path";
 import type { Command } from "commander";
 import { DEFAULT_PORTS, toConvsweepError } from "../../proto/contract.js";
-import { openAdminClient } from "../shell/admin-client.js";
 import { examineStore, type StoreFinding } from "../store/examine.js";
 import { runQuery } from "../store/query.js";
-import { findRunning } from "./connect.js";
+import { findRunning, openClient } from "./connect.js";
 import { type Context, contextOf } from "./context.js";
 import { formatBytes } from "./format.js";
 import { captureWorkerProgram } from "./worker-process.js";
@@ -120,7 +119,7 @@ async function disk(context: Context): Promise<Finding> {
 async function coordinator(context: Context): Promise<Finding> {
   const running = await findRunning(context.options.store);
   if (running) {
-    const client = openAdminClient({ address: running.grpc, tokenFile: running.tokenFile });
+    const client = openClient(context, running);
     try {
       const status = await client.getStatus();
       return {

@@ -8,6 +8,7 @@ import { type AdminClient, openAdminClient } from "../shell/admin-client.js";
 import { type RunningCoordinator, startCoordinator } from "../shell/coordinator.js";
 import { tokenFile } from "../shell/credentials.js";
 import type { Log, LogLevel } from "../shell/log.js";
+import type { Security } from "../shell/security.js";
 import type { WebhookSettings } from "../shell/webhook/webhook.js";
 import type { Context } from "./context.js";
 import { openJsonLog } from "./json-log.js";
@@ -23,6 +24,7 @@ export interface EmbeddedOptions {
   /** A structured log from this level up on standard error; `null` for warnings and errors in words. */
   readonly logLevel: LogLevel | null;
   readonly webhook: WebhookSettings | null;
+  readonly security: Security;
   /** Take any free port when the wanted one is taken. */
   readonly fallbackPort: boolean;
 }
@@ -41,14 +43,16 @@ export async function startEmbedded(context: Context, options: EmbeddedOptions):
     http: options.http,
     insecurePlaintext: options.insecurePlaintext,
     acceptRollback: options.acceptRollback,
+    security: options.security,
     fallbackPort: options.fallbackPort,
     ...(options.webhook === null ? {} : { webhook: options.webhook }),
     log,
   });
   const workers = startLocalWorkers({
     count: options.workers,
-    coordinator: coordinator.grpcAddress,
+    coordinator: coordinator.grpcFromHere,
     tokenFile: coordinator.workerTokenFile,
+    tlsFiles: coordinator.tlsFiles,
     storeDir: context.options.store,
     extra: options.workerArguments,
     onTrouble: (text) => log("warn", "local-worker", text),
@@ -88,6 +92,7 @@ export async function withEmbedded<T>(
     acceptRollback: false,
     logLevel: null,
     webhook: null,
+    security: "auto",
     fallbackPort: true,
   });
   const client = openAdminClient({

@@ -10,6 +10,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { TlsFiles } from "../../proto/tls.js";
 
 /** The worker program, beside this one in the build. */
 export const workerMain = fileURLToPath(new URL("../../worker/main.js", import.meta.url));
@@ -18,6 +19,7 @@ export interface LocalWorkersOptions {
   readonly count: number;
   readonly coordinator: string;
   readonly tokenFile: string;
+  readonly tlsFiles: TlsFiles;
   readonly storeDir: string;
   /** More arguments for `worker join`, as on the command line. */
   readonly extra: readonly string[];
@@ -33,8 +35,8 @@ export interface LocalWorkers {
 
 const RESTARTS_A_MINUTE = 5;
 const DRAIN_MILLIS = 12_000;
-/** Exit codes of the worker program after which another try would end the same: bad input, refused. */
-const HOPELESS: ReadonlySet<number | null> = new Set([2, 78]);
+/** Exit codes of the worker program after which another try would end the same: bad input, certificates, refused. */
+const HOPELESS: ReadonlySet<number | null> = new Set([2, 77, 78]);
 
 export function startLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
   const logs = join(options.storeDir, "logs");
@@ -67,6 +69,7 @@ export function startLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
         "--name",
         name,
         "--with-parent",
+        ...tlsArguments(options.tlsFiles),
         ...options.extra,
       ],
       { stdio: ["pipe", log, log], detached: true },
@@ -106,6 +109,11 @@ export function startLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
       await Promise.all([...running.values()].map(endChild));
     },
   };
+}
+
+/** The same files as options of the worker program. */
+export function tlsArguments({ ca, identity }: TlsFiles): readonly string[] {
+  return [...(ca === null ? [] : ["--ca", ca]), ...(identity === null ? [] : ["--identity", identity])];
 }
 
 /** Why a worker ended, as it said last: plain text, or the message of a line of its log. */

@@ -6,6 +6,7 @@
 import { Command, CommanderError } from "commander";
 import { ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../../proto/contract.js";
 import { addBackup } from "./backup.js";
+import { addCerts } from "./certs.js";
 import { addGlobalOptions } from "./context.js";
 import { addDoctor } from "./doctor.js";
 import { addEvents } from "./events.js";
@@ -16,6 +17,7 @@ import { addQuery } from "./query.js";
 import { addRestore } from "./restore.js";
 import { addRun } from "./run.js";
 import { addSweep } from "./sweep.js";
+import { addToken } from "./token.js";
 import { addTrial } from "./trial.js";
 import { addTrials } from "./trials.js";
 import { addUp } from "./up.js";
@@ -75,6 +77,8 @@ Exit codes: 0 done, 1 a run failed, 2 bad input, 65 the store is damaged, 74 its
   addDoctor(program);
   addBackup(program);
   addRestore(program);
+  addCerts(program);
+  addToken(program);
   return program;
 }
 
@@ -98,6 +102,8 @@ function report(error: ConvsweepError): void {
   }
 }
 
+// Whatever is written is its owner's alone unless a file says otherwise.
+process.umask(0o077);
 endWithReader();
 try {
   await makeProgram().parseAsync();

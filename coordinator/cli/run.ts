@@ -10,9 +10,8 @@ import { type Command, Option } from "commander";
 import type { Recipe } from "../../native/recipe.js";
 import { ConvsweepError, LIMITS } from "../../proto/contract.js";
 import { compileSweep } from "../recipe/compile.js";
-import { type AdminClient, openAdminClient } from "../shell/admin-client.js";
-import { tokenFile } from "../shell/credentials.js";
-import { findRunning } from "./connect.js";
+import type { AdminClient } from "../shell/admin-client.js";
+import { findCoordinator, openClient } from "./connect.js";
 import { type Context, contextOf, parseCount, parseLanes } from "./context.js";
 import { type Embedded, withEmbedded } from "./embedded.js";
 import { followSweep } from "./follow.js";
@@ -72,13 +71,9 @@ export function readSweepFile(file: string): string {
 
 async function run(context: Context, file: string, options: Options): Promise<number> {
   const text = readSweepFile(file);
-  const { coordinator, tokenFile: given, store } = context.options;
-  const running =
-    coordinator !== null
-      ? { grpc: coordinator, tokenFile: given ?? tokenFile(store, "admin") }
-      : await findRunning(store);
+  const running = await findCoordinator(context);
   if (running) {
-    const client = openAdminClient({ address: running.grpc, tokenFile: running.tokenFile });
+    const client = openClient(context, running);
     try {
       return await submitAndFollow(context, client, file, text, options, null);
     } finally {

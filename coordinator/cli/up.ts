@@ -1,7 +1,10 @@
 /** `convsweep up`: coordinator and page, with local workers if wanted, until Ctrl-C. */
 import { type Command, Option } from "commander";
 import { ConvsweepError, DEFAULT_PORTS } from "../../proto/contract.js";
+import { plaintextAllowed } from "../../proto/tls.js";
+import type { RunningCoordinator } from "../shell/coordinator.js";
 import { LOG_LEVELS, type LogLevel } from "../shell/log.js";
+import type { Security } from "../shell/security.js";
 import { webhookSecret, webhookUrl } from "../shell/webhook/webhook.js";
 import { contextOf, parseCount, parseLanes } from "./context.js";
 import { parseListen, startEmbedded } from "./embedded.js";
@@ -13,11 +16,11 @@ interface Options {
   readonly page: { host: string; port: number };
   readonly lanes?: string;
   readonly threads?: number;
-  readonly insecurePlaintext?: true;
   readonly acceptRollback?: true;
   readonly logLevel?: LogLevel;
   readonly webhook?: URL;
   readonly webhookSecret?: string;
+  readonly security: Security;
 }
 
 export function addUp(program: Command): void {
@@ -29,9 +32,10 @@ export function addUp(program: Command): void {
     .addOption(listenOption("--page", "where the page is served", DEFAULT_PORTS.http))
     .option("--lanes <n|auto>", "trials at once on each local device (default: auto)", parseLanes)
     .option("--threads <n>", "processor threads of a local worker (default: all)", parseCount("--threads", 1, 4096))
-    .option(
-      "--insecure-plaintext",
-      "listen beyond this machine without TLS: anyone on the way can read and change everything",
+    .addOption(
+      new Option("--security <mode>", "auto: none on loopback, else mtls; tls: the server's certificate alone")
+        .choices(["auto", "tls", "mtls"])
+        .default("auto"),
     )
     .option("--accept-rollback", "go on although commits that were made are missing from the database")
     .addOption(
@@ -68,9 +72,10 @@ Examples:
           ...(options.threads === undefined ? [] : ["--threads", String(options.threads)]),
         ],
         acceptRollback: options.acceptRollback === true,
-        insecurePlaintext: options.insecurePlaintext === true,
         logLevel: options.logLevel ?? null,
         webhook: options.webhook === undefined ? null : { url: options.webhook, secret: options.webhookSecret ?? null },
+        insecurePlaintext: plaintextAllowed(context.options.insecurePlaintext, process.env),
+        security: options.security,
         fallbackPort: false,
       });
       const { coordinator } = embedded;
@@ -84,9 +89,7 @@ Examples:
       } else {
         output.line(`${output.paint.bold("convsweep")} is up`);
         output.line(`page     ${output.paint.cyan(coordinator.dashboardUrl)}`);
-        output.line(
-          `workers  ${context.command} worker --coordinator ${coordinator.grpcAddress} --token-file ${coordinator.workerTokenFile}`,
-        );
+        output.line(`workers  ${context.command} worker ${howToJoin(coordinator)}`);
         output.line(`store    ${coordinator.storeDir}`);
         output.line(output.paint.dim("Ctrl-C ends it; sweeps go on at the next start."));
       }
@@ -97,6 +100,13 @@ Examples:
         interrupt.dispose();
       }
     });
+}
+
+function howToJoin({ secured, grpcAddress, workerTokenFile, tlsFiles }: RunningCoordinator): string {
+  if (secured.grpc === "mtls")
+    return `--coordinator ${grpcAddress} --identity NAME.pem, which \`convsweep certs issue NAME\` writes`;
+  const ca = tlsFiles.ca === null ? "" : ` --ca ${tlsFiles.ca}`;
+  return `--coordinator ${grpcAddress} --token-file ${workerTokenFile}${ca}`;
 }
 
 function listenOption(name: string, what: string, port: number): Option {

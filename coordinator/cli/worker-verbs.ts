@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { findRunning } from "./connect.js";
 import { contextOf } from "./context.js";
+import { tlsArguments } from "./local-workers.js";
 import { runWorkerProgram } from "./worker-process.js";
 
 export function addWorkerVerbs(program: Command): void {
@@ -18,22 +19,35 @@ export function addWorkerVerbs(program: Command): void {
     .addHelpText(
       "after",
       `
-Without --coordinator it joins the coordinator of the store on this machine. --token-file is the worker token that
-\`convsweep up\` names.
+Without --coordinator it joins the coordinator of the store on this machine. For one elsewhere, \`convsweep certs issue
+NAME\` on the coordinator's machine writes the file for --identity.
 
 Examples:
   convsweep worker                                                    # the coordinator of this machine
-  convsweep worker --coordinator 10.0.0.5:7440 --token-file worker.token --lanes 8`,
+  convsweep worker --coordinator 10.0.0.5:7440 --identity gpu1.pem --lanes 8`,
     )
     .action(async (options: Record<string, string>, command: Command) => {
       const { options: globals } = contextOf(command);
-      const address = globals.coordinator ?? (await findRunning(globals.store))?.grpc ?? "127.0.0.1:7440";
-      const token = globals.tokenFile ?? join(globals.store, "worker.token");
+      const running = globals.coordinator === null ? await findRunning(globals.store) : null;
+      const address = globals.coordinator ?? running?.grpc ?? "127.0.0.1:7440";
+      const tlsFiles = globals.coordinator === null ? (running?.tlsFiles ?? globals.tlsFiles) : globals.tlsFiles;
+      // An identity for another machine brings its token; this machine's own does not.
+      const ownToken =
+        globals.coordinator !== null && tlsFiles.identity !== null ? null : join(globals.store, "worker.token");
+      const token = globals.tokenFile ?? ownToken;
       const passed = ["name", "devices", "lanes", "threads", "data", "logLevel"].flatMap((name) => {
         const value = options[name];
         return value === undefined ? [] : [`--${name === "logLevel" ? "log-level" : name}`, value];
       });
-      process.exitCode = await runWorkerProgram(["join", "--coordinator", address, "--token-file", token, ...passed]);
+      process.exitCode = await runWorkerProgram([
+        "join",
+        "--coordinator",
+        address,
+        ...(token === null ? [] : ["--token-file", token]),
+        ...tlsArguments(tlsFiles),
+        ...(globals.insecurePlaintext ? ["--insecure-plaintext"] : []),
+        ...passed,
+      ]);
     });
 
   program

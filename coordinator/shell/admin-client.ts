@@ -9,6 +9,7 @@ import { type CallOptions, credentials, Metadata, type ServiceError, status } fr
 import { ConvsweepError, LIMITS } from "../../proto/contract.js";
 import type { FeedMessage } from "../../proto/feed.js";
 import { AdminServiceClient, type GetStatusResponse } from "../../proto/gen/convsweep/v1/admin.js";
+import { type ClientTls, nameCheck, probe, secureContextOf } from "../../proto/tls.js";
 import type { Parameters } from "../core/types.js";
 import type { QueryAnswer, SqlValue } from "./admin-server.js";
 import { readToken } from "./credentials.js";
@@ -17,7 +18,10 @@ import { statusToError } from "./errors.js";
 export interface AdminClientOptions {
   /** `HOST:PORT` of the coordinator's gRPC. */
   readonly address: string;
-  readonly tokenFile: string;
+  /** `null`: the token that came with the identity. */
+  readonly tokenFile: string | null;
+  /** `null` or absent: plaintext. */
+  readonly tls?: ClientTls | null;
 }
 
 export type SweepAction = "pause" | "resume" | "cancel";
@@ -54,8 +58,19 @@ type Answer<T> = (error: ServiceError | null, response: T) => void;
 
 export function openAdminClient(options: AdminClientOptions): AdminClient {
   const metadata = new Metadata();
-  metadata.set("authorization", `Bearer ${readToken(options.tokenFile)}`);
-  const client = new AdminServiceClient(options.address, credentials.createInsecure(), {
+  const { tls = null } = options;
+  const token = options.tokenFile === null ? (tls?.token ?? null) : readToken(options.tokenFile);
+  if (token === null) {
+    throw new ConvsweepError("BAD_INPUT", "a token is needed: --token-file FILE, or an identity that holds one", {
+      path: "--token-file",
+    });
+  }
+  metadata.set("authorization", `Bearer ${token.expose()}`);
+  const { verify, options: named } = nameCheck(options.address);
+  const channel =
+    tls === null ? credentials.createInsecure() : credentials.createFromSecureContext(secureContextOf(tls), verify);
+  const client = new AdminServiceClient(options.address, channel, {
+    ...(tls === null ? {} : named),
     // A snapshot of many trials is one large message.
     "grpc.max_receive_message_length": -1,
     "grpc.max_send_message_length": LIMITS.linkMessageBytes,
@@ -67,7 +82,7 @@ export function openAdminClient(options: AdminClientOptions): AdminClient {
   const ask = <T>(start: (callOptions: CallOptions, answer: Answer<T>) => unknown, millis = SHORT_MILLIS): Promise<T> =>
     new Promise((resolve, reject) => {
       start({ deadline: Date.now() + millis }, (error, response) => {
-        if (error) reject(statusToError(error, options.address));
+        if (error) void explained(error, options.address, tls).then(reject);
         else resolve(response);
       });
     });
@@ -116,6 +131,16 @@ export function openAdminClient(options: AdminClientOptions): AdminClient {
     getStatus: () => ask((how, done) => client.getStatus({}, metadata, how, done)),
     close: () => client.close(),
   };
+}
+
+const PROBE_MILLIS = 3_000;
+
+/** The library calls every trouble with TLS "unavailable". */
+async function explained(error: ServiceError, address: string, tls: ClientTls | null): Promise<ConvsweepError> {
+  const plain = statusToError(error, address);
+  if (plain.code !== "UNAVAILABLE") return plain;
+  const reason = await probe(address, tls, PROBE_MILLIS);
+  return reason === null ? plain : new ConvsweepError("UNAUTHENTICATED", `${address}: ${reason}`, { cause: error });
 }
 
 interface Watching {

@@ -5,11 +5,11 @@
  * the store cannot commit, everything is closed at once without another word to anybody (`failed` says why): the truth
  * is what the store holds, the next coordinator goes on from there. `close` decides what waits, saves it and leaves
  * nothing behind but the store; workers train on and come back. At most two queries run at once and sixteen wait.
- * Beyond this machine it listens only when told that
- * plaintext is accepted. Not here: which parts (coordinator.ts).
+ * Not here: which parts (coordinator.ts), how it is secured (security.ts).
  */
 import { ConvsweepError, toConvsweepError } from "../../proto/contract.js";
 import type { FeedMessage } from "../../proto/feed.js";
+import type { TlsFiles } from "../../proto/tls.js";
 import { member } from "../core/canonical.js";
 import { type State, stateFrom } from "../core/state.js";
 import type { Json, SweepSpec } from "../core/types.js";
@@ -18,14 +18,17 @@ import { type AdminParts, adminService, type QueryAnswer, type SqlValue } from "
 import { openArtifactFiles } from "./artifacts.js";
 import { authorizing } from "./authorize.js";
 import { startBackups } from "./backup-timer.js";
+import { certFiles } from "./certs-folder.js";
 import { openCheckpointFiles } from "./checkpoints.js";
 import type { Clock } from "./clock.js";
+import type { ConnectionLimits } from "./connections.js";
 import { removeCoordinatorFile, writeCoordinatorFile } from "./coordinator-file.js";
-import { openCredentials, tokenFile } from "./credentials.js";
+import { tokenFile } from "./credentials.js";
+import { openDoors } from "./doors.js";
 import { FeedHub } from "./feed-hub.js";
 import { feedSockets } from "./feed-socket.js";
 import { Gate } from "./gate.js";
-import { type Address, fromHere, type GrpcListener, isLoopback, listenGrpc, namesOf } from "./grpc-listener.js";
+import { type Address, fromHere, type GrpcListener, listenGrpc, namesOf } from "./grpc-listener.js";
 import { type HttpServer, listenHttp } from "./http.js";
 import { workerService } from "./link-server.js";
 import { Links } from "./links.js";
@@ -35,6 +38,7 @@ import { families } from "./metrics/families.js";
 import { Meter } from "./metrics/meter.js";
 import { metricsText } from "./metrics/text.js";
 import { type Call, Runtime } from "./runtime.js";
+import { decideSecurity, type Secured, type Security } from "./security.js";
 import { readStaticFiles } from "./static-files.js";
 import { Webhook, type WebhookSettings } from "./webhook/webhook.js";
 
@@ -48,6 +52,8 @@ export interface CoordinatorOptions {
   readonly grpc: Address;
   /** `null` for no page. */
   readonly http: Address | null;
+  /** Default `auto`: plaintext on loopback, else TLS with clients' certificates. */
+  readonly security?: Security;
   /** Listen beyond this machine without TLS. */
   readonly insecurePlaintext: boolean;
   /** Take any free port when the wanted one is taken. */
@@ -67,15 +73,21 @@ export interface CoordinatorParts {
   readonly version: string;
   readonly dashboardDir: string;
   readonly log: Log;
+  /** Other limits than connections.ts has, for tests. */
+  readonly connectionLimits?: Partial<ConnectionLimits>;
 }
 
 export interface RunningCoordinator {
   readonly grpcAddress: string;
+  /** How a program on this machine reaches it, and the files it needs for that. */
+  readonly grpcFromHere: string;
+  readonly tlsFiles: TlsFiles;
   readonly httpAddress: string | null;
   /** Each reading is a fresh one-time login link, good for five minutes; "" where there is no page. */
   readonly dashboardUrl: string;
   readonly workerTokenFile: string;
   readonly storeDir: string;
+  readonly secured: Secured;
   submitSweep(spec: SweepSpec): Promise<number>;
   /** Any call of the core: answers its value or throws its error. */
   call(event: Call): Promise<Json>;
@@ -87,12 +99,11 @@ export interface RunningCoordinator {
 }
 
 export async function startWith(options: CoordinatorOptions, parts: CoordinatorParts): Promise<RunningCoordinator> {
-  const { log } = parts;
-  for (const address of [options.grpc, options.http]) if (address) checkBind(address, options.insecurePlaintext, log);
+  const secured = decideSecurity({ ...options, security: options.security ?? "auto" });
   const store = parts.openStore(options.storeDir, options.acceptRollback ?? false);
   const undo: (() => void | Promise<void>)[] = [() => store.close()];
   try {
-    return await assemble(options, parts, store, undo);
+    return await assemble(options, parts, store, secured, undo);
   } catch (error) {
     for (const step of undo.reverse()) await step();
     throw error;
@@ -103,6 +114,7 @@ async function assemble(
   options: CoordinatorOptions,
   parts: CoordinatorParts,
   store: Store,
+  secured: Secured,
   undo: (() => void | Promise<void>)[],
 ): Promise<RunningCoordinator> {
   const { clock, log, version } = parts;
@@ -111,7 +123,10 @@ async function assemble(
   const files = openCheckpointFiles(storeDir, log);
   files.sweep(state.trials);
   const artifacts = openArtifactFiles(storeDir);
-  const credentials = openCredentials(storeDir);
+  const security = { ...options, security: options.security ?? "auto" };
+  const doors = openDoors(security, secured, parts.connectionLimits ?? {}, clock, log);
+  const { tls, credentials, failures, connections } = doors;
+  undo.push(() => doors.close());
   const logins = new Logins(clock);
   const hub = new FeedHub({ state, clock, version, log });
   const links = new Links();
@@ -163,15 +178,27 @@ async function assemble(
     undo.push(() => webhook?.close());
   }
   const http = options.http === null ? null : await startHttp(options, options.http);
-  const link = (): string => (http === null ? "" : `http://${fromHere(http.address)}/login?otp=${logins.newCode()}`);
+  const link = (): string =>
+    http === null ? "" : `${http.scheme}://${fromHere(http.address)}/login?otp=${logins.newCode()}`;
   const query = (sql: string, values: readonly SqlValue[]) => queries.run(() => parts.runQuery(storeDir, sql, values));
   const grpc: GrpcListener = await listenGrpc(options.grpc, options.fallbackPort ?? false, {
-    interceptors: [authorizing(credentials, (why) => meter.refuse("grpc", why))],
+    interceptors: [authorizing({ credentials, failures, connections, refused: (why) => meter.refuse("grpc", why) })],
+    connections,
+    tls: secured.grpc === "plaintext" ? null : tls,
+    mutual: secured.grpc === "mtls",
     admin: adminService({ runtime, store, hub, log, version, compile: parts.compile, query, dashboardLink: link }),
     worker: workerService({ runtime, links, clock, log, store: () => store.position(), state, files, artifacts }),
   });
   undo.push(() => grpc.destroy());
-  const file = { pid: process.pid, grpc: fromHere(grpc.address), http: http && fromHere(http.address), version };
+  const certs = certFiles(storeDir);
+  const file = {
+    pid: process.pid,
+    grpc: fromHere(grpc.address),
+    http: http && fromHere(http.address),
+    version,
+    ca: secured.grpc === "plaintext" ? null : certs.ca,
+    identity: secured.grpc === "mtls" ? certs.local : null,
+  };
   writeCoordinatorFile(storeDir, file);
   const backups = startBackups(storeDir, store, clock, log);
   undo.push(() => backups.close());
@@ -203,6 +230,7 @@ async function assemble(
     await (gracefully ? grpc.drain() : grpc.destroy());
     await files.settled();
     await backups.close();
+    doors.close();
     store.close();
     meter.close();
     log("info", "coordinator-closed", "the coordinator is closed", { store: storeDir });
@@ -222,8 +250,10 @@ async function assemble(
       artifacts,
       refused: (door, why) => meter.refuse(door, why),
       metrics: () => metricsText(families({ state, store, runtime, links, hub, queries, meter, version })),
-      mayMeasure: (authorization) => credentials.roleOf(authorization) === "admin",
-      names: [...namesOf(at.host), ...(settings.hostNames ?? [])],
+      credentials,
+      failures,
+      tls: secured.http === "tls" ? tls : null,
+      names: [...namesOf(at.host), ...(settings.hostNames ?? []), ...(tls === null ? [] : tls.hostNames)],
     });
     undo.push(() => server.close());
     return server;
@@ -237,12 +267,15 @@ async function assemble(
 
   return {
     grpcAddress: grpc.address,
+    grpcFromHere: file.grpc,
+    tlsFiles: { ca: file.ca, identity: file.identity },
     httpAddress: http?.address ?? null,
     get dashboardUrl() {
       return link();
     },
     workerTokenFile: tokenFile(storeDir, "worker"),
     storeDir,
+    secured,
     call,
     async submitSweep(spec) {
       const sweep = member(await call({ kind: "SweepSubmitted", spec }), "sweep");
@@ -270,24 +303,6 @@ function watchHub(hub: FeedHub, listener: (message: FeedMessage) => void, log: L
       close: () => {},
     },
     { resume: null, sweep: null },
-  );
-}
-
-function checkBind(address: Address, insecurePlaintext: boolean, log: Log): void {
-  if (isLoopback(address.host)) return;
-  const where = `${address.host}:${address.port}`;
-  if (!insecurePlaintext) {
-    throw new ConvsweepError(
-      "BAD_INPUT",
-      `${where} can be reached from other machines, and this version has no TLS: anyone on the way could read the ` +
-        "tokens. Listen on 127.0.0.1 and use an SSH tunnel, or accept it on a network you trust with --insecure-plaintext",
-      { path: "listen", expected: "127.0.0.1, localhost or ::1", found: address.host },
-    );
-  }
-  log(
-    "warn",
-    "insecure-bind",
-    `INSECURE: ${where} is open to the network WITHOUT encryption; tokens and results can be read on the way`,
   );
 }
 

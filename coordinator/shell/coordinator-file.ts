@@ -13,6 +13,9 @@ export interface CoordinatorFile {
   readonly grpc: string;
   readonly http: string | null;
   readonly version: string;
+  /** Files that a client of this machine needs; `null` where there is no TLS, or no certificate is asked for. */
+  readonly ca: string | null;
+  readonly identity: string | null;
 }
 
 const fileIn = (storeDir: string): string => join(storeDir, "coordinator.json");

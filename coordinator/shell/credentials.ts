@@ -1,80 +1,183 @@
 /**
- * Who may ask for what: two tokens in files of the store directory, compared by digest in constant time.
+ * Tokens: who may ask for what.
  *
- * Guarantees: a token is 32 random bytes, made at the first start, in a file that only its owner can read. The worker
- * token opens a Link and nothing else; the admin token opens everything. Authentication cannot be switched off. The
- * secrets themselves are not kept in memory, only their SHA-256. Not here: browsers (logins.ts), TLS.
+ * Guarantees: a token is `cvs_ROLE_ID_SECRET` with 32 random bytes of secret; of each only the SHA-256 is kept, in
+ * auth.db, and compared in constant time. The first start makes an admin and a worker token in files that only their
+ * owner can read; a token file that others can read is refused, by the coordinator and by every client. Expired and
+ * revoked tokens do not count; a revocation by another process is noticed within `REFRESH_MILLIS`. Authentication cannot
+ * be switched off. Not here: browsers (logins.ts), what a role may do (authorize.ts).
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import { chmodSync, closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { ConvsweepError } from "../../proto/contract.js";
+import { ConvsweepError, millis } from "../../proto/contract.js";
+import { Secret } from "../../proto/secret.js";
+import type { AuthStore, TokenRecord } from "../store/auth.js";
+import type { Clock } from "./clock.js";
 
-export type Role = "admin" | "worker";
+export const ROLES = ["admin", "submit", "read", "worker"] as const;
+export type Role = (typeof ROLES)[number];
 
-export const tokenFile = (storeDir: string, role: Role): string => join(storeDir, `${role}.token`);
-
-export interface Credentials {
-  /** The role of `Bearer ...`, or `null` if it is not one of ours. */
-  roleOf(authorization: string | undefined): Role | null;
+/** Who asks: never the secret. */
+export interface Caller {
+  readonly id: string;
+  readonly role: Role;
 }
 
-/** Reads both token files, making those that are absent. */
-export function openCredentials(storeDir: string): Credentials {
-  const digests = {
-    admin: digest(ensureToken(storeDir, "admin")),
-    worker: digest(ensureToken(storeDir, "worker")),
-  };
-  return {
-    roleOf(authorization) {
-      const token = /^Bearer ([\x21-\x7e]{1,128})$/i.exec(authorization ?? "")?.[1];
-      if (token === undefined) return null;
-      const given = digest(token);
-      // Both are always compared: the time taken says nothing about which one was near.
-      const isAdmin = timingSafeEqual(given, digests.admin);
-      const isWorker = timingSafeEqual(given, digests.worker);
-      if (isAdmin) return "admin";
-      return isWorker ? "worker" : null;
-    },
-  };
+export const REFRESH_MILLIS = 1_000;
+
+const TOKEN = /^cvs_(admin|submit|read|worker)_(?:([A-Za-z0-9]{8})_)?([A-Za-z0-9_-]{43})$/;
+
+export const isRole = (text: string): text is Role => (ROLES as readonly string[]).includes(text);
+
+export const tokenFile = (storeDir: string, role: "admin" | "worker"): string => join(storeDir, `${role}.token`);
+
+export class Credentials {
+  readonly #store: AuthStore;
+  readonly #clock: Clock;
+  readonly #onChange = new Set<() => void>();
+  #tokens = new Map<string, TokenRecord>();
+  #revokedCertificates: ReadonlySet<string> = new Set();
+  #cancel: () => void = () => {};
+
+  /** Reads auth.db, and makes the two token files where they are absent or hold a token that was revoked. */
+  constructor(storeDir: string, store: AuthStore, clock: Clock) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#load();
+    for (const role of ["admin", "worker"] as const) this.#ensureFile(storeDir, role);
+    this.#watch();
+  }
+
+  /** Whose `Bearer ...` it is; `certificate` is the serial of the client's, if it showed one. `null`: nobody's. */
+  callerOf(authorization: string | undefined, certificate: string | null): Caller | null {
+    const token = /^Bearer ([\x21-\x7e]{1,128})$/i.exec(authorization ?? "")?.[1];
+    if (token === undefined) return null;
+    const given = digest(token);
+    const key = given.toString("hex");
+    // Made a moment ago by another process, perhaps.
+    if (!this.#tokens.has(key) && this.#store.changed()) this.#load();
+    const record = this.#tokens.get(key);
+    // Found by its digest, which says nothing about the secret; compared once more without a shortcut.
+    if (record === undefined || !timingSafeEqual(given, record.digest)) return null;
+    if (record.certificate !== null && record.certificate !== certificate) return null;
+    return this.#counts(record) && isRole(record.role) ? { id: record.id, role: record.role } : null;
+  }
+
+  /** False once the token of `id` is revoked or expired. */
+  isCurrent(id: string): boolean {
+    for (const record of this.#tokens.values()) if (record.id === id) return this.#counts(record);
+    return false;
+  }
+
+  isRevokedCertificate(serial: string): boolean {
+    return this.#revokedCertificates.has(serial);
+  }
+
+  /** Calls `listener` at least whenever something may have ceased to count. */
+  onChange(listener: () => void): void {
+    this.#onChange.add(listener);
+  }
+
+  close(): void {
+    this.#cancel();
+    this.#store.close();
+  }
+
+  #counts(record: TokenRecord): boolean {
+    return record.revokedAt === null && (record.expiresAt === null || record.expiresAt > this.#clock.now());
+  }
+
+  #load(): void {
+    this.#tokens = new Map(this.#store.tokens().map((record) => [record.digest.toString("hex"), record]));
+    const revoked = this.#store.certificates().filter((one) => one.revokedAt !== null);
+    this.#revokedCertificates = new Set(revoked.map((one) => one.serial));
+  }
+
+  #watch(): void {
+    this.#cancel = this.#clock.schedule(millis(this.#clock.now() + REFRESH_MILLIS), () => {
+      if (this.#store.changed()) this.#load();
+      // Also without a change: tokens expire.
+      for (const listener of this.#onChange) listener();
+      this.#watch();
+    });
+  }
+
+  #ensureFile(storeDir: string, role: "admin" | "worker"): void {
+    const file = tokenFile(storeDir, role);
+    const found = statSync(file, { throwIfNoEntry: false }) === undefined ? null : readToken(file).expose();
+    if (found !== null && !found.startsWith(`cvs_${role}_`)) {
+      throw new ConvsweepError("CORRUPT", `${file} holds a token of another role`, {
+        path: file,
+        expected: `cvs_${role}_…`,
+      });
+    }
+    const record = found === null ? undefined : this.#tokens.get(digest(found).toString("hex"));
+    if (record !== undefined && record.revokedAt === null) return;
+    if (found !== null && record === undefined) {
+      // Kept from before auth.db was, or put there by its owner.
+      const id = TOKEN.exec(found)?.[2] ?? newId();
+      this.#add({ id, role, digest: digest(found), note: `${role}.token` });
+      return;
+    }
+    const { id, token } = newToken(role);
+    writeSecretFile(file, `${token.expose()}\n`);
+    this.#add({ id, role, digest: digest(token.expose()), note: `${role}.token` });
+  }
+
+  #add(token: Pick<TokenRecord, "id" | "role" | "digest" | "note">): void {
+    this.#store.addToken({ ...token, certificate: null, createdAt: this.#clock.now(), expiresAt: null });
+    this.#load();
+  }
+}
+
+/** A new token; nobody knows it yet. */
+export function newToken(role: Role): { readonly id: string; readonly token: Secret } {
+  const id = newId();
+  return { id, token: new Secret(`cvs_${role}_${id}_${randomBytes(32).toString("base64url")}`) };
 }
 
 /** The token in a file, as a client reads it. */
-export function readToken(file: string): string {
+export function readToken(file: string): Secret {
   let text: string;
   try {
+    checkPrivate(file);
     text = readFileSync(file, "utf8").trim();
   } catch (error) {
+    if (error instanceof ConvsweepError) throw error;
     throw new ConvsweepError("NOT_FOUND", `cannot read the token file ${file}`, { path: file, cause: error });
   }
-  if (!/^cvs_(admin|worker)_[A-Za-z0-9_-]{43}$/.test(text)) {
-    throw new ConvsweepError("CORRUPT", `${file} does not hold a convsweep token`, {
-      path: file,
-      expected: "one line: cvs_admin_… or cvs_worker_…",
-    });
-  }
-  return text;
+  return tokenOf(text, file);
 }
 
-export const digest = (secret: string): Buffer => createHash("sha256").update(secret).digest();
-
-function ensureToken(storeDir: string, role: Role): string {
-  const file = tokenFile(storeDir, role);
-  const found = statSync(file, { throwIfNoEntry: false });
-  if (found === undefined) writeSecret(file, `cvs_${role}_${randomBytes(32).toString("base64url")}\n`);
-  else if ((found.mode & 0o077) !== 0) chmodSync(file, 0o600);
-  const token = readToken(file);
-  if (!token.startsWith(`cvs_${role}_`)) {
-    throw new ConvsweepError("CORRUPT", `${file} holds a token of another role`, {
-      path: file,
-      expected: `cvs_${role}_…`,
-    });
-  }
-  return token;
+/** Throws unless the text is a token; `where` is said instead of it. */
+export function tokenOf(text: string, where: string): Secret {
+  if (TOKEN.test(text)) return new Secret(text);
+  throw new ConvsweepError("CORRUPT", `${where} does not hold a convsweep token`, {
+    path: where,
+    expected: "one line: cvs_ROLE_…",
+  });
 }
 
-/** Whole or not at all, also when the machine stops half way. */
-function writeSecret(file: string, text: string): void {
+/** Refuses a file of secrets that others can read, or that is another user's. */
+export function checkPrivate(file: string): void {
+  const { mode, uid } = statSync(file);
+  const mine = process.getuid?.() ?? uid;
+  if ((mode & 0o077) === 0 && (uid === mine || mine === 0)) return;
+  const foreign = uid !== mine && mine !== 0;
+  throw new ConvsweepError(
+    "FORBIDDEN",
+    foreign ? `${file} belongs to another user` : `others can read ${file}; it holds a secret: \`chmod 600 ${file}\``,
+    {
+      path: file,
+      expected: "your own file with mode 600",
+      found: foreign ? `owner ${uid}` : `mode ${(mode & 0o777).toString(8)}`,
+    },
+  );
+}
+
+/** Whole or not at all, also when the machine stops half way; for its owner alone. */
+export function writeSecretFile(file: string, text: string): void {
   const draft = `${file}.${process.pid}.tmp`;
   const handle = openSync(draft, "wx", 0o600);
   try {
@@ -84,4 +187,13 @@ function writeSecret(file: string, text: string): void {
     closeSync(handle);
   }
   renameSync(draft, file);
+}
+
+export const digest = (secret: string): Buffer => createHash("sha256").update(secret).digest();
+
+const ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+function newId(): string {
+  // Not secret: the slight preference of the remainder does no harm.
+  return [...randomBytes(8)].map((byte) => ALPHABET.charAt(byte % ALPHABET.length)).join("");
 }

@@ -1,21 +1,25 @@
 /**
- * The gRPC port: a listener of our own in front of the library's server, so that limits on connections hold.
+ * The gRPC port: a listener of our own in front of the library's server, so that TLS and limits on connections are ours.
  *
- * Guarantees: a connection that stays silent is closed after ten seconds; there are at most 4,096 of them, the rest is
- * refused; a port that is taken is reported with the address and what to do, or, where the owner allows it, replaced by
- * a free one. Keepalive finds dead peers within 15 s. Not here: services, authentication, TLS.
+ * Guarantees: with `tls` every connection is TLS 1.3, and with `mutual` the client's certificate is signed by the store's
+ * authority before a byte reaches the library; a renewed certificate is used at once for new connections. A port that is
+ * taken is reported with the address and what to do, or, where the owner allows it, replaced by a free one. Keepalive
+ * finds dead peers within 15 s; what one peer may make the library hold is bounded. Not here: services, tokens
+ * (authorize.ts), how many connections and for how long (connections.ts).
  */
 import { createServer, type Server as NetServer, type Socket } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { Server, ServerCredentials, type ServerInterceptor } from "@grpc/grpc-js";
 import { ConvsweepError, LIMITS } from "../../proto/contract.js";
 import { type AdminServiceServer, AdminServiceService } from "../../proto/gen/convsweep/v1/admin.js";
 import { type WorkerServiceServer, WorkerServiceService } from "../../proto/gen/convsweep/v1/worker.js";
+import type { Connections, ShownCertificate } from "./connections.js";
+import type { ServerTls } from "./server-tls.js";
 
-const CONNECTIONS_AT_MOST = 4_096;
-const SILENT_MILLIS = 10_000;
 const DRAIN_MILLIS = 1_000;
 
+/** None of the library's own defaults would do: keepalive off, idle for ever, session memory without a bound. */
 const SERVER_OPTIONS = {
   "grpc.max_receive_message_length": LIMITS.linkMessageBytes,
   // What is sent is our own: a snapshot of many trials is one large message.
@@ -37,6 +41,11 @@ export interface GrpcParts {
   readonly admin: AdminServiceServer;
   readonly worker: WorkerServiceServer;
   readonly interceptors: ServerInterceptor[];
+  readonly connections: Connections;
+  /** `null`: plaintext. */
+  readonly tls: ServerTls | null;
+  /** Clients must show a certificate. */
+  readonly mutual: boolean;
 }
 
 export interface GrpcListener {
@@ -50,26 +59,21 @@ export interface GrpcListener {
 }
 
 export async function listenGrpc(at: Address, fallbackPort: boolean, parts: GrpcParts): Promise<GrpcListener> {
+  const { connections, tls } = parts;
   const server = new Server({ ...SERVER_OPTIONS, interceptors: parts.interceptors });
   server.addService(AdminServiceService, parts.admin);
   server.addService(WorkerServiceService, parts.worker);
+  // The library takes a TLS socket whose handshake has ended like any other connection.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  const sockets = new Set<Socket>();
+  const secured =
+    tls === null ? null : secure(tls, parts.mutual, connections, (socket) => injector.injectConnection(socket));
   const listener = createServer((socket) => {
     socket.setNoDelay(true);
-    sockets.add(socket);
-    const silence = setTimeout(() => {
-      if (socket.bytesRead === 0) socket.destroy();
-    }, SILENT_MILLIS);
-    silence.unref();
-    socket.once("close", () => {
-      clearTimeout(silence);
-      sockets.delete(socket);
-    });
     socket.on("error", () => socket.destroy());
-    injector.injectConnection(socket);
+    if (!connections.accept(socket, tls === null)) return;
+    if (secured === null) injector.injectConnection(socket);
+    else secured(socket);
   });
-  listener.maxConnections = CONNECTIONS_AT_MOST;
   const address = await listen(listener, at, fallbackPort, "gRPC");
   const closed = new Promise<void>((resolve) => void listener.once("close", resolve));
   const stopAccepting = (): void => {
@@ -78,7 +82,7 @@ export async function listenGrpc(at: Address, fallbackPort: boolean, parts: Grpc
   const destroy = async (): Promise<void> => {
     stopAccepting();
     server.forceShutdown();
-    for (const socket of sockets) socket.destroy();
+    connections.destroyAll();
     await closed;
   };
   return {
@@ -96,6 +100,36 @@ export async function listenGrpc(at: Address, fallbackPort: boolean, parts: Grpc
     },
     destroy,
   };
+}
+
+/** Answers what begins a handshake on a socket; `secured` gets those that ended well. */
+function secure(
+  tls: ServerTls,
+  mutual: boolean,
+  connections: Connections,
+  secured: (socket: Socket) => void,
+): (socket: Socket) => void {
+  const server = createTlsServer({
+    ...tls.options,
+    ALPNProtocols: ["h2"],
+    requestCert: mutual,
+    rejectUnauthorized: mutual,
+  });
+  server.on("secureConnection", (socket) => {
+    socket.on("error", () => socket.destroy());
+    connections.greeted(socket, mutual ? shownBy(socket) : null);
+    // Without ALPN it would not be HTTP/2 to the library.
+    if (socket.alpnProtocol === "h2") secured(socket);
+    else socket.destroy();
+  });
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
+  tls.onRenewal((options) => server.setSecureContext(options));
+  return (socket) => void server.emit("connection", socket);
+}
+
+function shownBy(socket: TLSSocket): ShownCertificate | null {
+  const { serialNumber, subject } = socket.getPeerCertificate();
+  return socket.authorized ? { serial: serialNumber, unit: String(subject.OU ?? "") } : null;
 }
 
 /** Listens and answers `HOST:PORT`; shared with the HTTP port. */
@@ -136,11 +170,6 @@ function listenOnce(server: NetServer, at: Address): Promise<string> {
       resolve(at.host.includes(":") ? `[${at.host}]:${port}` : `${at.host}:${port}`);
     });
   });
-}
-
-/** Only this machine can reach it. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(?:\.[0-9]{1,3}){3}$/.test(host);
 }
 
 const isEverywhere = (host: string): boolean => host === "0.0.0.0" || host === "::";

@@ -22,33 +22,43 @@ const HEADERS: Readonly<Record<string, string>> = {
   "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 };
 
-export function secure(response: ServerResponse): void {
+export function secure(response: ServerResponse, tls: boolean): void {
   for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
+  if (tls) response.setHeader("Strict-Transport-Security", "max-age=31536000");
 }
 
 export class Guard {
   readonly #hosts: ReadonlySet<string>;
   readonly #cookie: string;
   readonly #logins: Logins;
+  readonly #tls: boolean;
 
   /** `address` is where the server listens; `names` are further host names it is known under. */
-  constructor(address: string, names: readonly string[], logins: Logins) {
+  constructor(address: string, names: readonly string[], logins: Logins, tls: boolean) {
     const port = address.slice(address.lastIndexOf(":") + 1);
+    this.#tls = tls;
     const hosts = [address, ...["127.0.0.1", "localhost", "[::1]", ...names].map((name) => `${name}:${port}`)];
     this.#hosts = new Set(hosts.map((host) => host.toLowerCase()));
-    // Cookies do not know ports: two coordinators on one machine must not log each other out.
-    this.#cookie = `convsweep-${port}`;
+    // Cookies do not know ports: two coordinators on one machine must not log each other out. `__Host-`: browsers take it
+    // over TLS only, and from this very host.
+    this.#cookie = `${tls ? "__Host-" : ""}convsweep-${port}`;
     this.#logins = logins;
   }
 
+  /** Exactly one Host, an expected one, and no other server named in the request's first line. */
   knowsHost(request: IncomingMessage): boolean {
-    return this.#hosts.has((request.headers.host ?? "").toLowerCase());
+    const { rawHeaders, url = "" } = request;
+    let hosts = 0;
+    for (let at = 0; at < rawHeaders.length; at += 2) if (rawHeaders[at]?.toLowerCase() === "host") hosts += 1;
+    return hosts === 1 && url.startsWith("/") && this.#hosts.has((request.headers.host ?? "").toLowerCase());
   }
 
   /** Present, and the page's own: what a WebSocket must show, since browsers open them to anywhere. */
   hasOwnOrigin(request: IncomingMessage): boolean {
     const origin = request.headers.origin?.toLowerCase();
-    return origin !== undefined && origin === `http://${(request.headers.host ?? "").toLowerCase()}`;
+    return (
+      origin !== undefined && origin === `http${this.#tls ? "s" : ""}://${(request.headers.host ?? "").toLowerCase()}`
+    );
   }
 
   /** Name of the session that the cookie opens; `null` for none. */
@@ -65,6 +75,7 @@ export class Guard {
   redeem(code: string): string | null {
     const secret = this.#logins.redeem(code);
     if (secret === null) return null;
-    return `${this.#cookie}=${secret}; HttpOnly; SameSite=Strict; Path=/; Max-Age=${SESSION_MILLIS / 1000}`;
+    const only = this.#tls ? "; Secure" : "";
+    return `${this.#cookie}=${secret}; HttpOnly; SameSite=Strict; Path=/; Max-Age=${SESSION_MILLIS / 1000}${only}`;
   }
 }

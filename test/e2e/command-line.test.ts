@@ -91,6 +91,7 @@ describe("local workers", () => {
       count: 1,
       coordinator: "127.0.0.1:1",
       tokenFile: playground.file("token", "some-token"),
+      tlsFiles: { ca: null, identity: null },
       storeDir: playground.store,
       extra: ["--devices", "gpu9"],
       onTrouble: (text) => said.push(text),

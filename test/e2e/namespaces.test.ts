@@ -24,19 +24,23 @@ describe.skipIf(unavailable !== null)("a coordinator and two workers on three ho
     const on = (namespace: string, ...command: string[]) =>
       playground.startCommand("ip", "netns", "exec", namespace, process.execPath, ...command);
 
-    const up = on(network.hub, cliMain, "up", "--listen", "0.0.0.0:7440", "--insecure-plaintext", "--json");
+    const { hub } = network;
+    const hosts = ["left", "right"].map((name) => ({ name, ...(network as Network).addHost() }));
+    const names = hosts.flatMap(({ hubAddress }) => ["--host", hubAddress]);
+    expect((await playground.run("certs", "init", ...names)).stderr).toBe("");
+    const up = on(hub, cliMain, "up", "--listen", "0.0.0.0:7440", "--json");
     await up.line((line) => line["event"] === "up");
-    const token = join(playground.store, "worker.token");
-    for (const name of ["left", "right"]) {
-      const { namespace, hubAddress } = network.addHost();
+    for (const { name, namespace, hubAddress } of hosts) {
+      const identity = join(playground.folder, `${name}.pem`);
+      expect((await playground.run("certs", "issue", name, "--out", identity)).code).toBe(0);
       on(
         namespace,
         workerMain,
         "join",
         "--coordinator",
         `${hubAddress}:7440`,
-        "--token-file",
-        token,
+        "--identity",
+        identity,
         "--name",
         name,
         "--lanes",

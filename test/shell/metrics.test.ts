@@ -135,20 +135,16 @@ describe("the metrics", () => {
     }
   });
 
-  it("count refusals, and are open to a session and the admin token alone", async () => {
+  it("count refusals, and are open to a session and to tokens that read", async () => {
     const started = await start();
     const { storeDir, coordinator } = started;
-    for (const headers of [
-      {},
-      bearer(storeDir, "worker"),
-      { authorization: "Bearer nonsense" },
-      { authorization: "x" },
-    ]) {
+    for (const headers of [{}, { authorization: "Bearer nonsense" }, { authorization: "x" }]) {
       const refused = await ask(started, "/metrics", headers as Record<string, string>);
       expect(refused.status).toBe(401);
       expect(refused.body).not.toContain("convsweep_");
       expect(refused.headers.get("www-authenticate")).toBe("Bearer");
     }
+    expect((await ask(started, "/metrics", bearer(storeDir, "worker"))).status).toBe(403);
     expect((await ask(started, "/")).status).toBe(401);
     expect((await ask(started, "/login?otp=nonsense")).status).toBe(401);
     const stranger = new ScriptedWorker(coordinator.grpcAddress, "cvs_worker_nonsense");
@@ -167,7 +163,8 @@ describe("the metrics", () => {
       'convsweep_refused_total{door="http",reason="unauthenticated"}': 1,
       'convsweep_refused_total{door="login",reason="unauthenticated"}': 1,
       'convsweep_refused_total{door="feed",reason="unauthenticated"}': 0,
-      'convsweep_refused_total{door="metrics",reason="unauthenticated"}': 4,
+      'convsweep_refused_total{door="metrics",reason="forbidden"}': 1,
+      'convsweep_refused_total{door="metrics",reason="unauthenticated"}': 3,
     });
   });
 

@@ -62,7 +62,7 @@ export class ScriptedWorker {
   }
 
   static of(storeDir: string, address: string, hello: Partial<Hello> = {}): ScriptedWorker {
-    return new ScriptedWorker(address, readToken(`${storeDir}/worker.token`), hello);
+    return new ScriptedWorker(address, readToken(`${storeDir}/worker.token`).expose(), hello);
   }
 
   /** Opens a new stream; an older one of this worker stays open. */

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Secret } from "../../proto/secret.js";
 import { type JoinOptions, joinConfig } from "../../worker/config.js";
 import { chooseDevices } from "../../worker/devices.js";
 import type { DeviceInfo } from "../../worker/engine.js";
@@ -31,10 +32,12 @@ describe("the options of join", () => {
       options({ devices: "cuda:0, cpu", lanes: "64", threads: "3", data: "/d", name: "w-1" }),
       {},
     );
+    expect(config.token.expose()).toBe("cvs_worker_abc");
     expect(config).toEqual({
       checkpointMillis: 10_000,
       coordinator: "127.0.0.1:7440",
-      token: "cvs_worker_abc",
+      token: expect.any(Secret),
+      tlsFiles: { ca: null, identity: null },
       name: "w-1",
       devices: ["cuda:0", "cpu"],
       lanes: 64,
@@ -71,7 +74,7 @@ describe("the options of join", () => {
 
   it("never repeat what stands in the token file", () => {
     const file = join(folder, "two words");
-    writeFileSync(file, "secret words\n");
+    writeFileSync(file, "secret words\n", { mode: 0o600 });
     try {
       joinConfig(options({ tokenFile: file }), {});
       expect.unreachable();

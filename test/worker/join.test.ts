@@ -156,7 +156,7 @@ describe("a worker process", () => {
     requireBuilt("dist/worker/main.js", "native/build/engine.node");
     folder = mkdtempSync(join(tmpdir(), "convsweep-join-"));
     writeDigits(join(folder, "data", "mnist"));
-    writeFileSync(join(folder, "token"), "cvs_worker_secret\n");
+    writeFileSync(join(folder, "token"), "cvs_worker_secret\n", { mode: 0o600 });
   });
   afterEach(async () => {
     if (child && child.exitCode === null && child.signalCode === null) {

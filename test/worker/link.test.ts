@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { TIMES } from "../../proto/contract.js";
 import type { LinkRequest } from "../../proto/gen/convsweep/v1/worker.js";
+import { Secret } from "../../proto/secret.js";
 import { reconnectDelay } from "../../worker/backoff.js";
 import { Link, type LinkEvent, type LinkOptions } from "../../worker/link.js";
 import { type LinkServer, refuse, startLinkServer, welcomeMessage } from "./link-server.js";
@@ -26,7 +27,7 @@ function openLink(address: string, over: Partial<LinkOptions> = {}) {
   let waiters: (() => void)[] = [];
   const link = new Link({
     address,
-    token: "cvs_worker_secret",
+    token: new Secret("cvs_worker_secret"),
     random: () => 0,
     onEvent: (event) => {
       events.push(event);

@@ -8,12 +8,12 @@
  */
 import { readFileSync, statSync } from "node:fs";
 import { ConvsweepError } from "../../../proto/contract.js";
+import { isLoopback } from "../../../proto/tls.js";
 import type { Mutation, NoteKind } from "../../core/events.js";
 import type { State } from "../../core/state.js";
 import type { EventRecord } from "../../core/types.js";
 import type { Store } from "../../store/store.js";
 import type { Clock } from "../clock.js";
-import { isLoopback } from "../grpc-listener.js";
 import type { Log } from "../log.js";
 import type { Runtime } from "../runtime.js";
 import { Delivery, type DeliveryOptions } from "./delivery.js";
