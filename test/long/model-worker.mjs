@@ -1,0 +1,180 @@
+/**
+ * A worker without an engine: speaks the Link as a real one does, trains nothing, and keeps a journal of every report that
+ * the coordinator called durable. For kill cycles and load; needs the built dist/.
+ *
+ * Guarantees: messages are numbered without gaps and sent again after a reconnect until acknowledged; the value of a
+ * report is a function of its attempt and epoch, so that a repeat says the same; `journal` hears of a report only after
+ * its acknowledgement arrived.
+ */
+import { Metadata } from "@grpc/grpc-js";
+import { PROTOCOL } from "../../dist/proto/contract.js";
+import { WorkerServiceClient } from "../../dist/proto/gen/convsweep/v1/worker.js";
+
+const METRICS = ["train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "images_per_second"];
+
+/** The value that an attempt reports of a metric at an epoch: in [0, 1). */
+export function reportedValue(attempt, epoch, metric) {
+  let hash = 2166136261;
+  for (const char of `${attempt} ${epoch} ${metric}`) hash = Math.imul(hash ^ char.charCodeAt(0), 16777619) >>> 0;
+  return hash / 2 ** 32;
+}
+
+export class ModelWorker {
+  /**
+   * `options`: address, credentials, token, name, lanes; channel (gRPC options); epochMillis between an attempt's reports,
+   * epochs of a trial; onAcked(report), onAssigned(millis since a lane became free, or null).
+   */
+  constructor(options) {
+    this.options = options;
+    this.incarnation = `${options.name}-${process.pid}-${process.hrtime.bigint()}`;
+    /** Numbered and not acknowledged: {seq, body, at}. */
+    this.sent = [];
+    this.seq = 0;
+    this.received = 0;
+    /** By attempt: {attempt, token, epoch, timer}. */
+    this.held = new Map();
+    this.freeSince = [];
+    this.closed = false;
+    this.links = 0;
+    this.welcomed = false;
+  }
+
+  open() {
+    if (this.closed) return;
+    const { address, credentials, token, channel, name, lanes } = this.options;
+    this.client = new WorkerServiceClient(address, credentials, { "grpc.use_local_subchannel_pool": 1, ...channel });
+    const metadata = new Metadata();
+    metadata.set("authorization", `Bearer ${token}`);
+    const call = this.client.link(metadata);
+    this.call = call;
+    this.received = 0;
+    this.welcomed = false;
+    call.on("data", (message) => this.call === call && this.#hear(message));
+    call.on("error", (error) => this.call === call && this.#down(error));
+    call.on("end", () => this.call === call && this.#down(null));
+    const running = [...this.held.values()].map(({ attempt, token: fence }) => ({ attempt, token: fence }));
+    this.#write(0, {
+      $case: "hello",
+      value: {
+        protocolMajor: PROTOCOL.major,
+        protocolMinor: PROTOCOL.minor,
+        worker: name,
+        incarnation: this.incarnation,
+        host: "model",
+        pid: process.pid,
+        version: "model",
+        devices: [{ id: "cpu", name: "model", backend: "cpu", fingerprint: "model", memoryBytes: 2 ** 32, lanes }],
+        running,
+        previous: "",
+        seenStore: "",
+        seenGeneration: 0,
+        seenCommit: 0,
+      },
+    });
+  }
+
+  close() {
+    this.closed = true;
+    clearInterval(this.beat);
+    clearTimeout(this.retry);
+    for (const { timer } of this.held.values()) clearTimeout(timer);
+    this.call?.cancel();
+    this.client?.close();
+  }
+
+  #down(error) {
+    this.call = null;
+    this.client.close();
+    clearInterval(this.beat);
+    if (this.closed) return;
+    this.options.onDown?.(error);
+    this.retry = setTimeout(() => this.open(), 50 + Math.random() * (this.options.retryMillis ?? 500));
+  }
+
+  #write(seq, body) {
+    this.call?.write({ seq, ack: this.received, body });
+  }
+
+  #send(body) {
+    this.seq += 1;
+    const entry = { seq: this.seq, body, at: performance.now() };
+    this.sent.push(entry);
+    if (this.welcomed) this.#write(entry.seq, body);
+  }
+
+  #acknowledged(seq) {
+    while (this.sent.length > 0 && this.sent[0].seq <= seq) {
+      const { body, at } = this.sent.shift();
+      if (body.$case === "report") this.options.onAcked?.(body.value, performance.now() - at);
+    }
+  }
+
+  #hear({ seq, ack, body }) {
+    this.#acknowledged(Number(ack));
+    if (seq > 0) this.received = Number(seq);
+    switch (body?.$case) {
+      case "welcome":
+        this.#welcome(body.value);
+        break;
+      case "assign":
+        this.#assign(body.value);
+        break;
+      case "stop":
+        this.#end(body.value, { $case: "stopped", value: { weightsHash: "" } });
+        break;
+      case "revoke":
+        this.#drop(body.value);
+        break;
+      default:
+        break;
+    }
+  }
+
+  #welcome({ received, drop, heartbeatMillis }) {
+    this.links += 1;
+    this.#acknowledged(Number(received));
+    for (const held of drop) this.#drop(held);
+    this.welcomed = true;
+    for (const { seq, body } of this.sent) this.#write(seq, body);
+    clearInterval(this.beat);
+    this.beat = setInterval(() => {
+      const running = [...this.held.values()].map(({ attempt, token }) => ({ attempt, token }));
+      this.#write(0, { $case: "heartbeat", value: { running } });
+    }, heartbeatMillis);
+    this.options.onWelcome?.();
+  }
+
+  #assign({ attempt, token }) {
+    const since = this.freeSince.shift();
+    this.options.onAssigned?.(since === undefined ? null : performance.now() - since);
+    const held = { attempt, token, epoch: 0, timer: null };
+    this.held.set(attempt, held);
+    this.#send({ $case: "started", value: { attempt, token, fingerprint: "model", fromEpoch: 0 } });
+    this.#train(held);
+  }
+
+  #train(held) {
+    held.timer = setTimeout(() => {
+      held.epoch += 1;
+      const { attempt, token, epoch } = held;
+      const metrics = METRICS.map((name) => ({
+        name,
+        value: { $case: "number", value: reportedValue(attempt, epoch, name) },
+      }));
+      this.#send({ $case: "report", value: { attempt, token, epoch, step: epoch, metrics } });
+      if (epoch < this.options.epochs) this.#train(held);
+      else this.#end(held, { $case: "completed", value: { weightsHash: "ab".repeat(32) } });
+    }, this.options.epochMillis);
+  }
+
+  #end({ attempt, token }, outcome) {
+    if (!this.#drop({ attempt })) return;
+    this.#send({ $case: "ended", value: { attempt, token, outcome } });
+    this.freeSince.push(performance.now());
+  }
+
+  #drop({ attempt }) {
+    clearTimeout(this.held.get(attempt)?.timer);
+    return this.held.delete(attempt);
+  }
+}
