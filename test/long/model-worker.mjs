@@ -22,7 +22,7 @@ export function reportedValue(attempt, epoch, metric) {
 export class ModelWorker {
   /**
    * `options`: address, credentials, token, name, lanes; channel (gRPC options); epochMillis between an attempt's reports,
-   * epochs of a trial; onAcked(report), onAssigned(millis since a lane became free, or null).
+   * epochs of a trial, burst; onAcked(report, millis), onAssigned(millis since a lane became free, or null).
    */
   constructor(options) {
     this.options = options;
@@ -153,18 +153,27 @@ export class ModelWorker {
     this.#train(held);
   }
 
+  /** `burst` reports at once, so much more seldom; the first ones at a random time, so that workers do not march in step. */
   #train(held) {
+    const { epochs, epochMillis } = this.options;
+    const burst = this.options.burst ?? 1;
+    const wait = epochMillis * burst * (held.epoch === 0 ? Math.random() : 1);
     held.timer = setTimeout(() => {
-      held.epoch += 1;
-      const { attempt, token, epoch } = held;
-      const metrics = METRICS.map((name) => ({
-        name,
-        value: { $case: "number", value: reportedValue(attempt, epoch, name) },
-      }));
-      this.#send({ $case: "report", value: { attempt, token, epoch, step: epoch, metrics } });
-      if (epoch < this.options.epochs) this.#train(held);
+      for (let i = 0; i < burst && held.epoch < epochs; i += 1) {
+        held.epoch += 1;
+        this.#report(held);
+      }
+      if (held.epoch < epochs) this.#train(held);
       else this.#end(held, { $case: "completed", value: { weightsHash: "ab".repeat(32) } });
-    }, this.options.epochMillis);
+    }, wait);
+  }
+
+  #report({ attempt, token, epoch }) {
+    const metrics = METRICS.map((name) => ({
+      name,
+      value: { $case: "number", value: reportedValue(attempt, epoch, name) },
+    }));
+    this.#send({ $case: "report", value: { attempt, token, epoch, step: epoch, metrics } });
   }
 
   #end({ attempt, token }, outcome) {
