@@ -71,7 +71,11 @@ export type LayerSpec =
   /** h = tanh(W_ih x + b_ih + W_hh h + b_hh), from h = 0. Yields the last step's h, or every step's. */
   | { readonly op: "rnn"; readonly units: number; readonly return_sequences: boolean; readonly init: Init }
   /** Long short-term memory, as PyTorch computes it (gates input, forget, cell, output; two biases). */
-  | { readonly op: "lstm"; readonly units: number; readonly return_sequences: boolean; readonly init: Init };
+  | { readonly op: "lstm"; readonly units: number; readonly return_sequences: boolean; readonly init: Init }
+  /** The sum of what `body` and `shortcut` yield from the same input; an empty shortcut is the input itself. */
+  | { readonly op: "residual"; readonly body: readonly LayerSpec[]; readonly shortcut: readonly LayerSpec[] }
+  /** What the branches yield from the same input, one after another along the channels; an empty one is the input. */
+  | { readonly op: "branches"; readonly branches: readonly (readonly LayerSpec[])[] };
 
 export interface NetworkSpec {
   /** The catalogue's name, for people; never used to look anything up again. */

@@ -114,7 +114,7 @@ export interface SliceResult {
 }
 
 export interface TensorInfo {
-  /** `layer index.op.parameter`, e.g. `0.conv2d.weight`. */
+  /** `place.op.parameter`: `0.conv2d.weight`, within others `4.residual.body.0.conv2d.weight`, `4.branches.1.0.…`. */
   readonly name: string;
   readonly shape: readonly number[];
 }
@@ -157,9 +157,18 @@ export interface LayerSummary {
   readonly op: string;
   /** Channels, rows, columns after the layer. */
   readonly output: readonly [number, number, number];
+  /** Of the layer and of what it is made of, as are the multiply-adds. */
   readonly parameters: number;
   /** Multiply-adds of a forward pass of one image. */
   readonly multiplyAdds: number;
+  /** The lists that a residual or branches is made of; most layers have none. */
+  readonly parts: readonly LayerPart[];
+}
+
+export interface LayerPart {
+  /** `residual.body`, `residual.shortcut`, `branches[0]`, ... */
+  readonly place: string;
+  readonly layers: readonly LayerSummary[];
 }
 
 export interface Engine {

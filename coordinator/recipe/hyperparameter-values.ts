@@ -2,6 +2,7 @@
  * Values of hyperparameters that are not searched, and advice about those that are. Not here: distributions.
  */
 import { type HyperparameterInfo, hyperparameters } from "../../native/hyperparameters.js";
+import { flatLayers } from "../../native/networks/layers.js";
 import type { LaneHyperparameter, Optimizer, Recipe, Schedule } from "../../native/recipe.js";
 import type { Parameter } from "./parameters.js";
 import { valuesOf } from "./ranges.js";
@@ -65,7 +66,7 @@ export function adviseOnParameters(top: TopLevel, parameters: readonly Parameter
     if (kinds && !kinds.includes(recipe.schedule.kind)) {
       top.reader.warn(at, path, `the schedule ${recipe.schedule.kind} does not use it (${kinds.join(", ")} would)`);
     }
-    if (name === "dropout" && !recipe.network.layers.some((layer) => layer.op === "dropout")) {
+    if (name === "dropout" && !flatLayers(recipe.network.layers).some((layer) => layer.op === "dropout")) {
       top.reader.warn(at, path, "the network has no dropout layer, so it changes nothing");
     }
   }

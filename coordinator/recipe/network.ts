@@ -5,6 +5,8 @@
  *   linear: 10                            the main attribute alone
  *   conv2d: {filters: 20, kernel: 5}      attributes; the rest has defaults
  *   {op: conv2d, filters: 20, kernel: 5}  the long form
+ *   residual: {body: [...], shortcut: []} a layer made of lists of layers; `residual: [...]` gives the body
+ *   branches: [[...], [...]]
  *
  * Guarantees: every attribute is in its range and the shapes fit the data set. A network of the catalogue ends in as many
  * outputs as the data set has classes. Not here: what the layers compute.
@@ -15,7 +17,7 @@ import { checkNetwork, inferShapes, ShapeError } from "../../native/networks/sha
 import type { DatasetSpec, Init, LayerSpec, NetworkSpec, Padding, Pair } from "../../native/recipe.js";
 import { nearest } from "./nearest.js";
 import { describe } from "./node.js";
-import type { FileNode, MapEntry, Position, Reader } from "./reader.js";
+import { type FileNode, isNothing, type MapEntry, type Position, type Reader } from "./reader.js";
 
 type Op = LayerSpec["op"];
 
@@ -42,11 +44,24 @@ const ATTRIBUTES: Readonly<Record<Op, readonly string[]>> = {
   embedding: ["units", "vocabulary"],
   rnn: ["units", "return_sequences", "init"],
   lstm: ["units", "return_sequences", "init"],
+  residual: ["body", "shortcut"],
+  branches: ["branches"],
 };
 const OPS = Object.keys(ATTRIBUTES) as Op[];
 /** Operations that a bare value can complete. */
-const SINGLE: readonly Op[] = ["linear", "leaky_relu", "dropout", "max_pool2d", "avg_pool2d", "rnn", "lstm"];
+const SINGLE: readonly Op[] = [
+  "linear",
+  "leaky_relu",
+  "dropout",
+  "max_pool2d",
+  "avg_pool2d",
+  "rnn",
+  "lstm",
+  "residual",
+  "branches",
+];
 const MAX_LAYERS = 1_000;
+const MAX_DEPTH = 8;
 const MAX_SIZE = 65_536;
 
 export interface CompiledNetwork {
@@ -58,10 +73,9 @@ export interface CompiledNetwork {
 export function compileNetwork(reader: Reader, node: FileNode, dataset: DatasetSpec): CompiledNetwork {
   const path = "network";
   if (node.kind === "list") {
-    const items = reader.list(node, path, "a list of layers");
-    if (items.length > MAX_LAYERS) throw reader.unexpected(node, path, `at most ${MAX_LAYERS} layers`);
-    const layers = items.map((item, i) => compileLayer(reader, item, `${path}[${i}]`));
-    checkShapes(reader, node.at, items, layers, dataset);
+    const file = new LayerFile(reader);
+    const layers = file.list(reader.list(node, path, "a list of layers"), node, path, 0);
+    checkShapes(reader, node.at, file.places, layers, dataset);
     return { spec: { name: null, layers }, entry: null };
   }
   const names = networks.map((entry) => entry.name);
@@ -73,7 +87,7 @@ export function compileNetwork(reader: Reader, node: FileNode, dataset: DatasetS
     throw reader.unexpected(node, path, what, near === null ? "" : `; did you mean ${near}?`);
   }
   const layers = withClasses(entry.layers, dataset.classes);
-  checkShapes(reader, node.at, [], layers, dataset, `${name} on ${dataset.name}: `);
+  checkShapes(reader, node.at, null, layers, dataset, `${name} on ${dataset.name}: `);
   return { spec: { name, layers }, entry };
 }
 
@@ -87,7 +101,7 @@ function withClasses(layers: readonly LayerSpec[], classes: number): readonly La
 function checkShapes(
   reader: Reader,
   at: Position,
-  items: readonly FileNode[],
+  places: ReadonlyMap<string, Position> | null,
   layers: readonly LayerSpec[],
   dataset: DatasetSpec,
   prefix = "",
@@ -96,12 +110,10 @@ function checkShapes(
     checkNetwork(inferShapes(layers, dataset.shape), dataset.classes);
   } catch (thrown) {
     if (!(thrown instanceof ShapeError)) throw thrown;
-    const index = /^network\.layers\[([0-9]+)\]/.exec(thrown.path)?.[1];
-    const item = index === undefined ? undefined : items[Number(index)];
-    const path = items.length > 0 ? thrown.path.replace("network.layers", "network") : thrown.path;
+    const path = places === null ? thrown.path : thrown.path.replace("network.layers", "network");
     const message = thrown.message.slice(thrown.path.length + 2);
     throw reader.error(
-      item?.at ?? at,
+      nearestPlace(places, path) ?? at,
       path,
       `${prefix}${message}`,
       /expected (.*), found/.exec(message)?.[1] ?? "",
@@ -110,24 +122,94 @@ function checkShapes(
   }
 }
 
-function compileLayer(reader: Reader, node: FileNode, path: string): LayerSpec {
-  const what = "a layer such as relu, {linear: 10} or {conv2d: {filters: 20, kernel: 5}}";
-  if (node.kind === "scalar") return build(reader, opOf(reader, node, path, what), new Map(), path, node.at);
-  const { entries } = reader.map(node, path, what);
-  const long = entries.find((entry) => entry.key === "op");
-  if (long !== undefined) {
-    const op = opOf(reader, long.value, `${path}.op`, "the name of an operation");
-    const fields = reader.fields(node, path, ["op", ...ATTRIBUTES[op]]);
-    return build(reader, op, fields, path, node.at);
+/** Where the layer of a path stands in the file: the path itself, or what it lies in. */
+function nearestPlace(places: ReadonlyMap<string, Position> | null, path: string): Position | undefined {
+  for (let at = path; at !== ""; at = at.slice(0, Math.max(at.lastIndexOf("."), at.lastIndexOf("["), 0))) {
+    const place = places?.get(at);
+    if (place !== undefined) return place;
   }
-  const only = entries[0];
-  if (only === undefined || entries.length > 1) {
-    const found = entries.map((entry) => entry.key).join(", ") || "no keys";
-    throw reader.error(node.at, path, `expected one operation a layer, found ${found}`, "one operation", found);
+  return undefined;
+}
+
+/** Compiles the layers of one file, within its limits, and remembers where each stood. */
+class LayerFile {
+  readonly places = new Map<string, Position>();
+  readonly #reader: Reader;
+  #count = 0;
+
+  constructor(reader: Reader) {
+    this.#reader = reader;
   }
-  const op = OPS.find((candidate) => candidate === only.key);
-  if (op === undefined) throw reader.unknownKey(only, path, OPS, "operation");
-  return build(reader, op, attributesOf(reader, op, only, `${path}.${op}`), `${path}.${op}`, only.keyAt);
+
+  list(items: readonly FileNode[], node: FileNode, path: string, depth: number): LayerSpec[] {
+    this.#count += items.length;
+    if (this.#count > MAX_LAYERS) throw this.#reader.unexpected(node, path, `at most ${MAX_LAYERS} layers in all`);
+    if (depth > MAX_DEPTH) throw this.#reader.unexpected(node, path, `at most ${MAX_DEPTH} lists within lists`);
+    return items.map((item, i) => {
+      const here = `${path}[${i}]`;
+      this.places.set(here, item.at);
+      return this.#layer(item, here, depth);
+    });
+  }
+
+  #layer(node: FileNode, path: string, depth: number): LayerSpec {
+    const reader = this.#reader;
+    const what = "a layer such as relu, {linear: 10} or {conv2d: {filters: 20, kernel: 5}}";
+    if (node.kind === "scalar") {
+      return this.#build(opOf(reader, node, path, what), new Map(), path, path, node.at, depth);
+    }
+    const { entries } = reader.map(node, path, what);
+    const long = entries.find((entry) => entry.key === "op");
+    if (long !== undefined) {
+      const op = opOf(reader, long.value, `${path}.op`, "the name of an operation");
+      const fields = reader.fields(node, path, ["op", ...ATTRIBUTES[op]]);
+      return this.#build(op, fields, path, path, node.at, depth);
+    }
+    const only = entries[0];
+    if (only === undefined || entries.length > 1) {
+      const found = entries.map((entry) => entry.key).join(", ") || "no keys";
+      throw reader.error(node.at, path, `expected one operation a layer, found ${found}`, "one operation", found);
+    }
+    const op = OPS.find((candidate) => candidate === only.key);
+    if (op === undefined) throw reader.unknownKey(only, path, OPS, "operation");
+    const inner = `${path}.${op}`;
+    return this.#build(op, attributesOf(reader, op, only, inner), inner, path, only.keyAt, depth);
+  }
+
+  /** `path` leads to the attributes, `layer` to the layer: they differ in the short form. */
+  #build(
+    op: Op,
+    fields: ReadonlyMap<string, MapEntry>,
+    path: string,
+    layer: string,
+    at: Position,
+    depth: number,
+  ): LayerSpec {
+    const reader = this.#reader;
+    const part = (place: string, node: FileNode): LayerSpec[] => {
+      const here = `${layer}.${place}`;
+      if (node.kind !== "list") throw reader.unexpected(node, here, "a list of layers");
+      this.places.set(here, node.at);
+      return this.list(node.items, node, here, depth + 1);
+    };
+    if (op === "residual") {
+      const [body, shortcut] = [fields.get("body")?.value, fields.get("shortcut")?.value];
+      if (body === undefined) throw reader.error(at, path, "residual needs body", "body", "no such key");
+      reader.list(body, `${layer}.residual.body`, "a list of layers");
+      return {
+        op,
+        body: part("residual.body", body),
+        shortcut: shortcut === undefined || isNothing(shortcut) ? [] : part("residual.shortcut", shortcut),
+      };
+    }
+    if (op === "branches") {
+      const lists = fields.get("branches")?.value;
+      if (lists === undefined) throw reader.error(at, path, "branches needs lists of layers", "branches", "nothing");
+      const items = reader.list(lists, `${layer}.branches`, "a list of lists of layers");
+      return { op, branches: items.map((item, i) => part(`branches[${i}]`, item)) };
+    }
+    return buildLayer(reader, op, fields, path, at);
+  }
 }
 
 function opOf(reader: Reader, node: FileNode, path: string, what: string): Op {
@@ -159,7 +241,13 @@ function attributesOf(reader: Reader, op: Op, entry: MapEntry, path: string): Re
   return new Map([[main, { ...entry, key: main }]]);
 }
 
-function build(reader: Reader, op: Op, fields: ReadonlyMap<string, MapEntry>, path: string, at: Position): LayerSpec {
+function buildLayer(
+  reader: Reader,
+  op: Exclude<Op, "residual" | "branches">,
+  fields: ReadonlyMap<string, MapEntry>,
+  path: string,
+  at: Position,
+): LayerSpec {
   const node = (key: string): FileNode | undefined => fields.get(key)?.value;
   const size = (key: string): number => {
     const value = node(key);

@@ -38,7 +38,32 @@ export function conv2d(filters: number, kernel: number, padding: Padding = LAYER
  * sources of these networks use, does not.
  */
 export function withInit(init: Init, layers: readonly LayerSpec[]): LayerSpec[] {
-  return layers.map((layer) => ("init" in layer ? { ...layer, init } : layer));
+  return layers.map((layer) => mapParts("init" in layer ? { ...layer, init } : layer, (part) => withInit(init, part)));
+}
+
+/** The lists that a layer is made of, each with its place in paths (`residual.body`, `branches[1]`); most have none. */
+export function partsOf(
+  layer: LayerSpec,
+): readonly { readonly place: string; readonly layers: readonly LayerSpec[] }[] {
+  if (layer.op === "residual") {
+    return [
+      { place: "residual.body", layers: layer.body },
+      { place: "residual.shortcut", layers: layer.shortcut },
+    ];
+  }
+  if (layer.op === "branches") return layer.branches.map((layers, i) => ({ place: `branches[${i}]`, layers }));
+  return [];
+}
+
+function mapParts(layer: LayerSpec, change: (part: readonly LayerSpec[]) => readonly LayerSpec[]): LayerSpec {
+  if (layer.op === "residual") return { ...layer, body: change(layer.body), shortcut: change(layer.shortcut) };
+  if (layer.op === "branches") return { ...layer, branches: layer.branches.map(change) };
+  return layer;
+}
+
+/** All layers, those within others too, in the order in which the text has them. */
+export function flatLayers(layers: readonly LayerSpec[]): LayerSpec[] {
+  return layers.flatMap((layer) => [layer, ...partsOf(layer).flatMap((part) => flatLayers(part.layers))]);
 }
 
 /** Windows side by side: the stride is the size. */

@@ -8,6 +8,7 @@
 
 import type { LayerSpec, Padding, Pair } from "../recipe.js";
 import type { LayerSummary } from "../types.js";
+import { partsOf } from "./layers.js";
 
 /** A network that cannot be built. `path` names the layer: `network.layers[3].kernel`. */
 export class ShapeError extends Error {
@@ -36,12 +37,63 @@ function unexpected(path: string, expected: string, found: string | number): Sha
 
 /** Every layer's output, parameters and multiply-adds, in order. Throws ShapeError. */
 export function inferShapes(layers: readonly LayerSpec[], input: Extent): LayerSummary[] {
+  return inferList(layers, input, "network.layers");
+}
+
+function inferList(layers: readonly LayerSpec[], input: Extent, path: string): LayerSummary[] {
   let extent = input;
   return layers.map((spec, index) => {
-    const summary = inferLayer(spec, extent, `network.layers[${index}]`);
+    const here = `${path}[${index}]`;
+    const summary =
+      spec.op === "residual" || spec.op === "branches" ? inferJoin(spec, extent, here) : inferLayer(spec, extent, here);
     extent = summary.output;
     return summary;
   });
+}
+
+type Join = Extract<LayerSpec, { op: "residual" | "branches" }>;
+
+function inferJoin(spec: Join, input: Extent, path: string): LayerSummary {
+  const parts = partsOf(spec).map(({ place, layers }) => ({
+    place,
+    layers: inferList(layers, input, `${path}.${place}`),
+  }));
+  const outputs = parts.map((part) => part.layers.at(-1)?.output ?? input);
+  const output = spec.op === "residual" ? sumOf(outputs, path) : rowOf(outputs, path);
+  const total = (count: (layer: LayerSummary) => number): number =>
+    parts.flatMap((part) => part.layers).reduce((sum, layer) => sum + count(layer), 0);
+  return {
+    op: spec.op,
+    output,
+    parameters: total((layer) => layer.parameters),
+    multiplyAdds: total((layer) => layer.multiplyAdds),
+    parts,
+  };
+}
+
+function sumOf([body = [0, 0, 0], shortcut = [0, 0, 0]]: readonly Extent[], path: string): Extent {
+  if (body.some((side, i) => side !== shortcut[i])) {
+    throw unexpected(`${path}.residual`, `a body that yields ${textOf(shortcut)}, as its shortcut does`, textOf(body));
+  }
+  return body;
+}
+
+function rowOf(outputs: readonly Extent[], path: string): Extent {
+  const [first = [0, 0, 0], ...rest] = outputs;
+  let channels = first[0];
+  for (const [i, [more, rows, columns]] of rest.entries()) {
+    if (rows !== first[1] || columns !== first[2]) {
+      throw unexpected(
+        `${path}.branches[${i + 1}]`,
+        `planes of ${pairText([first[1], first[2]])}, as the first branch's`,
+        pairText([rows, columns]),
+      );
+    }
+    channels += more;
+    const size = channels * rows * columns;
+    if (size > MAX_ELEMENTS) throw unexpected(path, `at most ${MAX_ELEMENTS} values an image`, size);
+  }
+  return [channels, first[1], first[2]];
 }
 
 /** Throws ShapeError unless the network learns something and ends in one value for each class. */
@@ -59,7 +111,7 @@ export function checkNetwork(summaries: readonly LayerSummary[], classes: number
   }
 }
 
-function inferLayer(spec: LayerSpec, input: Extent, path: string): LayerSummary {
+function inferLayer(spec: Exclude<LayerSpec, Join>, input: Extent, path: string): LayerSummary {
   const [channels, rows, columns] = input;
   let output: Extent = input;
   let parameters = 0;
@@ -146,7 +198,7 @@ function inferLayer(spec: LayerSpec, input: Extent, path: string): LayerSummary 
   }
   if (sizeOf(output) > MAX_ELEMENTS) throw unexpected(path, `at most ${MAX_ELEMENTS} values an image`, textOf(output));
   if (parameters > MAX_ELEMENTS) throw unexpected(path, `at most ${MAX_ELEMENTS} parameters`, parameters);
-  return { op: spec.op, output, parameters, multiplyAdds };
+  return { op: spec.op, output, parameters, multiplyAdds, parts: [] };
 }
 
 function checkGroups(

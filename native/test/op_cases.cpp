@@ -174,7 +174,7 @@ const std::vector<LayerCase>& layer_cases() {
 
 template <class Real>
 LayerRun<Real>::LayerRun(const LayerCase& which)
-    : shape(infer_layer(which.spec, which.in, 3)),
+    : shape(infer_layer(which.spec, which.in, 3, "network.layers[3]")),
       n(which.n),
       x(at_least(shape.in.size() * n)),
       y(at_least(shape.out.size() * n)),

@@ -37,6 +37,34 @@ it("lstm-rows has the 214,282 parameters its description says", () => {
   expect(summaries.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(214_282);
 });
 
+it("counts what lists within lists hold, by hand", () => {
+  const conv = (filters: number): LayerSpec => ({
+    op: "conv2d",
+    filters,
+    kernel: [3, 3],
+    stride: [1, 1],
+    padding: "same",
+    groups: 1,
+    bias: false,
+    init: "he_normal",
+  });
+  const [sum, row] = inferShapes(
+    [
+      { op: "residual", body: [conv(4), { op: "relu" }, conv(2)], shortcut: [] },
+      { op: "branches", branches: [[], [conv(3)], [conv(5), conv(5)]] },
+    ],
+    [2, 6, 6],
+  );
+  // 2 x 3 x 3 taps to 4 filters and 4 x 3 x 3 taps to 2, at 36 places.
+  expect(sum).toMatchObject({ op: "residual", output: [2, 6, 6], parameters: 72 + 72, multiplyAdds: 36 * 144 });
+  expect(sum?.parts.map(({ place, layers }) => [place, layers.map(({ output }) => output[0])])).toEqual([
+    ["residual.body", [4, 4, 2]],
+    ["residual.shortcut", []],
+  ]);
+  expect(row).toMatchObject({ output: [2 + 3 + 5, 6, 6], parameters: 54 + 90 + 225, multiplyAdds: 36 * 369 });
+  expect(row?.parts.map(({ place }) => place)).toEqual(["branches[0]", "branches[1]", "branches[2]"]);
+});
+
 const side = fc.integer({ min: 1, max: 6 });
 const pair: fc.Arbitrary<Pair> = fc.tuple(side, side);
 const padding: fc.Arbitrary<Padding> = fc.oneof(
@@ -46,7 +74,7 @@ const padding: fc.Arbitrary<Padding> = fc.oneof(
 );
 const pool = (op: "max_pool2d" | "avg_pool2d") =>
   fc.record({ op: fc.constant(op), size: pair, stride: pair, padding }) as fc.Arbitrary<LayerSpec>;
-const layer: fc.Arbitrary<LayerSpec> = fc.oneof(
+const simple: fc.Arbitrary<LayerSpec> = fc.oneof(
   fc.record({
     op: fc.constant("conv2d" as const),
     filters: fc.integer({ min: 1, max: 8 }),
@@ -99,8 +127,42 @@ const layer: fc.Arbitrary<LayerSpec> = fc.oneof(
   ),
 );
 
+/** Lists within lists, and layers that keep a plane's size, so that some of them fit. */
+const fitting: fc.Arbitrary<LayerSpec> = fc.oneof(
+  fc.record({
+    op: fc.constant("conv2d" as const),
+    filters: fc.integer({ min: 1, max: 3 }),
+    kernel: pair,
+    stride: fc.constant<Pair>([1, 1]),
+    padding: fc.constant<Padding>("same"),
+    groups: fc.constant(1),
+    bias: fc.boolean(),
+    init: fc.constant("he_normal" as const),
+  }),
+  fc.constantFrom<LayerSpec>({ op: "relu" }, { op: "tanh" }, { op: "dropout", rate: 0.5 }),
+);
+const { layer } = fc.letrec<{ layer: LayerSpec; list: LayerSpec[] }>((tie) => ({
+  list: fc.array(tie("layer"), { maxLength: 3 }),
+  layer: fc.oneof(
+    { maxDepth: 3, depthSize: "small" },
+    simple,
+    fitting,
+    fitting,
+    fc.record({
+      op: fc.constant("residual" as const),
+      body: fc.tuple(tie("layer"), tie("list")).map(([first, rest]) => [first, ...rest]),
+      shortcut: tie("list"),
+    }),
+    fc.record({
+      op: fc.constant("branches" as const),
+      branches: fc.array(tie("list"), { minLength: 1, maxLength: 3 }),
+    }),
+  ),
+}));
+
 it("refuses the same networks with the same words", () => {
   let refused = 0;
+  let nested = 0;
   fc.assert(
     fc.property(fc.array(layer, { maxLength: 4 }), fc.integer({ min: 0, max: 3 }), (body, end) => {
       const head: LayerSpec[] = [{ op: "flatten" }, { op: "linear", units: 10, bias: true, init: "he_normal" }];
@@ -117,11 +179,13 @@ it("refuses the same networks with the same words", () => {
       if (message === null) expect(plan().bytesPerLane).toBeGreaterThan(0);
       else expect(engineError(plan)).toMatchObject({ code: "ENGINE_BAD_RECIPE", message });
       refused += message === null ? 0 : 1;
+      nested += message?.match(/^network\.layers\[.\]\.(residual|branches)/) ? 1 : 0;
     }),
-    { numRuns: 400, seed: 7 },
+    { numRuns: 1000, seed: 7 },
   );
-  expect(refused).toBeGreaterThan(50);
-  expect(refused).toBeLessThan(370);
+  expect(refused).toBeGreaterThan(100);
+  expect(refused).toBeLessThan(950);
+  expect(nested).toBeGreaterThan(50);
 });
 
 describe.each(hyperparameters)("the range of $name", ({ name, range, fallback }) => {

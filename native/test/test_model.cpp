@@ -1,10 +1,8 @@
-// Schedules, first weights, portable mathematics, normalisation and the plan of a lane's memory.
+// Schedules, first weights, portable mathematics and normalisation.
 #include <algorithm>
 
-#include "backend/registry.h"
 #include "data/dataset.h"
 #include "model/graph.h"
-#include "model/plan.h"
 #include "model/portable_math.h"
 #include "model/schedule.h"
 #include "session_support.h"
@@ -135,45 +133,6 @@ TEST_CASE("data sets that do not fit together are refused") {
   text.test = 14;
   CHECK(std::string(thrown_by([&] { open_session(text, 1); }).what()) ==
         "dataset.test_images: expected 13 as in the registered data set, found 14 in the recipe");
-}
-
-TEST_CASE("nothing in a lane's memory that lives together overlaps") {
-  const RecipeText text;
-  const Recipe recipe = text.recipe();
-  const Graph graph = build_graph(recipe);
-  const Plan plan = make_plan(graph, make_backend("cpu", "auto")->ops(), recipe, 2);
-  struct Piece {
-    std::size_t at, bytes;
-  };
-  const auto floats = [&](std::int64_t count) { return static_cast<std::size_t>(count) * 4; };
-  std::vector<Piece> pieces = {{plan.parameters, floats(graph.parameters)},
-                               {plan.gradients, floats(graph.parameters)},
-                               {plan.state0, floats(graph.parameters)},
-                               {plan.state1, floats(graph.parameters)},
-                               {plan.statistics, floats(graph.statistics)},
-                               {plan.labels, 4 * 8},
-                               {plan.input, floats(72 * 8)},
-                               {plan.scratch, 1}};
-  std::size_t last = plan.input;
-  for (std::size_t i = 0; i < plan.layers.size(); ++i) {
-    const LayerMemory& m = plan.layers[i];
-    const LayerShape& shape = graph.layers[i].shape;
-    CHECK(m.x == last);
-    last = m.y;
-    if (m.y != m.x) pieces.push_back({m.y, floats(shape.out.size() * 8)});
-    if (m.saved != nowhere) pieces.push_back({m.saved, saved_bytes(shape, 8, 4)});
-    // Where backward reads the output again, the next layer may only look.
-    const LayerTraits traits = layer_traits(shape.op);
-    if (traits.backward_needs_y && i + 1 < plan.layers.size() && graph.layers[i + 1].shape.op != Op::flatten) {
-      CHECK(plan.layers[i + 1].y != m.y);
-    }
-    if (m.dx != nowhere && !traits.in_place) CHECK(m.dx != m.dy);
-  }
-  pieces.push_back({plan.dlogits, 1});
-  std::sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.at < b.at; });
-  for (std::size_t i = 0; i + 1 < pieces.size(); ++i) CHECK(pieces[i].at + pieces[i].bytes <= pieces[i + 1].at);
-  for (const Piece& piece : pieces) CHECK(piece.at % 64 == 0);
-  CHECK(pieces.back().at + pieces.back().bytes <= plan.lane_bytes);
 }
 
 TEST_CASE("a lane's own values take the place of the schedule's and the augmentation's") {

@@ -230,3 +230,34 @@ TEST_CASE("a layer that nobody needs dx of still gives the gradients of its para
     }
   }
 }
+
+TEST_CASE("sums and copies, apart and in place, on every instruction set and with threads") {
+  ThreadPool pool(2);
+  for (const std::size_t count : {1U, 15U, 16U, 17U, 1000U, 70001U}) {
+    for (const auto& backend : cpu_backends()) {
+      for (ThreadPool* threads : {static_cast<ThreadPool*>(nullptr), &pool}) {
+        const auto context = backend->context(threads);
+        for (const int place : {0, 1, 2}) {
+          Guarded<float> a(count), b(count), y(count);
+          a.fill(1);
+          b.fill(2);
+          const Guarded<float> first = a, second = b;
+          float* out = place == 0 ? y.data() : place == 1 ? a.data() : b.data();
+          JoinCall call;
+          call.count = static_cast<std::int64_t>(count);
+          call.a = {a.data(), 0};
+          call.b = {b.data(), 0};
+          call.y = {out, 0};
+          backend->ops().add(*context, call);
+          bool right = true;
+          for (std::size_t i = 0; i < count; ++i) right = right && out[i] == first[i] + second[i];
+          CHECK(right);
+          call.a = {second.data(), 0};
+          backend->ops().copy(*context, call);
+          CHECK(std::memcmp(out, second.data(), count * sizeof(float)) == 0);
+          for (const Guarded<float>* buffer : {&a, &b, &y}) buffer->check("a join's operand");
+        }
+      }
+    }
+  }
+}

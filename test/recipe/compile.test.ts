@@ -314,6 +314,13 @@ describe("a compiled sweep", () => {
   const layers = fc.constantFrom(
     ["flatten", { linear: 10 }],
     [
+      { residual: [{ conv2d: { filters: 1, kernel: 3, padding: "same" } }, "batch_norm"] },
+      { residual: { body: ["relu"], shortcut: [{ residual: ["tanh"] }] } },
+      { branches: [[], ["relu", { branches: [["sigmoid"], []] }], [{ op: "residual", body: ["tanh"] }]] },
+      "flatten",
+      { linear: 10 },
+    ],
+    [
       { conv2d: { filters: 3, kernel: 3, padding: "same" } },
       "relu",
       { max_pool2d: 2 },

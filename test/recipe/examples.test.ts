@@ -34,4 +34,22 @@ describe("example sweep files", () => {
     expect((spec.recipe as unknown as Recipe).dataset.train_images).toBe(5_000);
     expect(spec.structural).toEqual(["optimizer"]);
   });
+
+  it("the nested network of docs/sweep-file.md is one", () => {
+    const text = readFileSync(new URL("../../docs/sweep-file.md", import.meta.url), "utf8");
+    const blocks = [...text.matchAll(/```yaml\n(network:[^`]*residual[^`]*)```/g)].map((match) => match[1] ?? "");
+    expect(blocks).toHaveLength(1);
+    const rest = "dataset: cifar10\nepochs: 1\nbatch_size: 10\noptimizer: sgd\nmethod: random\nrun_cap: 1\n";
+    const { spec } = compileSweep(`${blocks[0]}${rest}parameters: {l2: {value: 0}}\n`, "docs.yaml");
+    const { layers } = (spec.recipe as unknown as Recipe).network;
+    expect(layers.map(({ op }) => op)).toEqual([
+      "conv2d",
+      "residual",
+      "residual",
+      "branches",
+      "global_avg_pool2d",
+      "linear",
+    ]);
+    expect(layers[2]).toEqual(layers[1]);
+  });
 });

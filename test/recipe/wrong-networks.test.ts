@@ -118,6 +118,57 @@ const wrong: readonly (readonly [string, string, string])[] = [
     "3:22: network[0].reshape.shape: expected three whole numbers: channels, rows, columns, found a list of 2",
   ],
   [
+    "residual whose sides differ",
+    net(["residual: [{conv2d: {filters: 4, kernel: 3, padding: same}}]", "flatten", "linear: 10"]),
+    "3:5: network[0].residual: expected a body that yields 1x28x28, as its shortcut does, found 4x28x28",
+  ],
+  [
+    "residual's inner shape",
+    net(["residual: {body: [relu, {conv2d: {filters: 1, kernel: 29}}]}", "flatten", "linear: 10"]),
+    "3:29: network[0].residual.body[1].kernel: expected at most the padded input of 1x28x28, found 29x29",
+  ],
+  [
+    "residual's inner attribute",
+    net(["residual: {body: [relu], shortcut: [{conv2d: {filters: 0, kernel: 1}}]}", "flatten", "linear: 10"]),
+    "3:60: network[0].residual.shortcut[0].conv2d.filters: expected a whole number >= 1 and <= 65536, found 0",
+  ],
+  [
+    "residual in long form",
+    net(["{op: residual, body: [{branches: [[{op: dropout, rate: 2}]]}]}", "flatten", "linear: 10"]),
+    "3:60: network[0].residual.body[0].branches[0][0].rate: expected a number >= 0 and < 1, found 2",
+  ],
+  ["residual with nothing", net(["residual", "flatten", "linear: 10"]), "3:5: network[0]: residual needs body"],
+  [
+    "residual with an empty body",
+    net(["residual: []", "flatten", "linear: 10"]),
+    "3:15: network[0].residual.body: expected a list of layers that is not empty",
+  ],
+  [
+    "residual mistyped",
+    net(["residual: {boddy: [relu]}", "flatten", "linear: 10"]),
+    "3:16: network[0].residual.boddy: unknown key; did you mean body?",
+  ],
+  [
+    "branches that are layers",
+    net(["branches: [relu, tanh]", "flatten", "linear: 10"]),
+    '3:16: network[0].branches[0]: expected a list of layers, found "relu"',
+  ],
+  [
+    "branches of different planes",
+    net(["branches: [[], [relu], [{max_pool2d: 2}]]", "flatten", "linear: 10"]),
+    "3:28: network[0].branches[2]: expected planes of 28x28, as the first branch's, found 14x14",
+  ],
+  [
+    "branches with nothing",
+    net(["branches:", "flatten", "linear: 10"]),
+    "3:5: network[0].branches: branches needs lists of layers",
+  ],
+  [
+    "lists within lists within lists",
+    net([`${"residual: [{".repeat(9)}residual: [relu]${"}]".repeat(9)}`, "flatten", "linear: 10"]),
+    `3:111: network[0]${".residual.body[0]".repeat(8)}.residual.body: expected at most 8 lists within lists, found a list of 1`,
+  ],
+  [
     "bias yes",
     net(["flatten", "linear: {units: 10, bias: yes}"]),
     '4:31: network[1].linear.bias: expected true or false, found "yes"; in YAML 1.2 write true',

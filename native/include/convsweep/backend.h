@@ -30,6 +30,7 @@ struct LayerKernels {
   // Bytes of LayerCall::scratch that either direction needs for a batch of n, in a context of at most `width` threads.
   std::size_t (*scratch_bytes)(const LayerShape&, int n, int width);
 };
+using JoinKernel = void (*)(ExecutionContext&, const JoinCall&);
 using LossKernel = void (*)(ExecutionContext&, const LossCall&);
 using UpdateKernel = void (*)(ExecutionContext&, const UpdateCall&);
 
@@ -38,6 +39,8 @@ struct OpTable {
 #define CONVSWEEP_LOSS_OP(name) LossKernel name;
 #define CONVSWEEP_UPDATE_OP(name, state) UpdateKernel name;
 #include "ops/ops.def"
+  JoinKernel add;
+  JoinKernel copy;
   void (*gather)(ExecutionContext&, const GatherCall&);
   void (*draw_normal)(ExecutionContext&, const NormalCall&);
   void (*one_hot)(ExecutionContext&, const OneHotCall&);
@@ -55,8 +58,8 @@ struct OpTable {
 };
 
 constexpr bool complete(const OpTable& table) {
-  bool all = table.gather != nullptr && table.check_finite != nullptr && table.matmul_scratch_bytes != nullptr &&
-             table.matmul != nullptr && table.shortest_paths_scratch_bytes != nullptr &&
+  bool all = table.add != nullptr && table.copy != nullptr && table.gather != nullptr && table.check_finite != nullptr &&
+             table.matmul_scratch_bytes != nullptr && table.matmul != nullptr && table.shortest_paths_scratch_bytes != nullptr &&
              table.shortest_paths != nullptr;
   all = all && table.draw_normal != nullptr && table.one_hot != nullptr;
 #define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place) \

@@ -27,6 +27,7 @@ namespace convsweep {
 
 enum class Op : std::uint8_t {
 #define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place) name,
+#define CONVSWEEP_JOIN_OP(name) name,
 #define CONVSWEEP_LOSS_OP(name) name,
 #define CONVSWEEP_UPDATE_OP(name, state) name,
 #include "ops/ops.def"
@@ -161,6 +162,18 @@ struct BasicLayerCall {
   Lanes<std::byte> scratch;
 };
 using LayerCall = BasicLayerCall<float>;
+
+// y = a + b, or y = a: how values are joined, and how the gradients of a value that several layers read are summed.
+template <class Real>
+struct BasicJoinCall {
+  // Elements of each.
+  std::int64_t count = 0;
+  LaneSet lanes;
+  Lanes<const Real> a, b;
+  // May be the same memory as a or b.
+  Lanes<Real> y;
+};
+using JoinCall = BasicJoinCall<float>;
 
 template <class Real>
 struct BasicLossCall {

@@ -50,7 +50,12 @@ struct LayerSpec {
   double slope = 0;                  // leaky_relu
   double rate = 0;                   // dropout
   Extent shape;                      // reshape
+  // residual: its body and its shortcut, which may be empty and is then the input itself. branches: each of them.
+  std::vector<std::vector<LayerSpec>> parts;
 };
+
+// The name of a residual's or branches' list number `part` in paths: `residual.body`, `branches[1]`.
+std::string part_path(Op op, std::size_t part);
 
 struct DatasetSpec {
   std::string name;

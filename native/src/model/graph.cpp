@@ -1,5 +1,7 @@
 #include "model/graph.h"
 
+#include <utility>
+
 namespace convsweep {
 namespace {
 
@@ -9,10 +11,10 @@ bool decays(const LayerShape& shape, const TensorShape& tensor) {
 
 bool recurrent(const LayerShape& shape) { return shape.op == Op::rnn || shape.op == Op::lstm; }
 
-Tensor describe_tensor(const LayerShape& shape, const LayerSpec& spec, const TensorShape& t) {
+Tensor describe_tensor(const LayerShape& shape, const LayerSpec& spec, const TensorShape& t, const std::string& name) {
   Tensor tensor;
   tensor.layer = static_cast<int>(shape.layer);
-  tensor.name = std::to_string(shape.layer) + "." + op_name(shape.op) + "." + t.name;
+  tensor.name = name + "." + op_name(shape.op) + "." + t.name;
   tensor.dims = t.dims;
   tensor.size = t.size();
   if (decays(shape, t)) {
@@ -31,11 +33,11 @@ Tensor describe_tensor(const LayerShape& shape, const LayerSpec& spec, const Ten
   return tensor;
 }
 
-void add_tensors(Graph& graph, const LayerShape& shape, const LayerSpec& spec) {
-  for (const TensorShape& t : layer_parameters(shape)) graph.tensors.push_back(describe_tensor(shape, spec, t));
+void add_tensors(Graph& graph, const LayerShape& shape, const LayerSpec& spec, const std::string& name) {
+  for (const TensorShape& t : layer_parameters(shape)) graph.tensors.push_back(describe_tensor(shape, spec, t, name));
   if (!has_running_statistics(shape)) return;
-  for (const char* name : {"running_mean", "running_var"}) {
-    Tensor tensor = describe_tensor(shape, spec, TensorShape{name, {shape.in.channels}});
+  for (const char* which : {"running_mean", "running_var"}) {
+    Tensor tensor = describe_tensor(shape, spec, TensorShape{which, {shape.in.channels}}, name);
     tensor.statistic = true;
     graph.tensors.push_back(tensor);
   }
@@ -82,6 +84,72 @@ void check_data(const Recipe& recipe) {
   }
 }
 
+// Where a list of layers stands, for messages and in the names of tensors.
+struct Where {
+  std::string path, name;
+
+  Where item(std::size_t i) const { return {path + "[" + std::to_string(i) + "]", name + std::to_string(i)}; }
+  Where part(Op op, std::size_t i) const {
+    const std::string part = op == Op::residual ? (i == 0 ? "body" : "shortcut") : std::to_string(i);
+    return {path + "." + part_path(op, i), name + "." + op_name(op) + "." + part + "."};
+  }
+};
+
+class Builder {
+ public:
+  Builder(const Recipe& recipe, Graph& graph) : batch_(recipe.batch_size), graph_(graph) {}
+
+  // Appends the layers, the first of which reads `value`; the value that the last one writes.
+  int list(const std::vector<LayerSpec>& layers, int value, const Where& where) {
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      const Where here = where.item(i);
+      value = layers[i].parts.empty() ? layer(layers[i], value, here) : join(layers[i], value, here);
+    }
+    return value;
+  }
+
+  // Floats of all values but the image.
+  std::int64_t written() const { return written_; }
+
+ private:
+  int layer(const LayerSpec& spec, int value, const Where& where) {
+    const Extent in = extent(value);
+    const int index = static_cast<int>(graph_.layers.size());
+    const LayerShape shape = infer_layer(spec, in, index, where.path);
+    if (shape.op == Op::batch_norm && batch_ * in.plane() < 2) {
+      throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "batch_size",
+                       "at least 2 for batch_norm of a flat input at " + where.path, "1");
+    }
+    graph_.layers.push_back(GraphLayer{shape});
+    add_tensors(graph_, shape, spec, where.name);
+    return node(Node{spec.op, index, {value}, 0}, shape.out);
+  }
+
+  int join(const LayerSpec& spec, int value, const Where& where) {
+    Node join{spec.op, -1, {}, 0};
+    std::vector<Extent> extents;
+    for (std::size_t i = 0; i < spec.parts.size(); ++i) {
+      join.inputs.push_back(list(spec.parts[i], value, where.part(spec.op, i)));
+      extents.push_back(extent(join.inputs.back()));
+    }
+    return node(std::move(join), infer_join(spec.op, extents, where.path));
+  }
+
+  int node(Node node, const Extent& out) {
+    node.output = static_cast<int>(graph_.values.size());
+    graph_.values.push_back(out);
+    graph_.nodes.push_back(std::move(node));
+    written_ += out.size();
+    return graph_.nodes.back().output;
+  }
+
+  Extent extent(int value) const { return graph_.values[static_cast<std::size_t>(value)]; }
+
+  int batch_;
+  Graph& graph_;
+  std::int64_t written_ = 0;
+};
+
 }  // namespace
 
 Graph build_graph(const Recipe& recipe) {
@@ -89,19 +157,10 @@ Graph build_graph(const Recipe& recipe) {
   Graph graph;
   graph.image = recipe.dataset.shape;
   graph.classes = recipe.dataset.classes;
-  Extent extent = graph.image;
-  std::int64_t total = 0;
-  for (std::size_t i = 0; i < recipe.layers.size(); ++i) {
-    const LayerShape shape = infer_layer(recipe.layers[i], extent, static_cast<int>(i));
-    if (shape.op == Op::batch_norm && recipe.batch_size * extent.plane() < 2) {
-      throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "batch_size",
-                       "at least 2 for batch_norm of a flat input at network.layers[" + std::to_string(i) + "]", "1");
-    }
-    graph.layers.push_back(GraphLayer{shape});
-    add_tensors(graph, shape, recipe.layers[i]);
-    extent = shape.out;
-    total += extent.size();
-  }
+  graph.values.push_back(graph.image);
+  Builder builder(recipe, graph);
+  const int last = builder.list(recipe.layers, 0, Where{"network.layers", ""});
+  const Extent extent = graph.values[static_cast<std::size_t>(last)];
   if (!(extent == Extent{graph.classes, 1, 1})) {
     throw Error(ErrorCode::ENGINE_BAD_RECIPE, "network.layers",
                 "expected the last layer to yield " + std::to_string(graph.classes) + " values, one a class, found " +
@@ -110,7 +169,7 @@ Graph build_graph(const Recipe& recipe) {
   if (graph.tensors.empty()) {
     throw Error(ErrorCode::ENGINE_BAD_RECIPE, "network.layers", "expected a layer with parameters, found none");
   }
-  if (total * recipe.batch_size > (std::int64_t{1} << 38)) {
+  if (builder.written() * recipe.batch_size > (std::int64_t{1} << 38)) {
     throw Error(ErrorCode::ENGINE_BAD_RECIPE, "batch_size",
                 "activations of a batch would take more than a terabyte; take a smaller batch");
   }

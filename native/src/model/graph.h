@@ -3,6 +3,9 @@
 // Guarantees: build_graph either yields layers that fit together, end in one value a class and can be trained with the
 // recipe's batch size and data set, or throws Error ENGINE_BAD_RECIPE naming the place.
 //
+// Nested lists (residual, branches) are flattened: layers stand in the order in which the recipe's text has them, a join
+// follows what it joins, and who reads what is said by values.
+//
 // Parameters of a lane are one run of floats: first the weights of linear and conv2d layers, in layer order, which L2
 // applies to; then biases and batch_norm's weight and bias. Running statistics are another run: [mean][var] a
 // batch_norm layer.
@@ -19,7 +22,7 @@ namespace convsweep {
 
 struct Tensor {
   int layer = 0;
-  // `0.conv2d.weight`
+  // `0.conv2d.weight`, and within lists `4.residual.body.0.conv2d.weight`, `4.branches.1.0.conv2d.weight`
   std::string name;
   std::vector<int> dims;
   std::int64_t size = 0;
@@ -41,10 +44,24 @@ struct GraphLayer {
   std::int64_t running_mean = -1, running_var = -1;
 };
 
+// A step of the forward pass: a layer, or a join.
+struct Node {
+  Op op = Op::flatten;
+  // In Graph::layers; -1 for a join.
+  int layer = -1;
+  // Values. A layer reads one; a residual sums two, its body's first; branches stand in a row along the channels.
+  std::vector<int> inputs;
+  int output = 0;
+};
+
 struct Graph {
   Extent image;
   int classes = 0;
   std::vector<GraphLayer> layers;
+  // Each value is written by one node, before any that reads it.
+  std::vector<Node> nodes;
+  // What nodes hand on: value 0 is the image, the last node's output the logits.
+  std::vector<Extent> values;
   // By layer: weight, bias, running_mean, running_var. The order of Session::weights.
   std::vector<Tensor> tensors;
   std::int64_t parameters = 0, decayed = 0, statistics = 0;

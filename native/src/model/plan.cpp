@@ -1,15 +1,18 @@
 #include "model/plan.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace convsweep {
 namespace {
+
+std::size_t round64(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 class Arena {
  public:
   std::size_t take(std::size_t bytes) {
     const std::size_t at = used_;
-    used_ += (bytes + 63) / 64 * 64;
+    used_ += round64(bytes);
     return at;
   }
   std::size_t used() const { return used_; }
@@ -20,44 +23,32 @@ class Arena {
 
 std::size_t floats(std::int64_t count) { return static_cast<std::size_t>(count) * sizeof(float); }
 
-void place_activations(Plan& plan, const Graph& graph, Arena& arena) {
-  plan.input = arena.take(floats(graph.image.size() * plan.batch));
-  std::size_t current = plan.input;
-  // Whether the backward of the layer that wrote `current` will read it again.
-  bool kept = false;
-  for (const GraphLayer& layer : graph.layers) {
-    const LayerTraits traits = layer_traits(layer.shape.op);
-    LayerMemory memory;
-    memory.x = current;
-    const bool view = layer.shape.op == Op::flatten;
-    if (!view && (!traits.in_place || kept)) current = arena.take(floats(layer.shape.out.size() * plan.batch));
-    if (!view) kept = traits.backward_needs_y;
-    memory.y = current;
-    const std::size_t saved = saved_bytes(layer.shape, plan.batch, sizeof(float));
-    if (saved > 0) memory.saved = arena.take(saved);
-    plan.layers.push_back(memory);
+// Greedy, the largest first, each at the lowest place that is free for as long as it lives. Returns the bytes used.
+std::size_t pack(const std::vector<Buffer>& buffers, std::vector<std::size_t>& offsets) {
+  std::vector<std::size_t> order(buffers.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return buffers[a].bytes > buffers[b].bytes; });
+  offsets.assign(buffers.size(), 0);
+  std::size_t used = 0;
+  // By offset.
+  std::vector<std::size_t> placed;
+  for (const std::size_t i : order) {
+    const std::size_t bytes = round64(buffers[i].bytes);
+    if (bytes == 0) continue;
+    std::size_t at = 0;
+    for (const std::size_t other : placed) {
+      if (buffers[other].last < buffers[i].first || buffers[i].last < buffers[other].first) continue;
+      if (offsets[other] >= at + bytes) break;
+      at = std::max(at, offsets[other] + round64(buffers[other].bytes));
+    }
+    offsets[i] = at;
+    used = std::max(used, at + bytes);
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), at,
+                                   [&](std::size_t offset, std::size_t other) { return offset < offsets[other]; }),
+                  i);
   }
-  plan.logits = current;
-}
-
-void place_gradients(Plan& plan, const Graph& graph, Arena& arena) {
-  while (graph.layers[plan.first_backward].weight < 0 && graph.layers[plan.first_backward].bias < 0) {
-    ++plan.first_backward;
-  }
-  std::int64_t largest = graph.classes;
-  for (std::size_t i = plan.first_backward; i < graph.layers.size(); ++i) {
-    largest = std::max(largest, graph.layers[i].shape.out.size());
-  }
-  std::size_t current = arena.take(floats(largest * plan.batch));
-  std::size_t other = arena.take(floats(largest * plan.batch));
-  plan.dlogits = current;
-  for (std::size_t i = graph.layers.size(); i-- > plan.first_backward;) {
-    LayerMemory& memory = plan.layers[i];
-    memory.dy = current;
-    if (i == plan.first_backward) break;
-    if (!layer_traits(graph.layers[i].shape.op).in_place) std::swap(current, other);
-    memory.dx = current;
-  }
+  return used;
 }
 
 // Full batches and the short ones that end an evaluation; scratch need not grow with the batch.
@@ -88,8 +79,9 @@ Plan make_plan(const Graph& graph, const OpTable& ops, const Recipe& recipe, int
   if (update_state(optimizer) > 1) plan.state1 = arena.take(floats(graph.parameters));
   plan.statistics = arena.take(floats(graph.statistics));
   plan.labels = arena.take(static_cast<std::size_t>(plan.batch) * sizeof(std::int32_t));
-  place_activations(plan, graph, arena);
-  place_gradients(plan, graph, arena);
+  plan.passes = make_passes(graph, plan.batch);
+  const std::size_t base = arena.take(pack(plan.passes.buffers, plan.buffers));
+  for (std::size_t& offset : plan.buffers) offset += base;
   plan.scratch = arena.take(scratch_size(graph, ops, recipe, width));
   plan.lane_bytes = arena.used();
   return plan;

@@ -1,8 +1,16 @@
 // Where everything of a lane lies within its slice of the session's memory.
 //
-// Guarantees: no two things that are alive together overlap; every offset is a multiple of 64 bytes. Elementwise layers
-// work in place where ops.def allows it and no backward still needs what they would overwrite; gradients of activations
-// share two buffers.
+// Guarantees: no two things that are alive together overlap; every buffer starts at a multiple of 64 bytes. What is not
+// needed for the whole of a step (activations, their gradients, what layers save) shares memory with what lives before
+// or after it.
+//
+// A lane's bytes are the sum, each term rounded up to 64 bytes, of
+//   4 P (2 + s)     P parameters, their gradients, s values of the optimiser's state each (ops.def)
+//   4 S             S running statistics
+//   4 B             the labels of a batch of B
+//   A               the buffers of passes.h, packed: at least the most that is alive at one time; where nothing is
+//                   shared it is B times the activations of an image and their gradients, 4 bytes each
+//   W               the largest scratch of any operation
 #pragma once
 
 #include <cstddef>
@@ -10,26 +18,19 @@
 
 #include "convsweep/backend.h"
 #include "model/graph.h"
+#include "model/passes.h"
 
 namespace convsweep {
 
 inline constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
 
-struct LayerMemory {
-  // Byte offsets of activations and their gradients. dx is `nowhere` where nobody needs it; both are where the layer
-  // takes no part in the backward pass.
-  std::size_t x = 0, y = 0;
-  std::size_t dy = nowhere, dx = nowhere;
-  std::size_t saved = nowhere;
-};
-
 struct Plan {
   int batch = 0;
-  std::vector<LayerMemory> layers;
-  // The first layer that the backward pass reaches.
-  std::size_t first_backward = 0;
+  Passes passes;
+  // Byte offset of each of the passes' buffers.
+  std::vector<std::size_t> buffers;
   std::size_t parameters = 0, gradients = 0, state0 = nowhere, state1 = nowhere, statistics = 0;
-  std::size_t input = 0, labels = 0, logits = 0, dlogits = 0, scratch = 0;
+  std::size_t labels = 0, scratch = 0;
   // A multiple of 64.
   std::size_t lane_bytes = 0;
 };

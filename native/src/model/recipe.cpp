@@ -12,7 +12,8 @@ namespace {
 // 2^30 columns of a batch times 2^28 values would not fit; batches beyond this are a mistake in any case.
 constexpr int max_batch = 65536;
 constexpr int max_side = 65535;
-constexpr int max_layers = 1000;
+constexpr std::size_t max_layers = 1000;
+constexpr int max_depth = 8;
 constexpr int huge = 2147483647;
 
 Padding parse_padding(Fields& fields) {
@@ -54,14 +55,23 @@ Extent parse_extent(Fields& fields, const std::string& key, int high) {
   return Extent{sides[0], sides[1], sides[2]};
 }
 
-LayerSpec parse_layer(const Json& json, const std::string& path) {
+// The layers of a network, with all they are made of; `count` and `depth` bound what a hostile recipe can ask for.
+struct Layers {
+  std::size_t count = 0;
+  std::vector<LayerSpec> parse(const Json::Array& list, const std::string& path, int depth);
+  LayerSpec parse_layer(const Json& json, const std::string& path, int depth);
+  void parse_parts(Fields& fields, LayerSpec& spec, const std::string& path, int depth);
+};
+
+LayerSpec Layers::parse_layer(const Json& json, const std::string& path, int depth) {
   static const std::vector<std::string_view> names = {
 #define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place) #name,
+#define CONVSWEEP_JOIN_OP(name) #name,
 #include "ops/ops.def"
   };
   Fields fields(json, path);
   LayerSpec spec;
-  // Layers come first in ops.def, so the index is the enumerator.
+  // Layers and joins come first in ops.def, so the index is the enumerator.
   spec.op = static_cast<Op>(fields.one_of("op", names));
   switch (spec.op) {
     case Op::linear:
@@ -114,6 +124,10 @@ LayerSpec parse_layer(const Json& json, const std::string& path) {
     case Op::avg_pool2d:
       parse_window(fields, "size", spec);
       break;
+    case Op::residual:
+    case Op::branches:
+      parse_parts(fields, spec, path, depth);
+      break;
     default:
       break;
   }
@@ -121,18 +135,59 @@ LayerSpec parse_layer(const Json& json, const std::string& path) {
   return spec;
 }
 
+void Layers::parse_parts(Fields& fields, LayerSpec& spec, const std::string& path, int depth) {
+  const auto add = [&](const Json::Array& list) {
+    const std::string at = path + "." + part_path(spec.op, spec.parts.size());
+    if (list.empty() && spec.op == Op::residual && spec.parts.empty()) {
+      throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, at, "at least one layer", "none");
+    }
+    spec.parts.push_back(parse(list, at, depth + 1));
+  };
+  if (spec.op == Op::residual) {
+    add(fields.list("body"));
+    add(fields.list("shortcut"));
+    return;
+  }
+  const Json::Array& branches = fields.list("branches");
+  if (branches.empty()) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, fields.path("branches"), "at least one branch", "none");
+  }
+  for (const Json& branch : branches) {
+    const auto* list = std::get_if<Json::Array>(&branch.value);
+    if (list == nullptr) {
+      throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path + "." + part_path(spec.op, spec.parts.size()), "a list",
+                       branch.describe());
+    }
+    add(*list);
+  }
+}
+
+std::vector<LayerSpec> Layers::parse(const Json::Array& list, const std::string& path, int depth) {
+  if (depth > max_depth) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path, "at most " + std::to_string(max_depth) + " lists within lists",
+                     std::to_string(depth));
+  }
+  std::vector<LayerSpec> layers;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (++count > max_layers) {
+      throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "network.layers", "1 to " + std::to_string(max_layers) + " layers",
+                       "more");
+    }
+    layers.push_back(parse_layer(list[i], path + "[" + std::to_string(i) + "]", depth));
+  }
+  return layers;
+}
+
 void parse_network(const Json& json, Recipe& recipe) {
   Fields fields(json, "network");
   const Json& name = fields.get("name");
   if (!name.is_null()) recipe.network_name = fields.text("name");
   const Json::Array& layers = fields.list("layers");
-  if (layers.empty() || layers.size() > max_layers) {
+  if (layers.empty()) {
     throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "network.layers", "1 to " + std::to_string(max_layers) + " layers",
-                     std::to_string(layers.size()));
+                     "0");
   }
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    recipe.layers.push_back(parse_layer(layers[i], "network.layers[" + std::to_string(i) + "]"));
-  }
+  recipe.layers = Layers{}.parse(layers, "network.layers", 0);
   fields.done();
 }
 
@@ -237,6 +292,11 @@ std::uint64_t digest_of(Json json) {
 }
 
 }  // namespace
+
+std::string part_path(Op op, std::size_t part) {
+  if (op == Op::residual) return part == 0 ? "residual.body" : "residual.shortcut";
+  return "branches[" + std::to_string(part) + "]";
+}
 
 Recipe parse_recipe(std::string_view text) {
   const Json json = parse_json(text);

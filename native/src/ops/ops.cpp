@@ -10,6 +10,7 @@ const char* op_name(Op op) {
   case Op::name:                  \
     return #name;
 #define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place) CONVSWEEP_NAME_CASE(name)
+#define CONVSWEEP_JOIN_OP(name) CONVSWEEP_NAME_CASE(name)
 #define CONVSWEEP_LOSS_OP(name) CONVSWEEP_NAME_CASE(name)
 #define CONVSWEEP_UPDATE_OP(name, state) CONVSWEEP_NAME_CASE(name)
 #include "ops/ops.def"

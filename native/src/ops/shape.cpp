@@ -12,8 +12,6 @@ namespace {
 // every buffer within what an allocation can be asked for.
 constexpr std::int64_t max_elements = std::int64_t{1} << 28;
 
-std::string layer_path(int index) { return "network.layers[" + std::to_string(index) + "]"; }
-
 std::string text(const Pair& pair) { return std::to_string(pair.rows) + "x" + std::to_string(pair.columns); }
 
 struct Axis {
@@ -131,6 +129,12 @@ void check_winner(const LayerShape& s, const std::string& path) {
   }
 }
 
+void check_size(const Extent& out, const std::string& path) {
+  if (out.size() <= max_elements) return;
+  throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path, "at most " + std::to_string(max_elements) + " values an image",
+                   describe(out));
+}
+
 }  // namespace
 
 std::string describe(const Extent& e) {
@@ -144,8 +148,7 @@ std::int64_t TensorShape::size() const {
   return product;
 }
 
-LayerShape infer_layer(const LayerSpec& spec, const Extent& in, int index) {
-  const std::string path = layer_path(index);
+LayerShape infer_layer(const LayerSpec& spec, const Extent& in, int index, const std::string& path) {
   LayerShape s;
   s.op = spec.op;
   s.layer = static_cast<std::uint32_t>(index);
@@ -217,10 +220,7 @@ LayerShape infer_layer(const LayerSpec& spec, const Extent& in, int index) {
     default:
       break;
   }
-  if (s.out.size() > max_elements) {
-    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path, "at most " + std::to_string(max_elements) + " values an image",
-                     describe(s.out));
-  }
+  check_size(s.out, path);
   std::int64_t weights = 0;
   for (const TensorShape& t : layer_parameters(s)) weights += t.size();
   if (weights > max_elements) {
@@ -228,6 +228,33 @@ LayerShape infer_layer(const LayerSpec& spec, const Extent& in, int index) {
                      std::to_string(weights));
   }
   return s;
+}
+
+Extent infer_join(Op op, const std::vector<Extent>& parts, const std::string& path) {
+  Extent out = parts.front();
+  if (op == Op::residual) {
+    if (!(parts[0] == parts[1])) {
+      throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path + ".residual",
+                       "a body that yields " + describe(parts[1]) + ", as its shortcut does", describe(parts[0]));
+    }
+    return out;
+  }
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    if (parts[i].rows != out.rows || parts[i].columns != out.columns) {
+      throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path + ".branches[" + std::to_string(i) + "]",
+                       "planes of " + text(Pair{out.rows, out.columns}) + ", as the first branch's",
+                       text(Pair{parts[i].rows, parts[i].columns}));
+    }
+    // Each is within max_elements, so their sum fits 64 bits but perhaps not an int.
+    const std::int64_t channels = std::int64_t{out.channels} + parts[i].channels;
+    if (channels * out.plane() > max_elements) {
+      throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path,
+                       "at most " + std::to_string(max_elements) + " values an image",
+                       std::to_string(channels * out.plane()));
+    }
+    out.channels = static_cast<int>(channels);
+  }
+  return out;
 }
 
 std::vector<TensorShape> layer_parameters(const LayerShape& s) {

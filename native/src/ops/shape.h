@@ -1,4 +1,4 @@
-// Shapes of layers: the one place where a layer's attributes meet its input.
+// Shapes of layers and joins: the one place where a layer's attributes meet its input.
 //
 // Guarantees: infer_layer either yields a LayerShape that every kernel may trust without looking again, or throws Error
 // ENGINE_BAD_RECIPE naming the layer. The same rules and messages stand in native/networks/shapes.ts; a test compares
@@ -14,7 +14,10 @@
 
 namespace convsweep {
 
-LayerShape infer_layer(const LayerSpec& spec, const Extent& in, int index);
+// `index`: LayerShape::layer. `path`: the layer's place in the recipe, `network.layers[3]`, for messages.
+LayerShape infer_layer(const LayerSpec& spec, const Extent& in, int index, const std::string& path);
+// What a residual or branches yields from what its lists yield (a residual's body, then its shortcut).
+Extent infer_join(Op op, const std::vector<Extent>& parts, const std::string& path);
 
 // "20x12x12", or "800" when flat.
 std::string describe(const Extent& extent);

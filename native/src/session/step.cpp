@@ -8,18 +8,26 @@ Lanes<T> Step::at(std::size_t offset) const {
   return {reinterpret_cast<T*>(memory_.lanes + offset), static_cast<std::ptrdiff_t>(memory_.lane_stride / sizeof(T))};
 }
 
-LayerCall Step::layer_call(std::size_t index, LaneSet lanes, int n, bool training) const {
-  const GraphLayer& layer = graph_.layers[index];
-  const LayerMemory& m = plan_.layers[index];
+// Of a batch of n: parts of buffers lie the closer the fewer images there are.
+template <class T>
+Lanes<T> Step::at(View view, int n) const {
+  if (!view) return {};
+  return at<T>(plan_.buffers[static_cast<std::size_t>(view.buffer)] +
+               static_cast<std::size_t>(view.skip * n) * sizeof(float));
+}
+
+LayerCall Step::layer_call(int index, LaneSet lanes, int n, bool training) const {
+  const GraphLayer& layer = graph_.layers[static_cast<std::size_t>(index)];
+  const LayerMemory& m = plan_.passes.layers[static_cast<std::size_t>(index)];
   LayerCall call;
   call.shape = layer.shape;
   call.n = n;
   call.training = training;
   call.lanes = lanes;
   call.scalars = memory_.scalars;
-  call.x = at<const float>(m.x);
-  call.y = at<float>(m.y);
-  call.saved = at<std::byte>(m.saved);
+  call.x = at<const float>(m.x, n);
+  call.y = at<float>(m.y, n);
+  call.saved = at<std::byte>(m.saved, n);
   call.scratch = at<std::byte>(plan_.scratch);
   const auto parameter = [this](std::size_t run, std::int64_t offset) {
     return offset < 0 ? Lanes<float>{} : at<float>(run + static_cast<std::size_t>(offset) * sizeof(float));
@@ -47,16 +55,42 @@ void Step::gather(ExecutionContext& context, LaneSet lanes, Part part, int n, bo
   call.first_image = part.first;
   call.shuffle = training && recipe_.shuffle;
   call.augment = training;
-  call.x = at<float>(plan_.input);
+  call.x = at<float>(plan_.passes.input, n);
   call.out_labels = at<std::int32_t>(plan_.labels);
   call.scratch = at<std::byte>(plan_.scratch);
   ops_.gather(context, call);
 }
 
-void Step::forward(ExecutionContext& context, LaneSet lanes, int n, bool training) const {
-  for (std::size_t i = 0; i < graph_.layers.size(); ++i) {
-    ops_.layer(graph_.layers[i].shape.op).forward(context, layer_call(i, lanes, n, training));
+void Step::join(ExecutionContext& context, const Action& action, LaneSet lanes, int n) const {
+  JoinCall call;
+  call.count = action.count * n;
+  call.lanes = lanes;
+  call.a = at<const float>(action.a, n);
+  call.b = at<const float>(action.b, n);
+  call.y = at<float>(action.y, n);
+  (action.kind == Action::Kind::add ? ops_.add : ops_.copy)(context, call);
+}
+
+void Step::run(ExecutionContext& context, const Action& action, LaneSet lanes, int n, bool training,
+               bool backward) const {
+  if (action.kind != Action::Kind::layer) {
+    join(context, action, lanes, n);
+    return;
   }
+  LayerCall call = layer_call(action.layer, lanes, n, training);
+  const LayerKernels& kernels = ops_.layer(call.shape.op);
+  if (!backward) {
+    kernels.forward(context, call);
+    return;
+  }
+  const LayerMemory& m = plan_.passes.layers[static_cast<std::size_t>(action.layer)];
+  call.dy = at<const float>(m.dy, n);
+  call.dx = at<float>(m.dx, n);
+  kernels.backward(context, call);
+}
+
+void Step::forward(ExecutionContext& context, LaneSet lanes, int n, bool training) const {
+  for (const Action& action : plan_.passes.forward) run(context, action, lanes, n, training, false);
 }
 
 void Step::loss(ExecutionContext& context, LaneSet lanes, int n, bool training) const {
@@ -65,20 +99,15 @@ void Step::loss(ExecutionContext& context, LaneSet lanes, int n, bool training) 
   call.classes = graph_.classes;
   call.lanes = lanes;
   call.scalars = memory_.scalars;
-  call.logits = at<const float>(plan_.logits);
+  call.logits = at<const float>(plan_.passes.logits, n);
   call.labels = at<const std::int32_t>(plan_.labels);
-  if (training) call.dlogits = at<float>(plan_.dlogits);
+  if (training) call.dlogits = at<float>(plan_.passes.dlogits, n);
   call.metrics = memory_.metrics;
   ops_.softmax_cross_entropy(context, call);
 }
 
 void Step::backward(ExecutionContext& context, LaneSet lanes) const {
-  for (std::size_t i = graph_.layers.size(); i-- > plan_.first_backward;) {
-    LayerCall call = layer_call(i, lanes, plan_.batch, true);
-    call.dy = at<const float>(plan_.layers[i].dy);
-    call.dx = at<float>(plan_.layers[i].dx);
-    ops_.layer(call.shape.op).backward(context, call);
-  }
+  for (const Action& action : plan_.passes.backward) run(context, action, lanes, plan_.batch, true, true);
 }
 
 void Step::update(ExecutionContext& context, LaneSet lanes) const {

@@ -46,7 +46,11 @@ class Step {
  private:
   template <class T>
   Lanes<T> at(std::size_t offset) const;
-  LayerCall layer_call(std::size_t index, LaneSet lanes, int n, bool training) const;
+  template <class T>
+  Lanes<T> at(View view, int n) const;
+  void run(ExecutionContext& context, const Action& action, LaneSet lanes, int n, bool training, bool backward) const;
+  void join(ExecutionContext& context, const Action& action, LaneSet lanes, int n) const;
+  LayerCall layer_call(int index, LaneSet lanes, int n, bool training) const;
   void gather(ExecutionContext& context, LaneSet lanes, Part part, int n, bool training) const;
   void forward(ExecutionContext& context, LaneSet lanes, int n, bool training) const;
   void loss(ExecutionContext& context, LaneSet lanes, int n, bool training) const;

@@ -14,6 +14,8 @@ constexpr OpTable table = {
 #define CONVSWEEP_LOSS_OP(name) .name = cpu::name,
 #define CONVSWEEP_UPDATE_OP(name, state) .name = update_##name,
 #include "ops/ops.def"
+    .add = cpu::add,
+    .copy = cpu::copy,
     .gather = cpu::gather,
     .draw_normal = host_draw_normal,
     .one_hot = host_one_hot,

@@ -44,6 +44,8 @@ const OpTable& op_table();
 #define CONVSWEEP_LOSS_OP(name) void name(ExecutionContext& context, const LossCall& call);
 #define CONVSWEEP_UPDATE_OP(name, state) void update_##name(ExecutionContext& context, const UpdateCall& call);
 #include "ops/ops.def"
+void add(ExecutionContext& context, const JoinCall& call);
+void copy(ExecutionContext& context, const JoinCall& call);
 void gather(ExecutionContext& context, const GatherCall& call);
 void check_finite(ExecutionContext& context, LaneSet lanes, Lanes<const float> values, std::int64_t count,
                   std::int32_t* finite);

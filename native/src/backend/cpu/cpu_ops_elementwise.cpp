@@ -1,4 +1,4 @@
-// Activations, dropout, flatten and reshape on the CPU.
+// Activations, dropout, flatten, reshape and joins on the CPU.
 #include <cmath>
 #include <cstring>
 
@@ -120,5 +120,20 @@ std::size_t dropout_scratch_bytes(const LayerShape&, int, int) { return 0; }
 CONVSWEEP_VIEW(flatten)
 CONVSWEEP_VIEW(reshape)
 #undef CONVSWEEP_VIEW
+
+void add(ExecutionContext& context, const JoinCall& call) {
+  CpuContext& cpu = cast(context);
+  for (int i = 0; i < call.lanes.count; ++i) {
+    const int lane = call.lanes[i];
+    cpu.kernels.add(cpu.parallel, call.count, call.a[lane], call.b[lane], call.y[lane]);
+  }
+}
+
+void copy(ExecutionContext&, const JoinCall& call) {
+  for (int i = 0; i < call.lanes.count; ++i) {
+    const int lane = call.lanes[i];
+    copy_unless_same(call.a[lane], call.y[lane], call.count);
+  }
+}
 
 }  // namespace convsweep::cpu

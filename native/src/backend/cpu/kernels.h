@@ -244,6 +244,8 @@ struct KernelTable {
   void (*tanh_backward)(Parallel& parallel, std::int64_t count, const float* y, const float* dy, float* dx);
   void (*sigmoid_forward)(Parallel& parallel, std::int64_t count, const float* x, float* y);
   void (*sigmoid_backward)(Parallel& parallel, std::int64_t count, const float* y, const float* dy, float* dx);
+  // y may be a or b.
+  void (*add)(Parallel& parallel, std::int64_t count, const float* a, const float* b, float* y);
   // Forward and backward are the same function: out = dropped ? 0 : in * scale. count <= 2^34.
   void (*dropout)(Parallel& parallel, std::int64_t count, const DropoutArgs& args, const float* in, float* out);
 

@@ -51,6 +51,7 @@ inline constexpr KernelTable make_table(Isa isa, const char* name) {
   t.tanh_backward = &tanh_backward;
   t.sigmoid_forward = &sigmoid_forward;
   t.sigmoid_backward = &sigmoid_backward;
+  t.add = &add;
   t.dropout = &dropout;
   t.max_pool2d_forward = &max_pool2d_forward;
   t.max_pool2d_backward = &max_pool2d_backward;

@@ -76,6 +76,10 @@ inline void sigmoid_backward(Parallel& parallel, std::int64_t count, const float
   map2(parallel, count, y, dy, dx, [=](Vec a, Vec d) { return d * (a * (one - a)); });
 }
 
+inline void add(Parallel& parallel, std::int64_t count, const float* a, const float* b, float* y) {
+  map2(parallel, count, a, b, y, [](Vec v, Vec w) { return v + w; });
+}
+
 inline void dropout(Parallel& parallel, std::int64_t count, const DropoutArgs& args, const float* in, float* out) {
   const PhiloxStream stream = args.stream;
   const Int limit = Int::of(static_cast<std::int32_t>(args.drop_below));

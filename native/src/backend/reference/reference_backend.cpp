@@ -59,6 +59,8 @@ constexpr OpTable table = {
 #define CONVSWEEP_UPDATE_OP(name, state) \
   .name = [](ExecutionContext&, const UpdateCall& call) { update_##name<float>(call); },
 #include "ops/ops.def"
+    .add = [](ExecutionContext&, const JoinCall& call) { reference::add(call); },
+    .copy = [](ExecutionContext&, const JoinCall& call) { reference::copy(call); },
     .gather = [](ExecutionContext&, const GatherCall& call) { reference::gather(call); },
     .draw_normal = host_draw_normal,
     .one_hot = host_one_hot,

@@ -27,6 +27,10 @@ namespace reference {
   template <class Real>                  \
   void update_##name(const BasicUpdateCall<Real>& call);
 #include "ops/ops.def"
+template <class Real>
+void add(const BasicJoinCall<Real>& call);
+template <class Real>
+void copy(const BasicJoinCall<Real>& call);
 void gather(const GatherCall& call);
 void matmul(const MatmulCall& call);
 void shortest_paths(ShortestPathsCall& call);

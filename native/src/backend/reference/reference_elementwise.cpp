@@ -1,4 +1,4 @@
-// Activations, dropout and flatten by their definitions.
+// Activations, dropout, flatten and joins by their definitions.
 #include <cmath>
 
 #include "backend/reference/reference_backend.h"
@@ -106,7 +106,24 @@ CONVSWEEP_VIEW(flatten)
 CONVSWEEP_VIEW(reshape)
 #undef CONVSWEEP_VIEW
 
+template <class Real>
+void add(const BasicJoinCall<Real>& call) {
+  for (int k = 0; k < call.lanes.count; ++k) {
+    const int lane = call.lanes[k];
+    for (std::int64_t i = 0; i < call.count; ++i) call.y[lane][i] = call.a[lane][i] + call.b[lane][i];
+  }
+}
+template <class Real>
+void copy(const BasicJoinCall<Real>& call) {
+  for (int k = 0; k < call.lanes.count; ++k) {
+    const int lane = call.lanes[k];
+    for (std::int64_t i = 0; i < call.count; ++i) call.y[lane][i] = call.a[lane][i];
+  }
+}
+
 #define CONVSWEEP_INSTANTIATE(Real)                               \
+  template void add(const BasicJoinCall<Real>&);                  \
+  template void copy(const BasicJoinCall<Real>&);                 \
   template void relu_forward(const BasicLayerCall<Real>&);        \
   template void relu_backward(const BasicLayerCall<Real>&);       \
   template void leaky_relu_forward(const BasicLayerCall<Real>&);  \
