@@ -12,6 +12,7 @@ import type {
   ThreadCommand,
   ThreadMessage,
 } from "./messages.js";
+import type { Entry } from "./outbox.js";
 
 /** Who the worker is; what `Hello` says. */
 export interface Identity {
@@ -23,11 +24,21 @@ export interface Identity {
   readonly devices: readonly Device[];
 }
 
+/** What the process before this one, under the same name and known to be dead, has left. */
+export interface Predecessor {
+  readonly incarnation: string;
+  /** Whose they are; "" if it never heard of one. */
+  readonly store: string;
+  readonly entries: readonly Entry[];
+}
+
 export interface AgentLimits {
   /** Messages sent ahead of the acknowledgement. */
   readonly window: number;
   /** Messages waiting beyond which training pauses. */
   readonly outbox: number;
+  /** Bytes kept on disk beyond which training pauses. */
+  readonly spoolBytes: number;
   /** Milliseconds that a leaving worker waits for its last acknowledgements. */
   readonly flushMillis: number;
 }
@@ -60,6 +71,12 @@ export type AgentEffect =
   | { readonly kind: "upload"; readonly held: Held; readonly lane: SavedLane }
   /** Answered with `artifactUploaded`. */
   | { readonly kind: "uploadArtifact"; readonly held: Held; readonly artifact: Artifact }
+  /** Keep it on disk, before it is sent. */
+  | { readonly kind: "spool"; readonly entry: Entry }
+  /** Of no more use. */
+  | { readonly kind: "unspool"; readonly entries: readonly Entry[] }
+  /** The coordinator will not have these; they are put down for the user. */
+  | { readonly kind: "refused"; readonly held: Held; readonly entries: readonly Entry[]; readonly reason: string }
   | { readonly kind: "command"; readonly device: string; readonly command: ThreadCommand }
   /** The other side broke the protocol: begin a new link. */
   | { readonly kind: "relink"; readonly reason: string }

@@ -11,40 +11,20 @@
  */
 import { ConvsweepError, LIMITS, PROTOCOL, TIMES } from "../proto/contract.js";
 import type { Assign, Hello, LinkRequest, LinkResponse, Stop, Welcome } from "../proto/gen/convsweep/v1/worker.js";
-import type { AgentEffect, AgentInput, AgentLimits, Identity } from "./agent-messages.js";
-import type {
-  CheckpointRef,
-  Held,
-  Job,
-  LogFields,
-  LogLevel,
-  Outcome,
-  ThreadCommand,
-  ThreadMessage,
-} from "./messages.js";
+import type { AgentEffect, AgentInput, AgentLimits, Identity, Predecessor } from "./agent-messages.js";
+import { type Attempt, attemptOf, lastWords } from "./attempt.js";
+import type { Held, LogFields, LogLevel, Outcome, ThreadCommand, ThreadMessage } from "./messages.js";
 import { Outbox } from "./outbox.js";
 import { artifactBody, checkpointBody, endedBody, jobFromWire, reportBody, startedBody } from "./wire.js";
 
 export type { AgentEffect, AgentInput, AgentLimits, Identity };
 
-export const AGENT_LIMITS: AgentLimits = { window: LIMITS.linkWindow, outbox: 50_000, flushMillis: 5_000 };
-
-interface Attempt {
-  readonly held: Held;
-  readonly device: string;
-  readonly job: Job;
-  phase: "assigned" | "running" | "ended";
-  fingerprint: string;
-  fromEpoch: number;
-  /** Checkpoints not yet tried. */
-  untried: readonly CheckpointRef[];
-  /** A saved lane is on its way to the coordinator. */
-  uploading: boolean;
-  /** Files on their way to the coordinator. */
-  artifacts: number;
-  /** How it ended, held back until what belongs to it is uploaded. */
-  outcome: Outcome | null;
-}
+export const AGENT_LIMITS: AgentLimits = {
+  window: LIMITS.linkWindow,
+  outbox: 50_000,
+  spoolBytes: 64 << 20,
+  flushMillis: 5_000,
+};
 
 export class Agent {
   private readonly identity: Identity;
@@ -57,16 +37,38 @@ export class Agent {
   /** Highest number of the coordinator handled on this link. */
   private received = 0;
   private store: string | null = null;
+  /** The newest heard of that store. */
+  private generation = 0;
+  private commit = 0;
+  private readonly previous: string;
+  private spooledBytes = 0;
   private heartbeatMillis: number = TIMES.heartbeat;
   private lastHeartbeat = 0;
   private draining = false;
   private paused = false;
+  private started = false;
   private leaving: { readonly code: number; readonly deadline: number } | null = null;
 
-  constructor(identity: Identity, limits: AgentLimits = AGENT_LIMITS) {
+  constructor(identity: Identity, limits: AgentLimits = AGENT_LIMITS, before: Predecessor | null = null) {
     this.identity = identity;
     this.limits = limits;
-    this.outbox = new Outbox(limits.window);
+    this.outbox = new Outbox(limits.window, {
+      kept: (entry) => this.effects.push({ kind: "spool", entry }),
+      settled: (entries) => {
+        if (entries.length > 0) this.effects.push({ kind: "unspool", entries });
+      },
+    });
+    this.previous = before?.incarnation ?? "";
+    if (before) this.inherit(before);
+  }
+
+  /** What a dead process had to say is said for it, and that it trains no more. */
+  private inherit(before: Predecessor): void {
+    if (before.store !== "") this.store = before.store;
+    for (const { held, body } of lastWords(before)) {
+      if (!this.find(held)) this.attempts.set(held.attempt, attemptOf(held, "", null, "ended"));
+      this.outbox.put(body, held);
+    }
   }
 
   /** What the worker holds now, in the order it was assigned. */
@@ -86,8 +88,16 @@ export class Agent {
     return heartbeat !== null && deadline !== null ? Math.min(heartbeat, deadline) : (heartbeat ?? deadline);
   }
 
+  /** Bytes that the spool holds, as its keeper says. */
+  set spooled(bytes: number) {
+    this.spooledBytes = bytes;
+  }
+
   handle(input: AgentInput, now: number): readonly AgentEffect[] {
-    this.effects = [];
+    // What was inherited is spooled anew with the first input.
+    const started = this.started ? [] : this.effects;
+    this.started = true;
+    this.effects = [...started];
     const handledBefore = this.received;
     switch (input.kind) {
       case "linkUp":
@@ -136,10 +146,10 @@ export class Agent {
       version,
       devices: [...devices],
       running: [...this.held],
-      previous: "",
-      seenStore: "",
-      seenGeneration: 0,
-      seenCommit: 0,
+      previous: this.previous,
+      seenStore: this.store ?? "",
+      seenGeneration: this.generation,
+      seenCommit: this.commit,
     };
     this.link = "greeting";
     this.received = 0;
@@ -169,6 +179,7 @@ export class Agent {
         this.onWelcome(body.value, now);
       }
       this.acknowledge(message.ack);
+      this.commit = Math.max(this.commit, message.commit);
       switch (body?.$case) {
         case "assign":
           this.onAssign(body.value);
@@ -209,7 +220,10 @@ export class Agent {
     } else {
       this.acknowledge(welcome.received);
       for (const held of welcome.drop) this.forget(held, "the coordinator no longer counts on it");
+      if (welcome.generation !== this.generation || welcome.commit < this.commit) this.heal(welcome);
     }
+    this.generation = welcome.generation;
+    this.commit = welcome.commit;
     this.outbox.rewind();
     this.link = "up";
     this.heartbeatMillis = welcome.heartbeatMillis > 0 ? welcome.heartbeatMillis : TIMES.heartbeat;
@@ -218,9 +232,18 @@ export class Agent {
     this.log("info", "joined the coordinator", { held: this.attempts.size, owed: this.outbox.size });
   }
 
+  /** It is older than it was: what it lost of the attempts that still count is said again; repeats change nothing. */
+  private heal({ generation, commit }: Welcome): void {
+    const messages = this.outbox.again();
+    const fields = { messages, generation, commit, known: this.commit };
+    this.log("warn", "the coordinator is older than it was; what it acknowledged is sent again", fields);
+  }
+
   private acknowledge(seq: number): void {
     for (const { body, held } of this.outbox.acknowledge(seq)) {
-      if (body.$case === "ended" && held && this.find(held)) this.attempts.delete(held.attempt);
+      if (body.$case !== "ended" || !held) continue;
+      this.outbox.settle(held);
+      if (this.find(held)) this.attempts.delete(held.attempt);
     }
   }
 
@@ -235,18 +258,7 @@ export class Agent {
       return;
     }
     if (known) this.forget(known.held, "leased anew");
-    const attempt: Attempt = {
-      held,
-      device: assign.device,
-      job,
-      phase: "assigned",
-      fingerprint: "",
-      fromEpoch: 0,
-      untried: job.checkpoints,
-      uploading: false,
-      artifacts: 0,
-      outcome: null,
-    };
+    const attempt = attemptOf(held, assign.device, job, "assigned");
     this.attempts.set(job.attempt, attempt);
     if (this.draining) {
       this.end(attempt, { kind: "released", reason: "the worker takes no more trials" });
@@ -267,12 +279,12 @@ export class Agent {
     const [checkpoint, ...untried] = attempt.untried;
     attempt.untried = untried;
     if (checkpoint) this.effects.push({ kind: "download", held: attempt.held, checkpoint });
-    else this.command(attempt.device, { kind: "assign", job: attempt.job, from: null });
+    else if (attempt.job) this.command(attempt.device, { kind: "assign", job: attempt.job, from: null });
   }
 
   private onDownloaded({ held, lane, reason }: Extract<AgentInput, { readonly kind: "downloaded" }>): void {
     const attempt = this.training(held);
-    if (!attempt) return;
+    if (!attempt?.job) return;
     if (lane) this.command(attempt.device, { kind: "assign", job: attempt.job, from: lane });
     else {
       this.log("warn", "a checkpoint cannot be used", { ...attempt.held, why: reason });
@@ -425,7 +437,8 @@ export class Agent {
     const attempt = this.find(held);
     if (!attempt) return;
     this.attempts.delete(attempt.held.attempt);
-    this.outbox.discard(attempt.held);
+    const refused = this.outbox.discard(attempt.held);
+    if (refused.length > 0) this.effects.push({ kind: "refused", held: attempt.held, entries: refused, reason });
     if (attempt.phase !== "ended") this.command(attempt.device, { kind: "drop", held: attempt.held });
     this.log("info", "dropped", { ...attempt.held, why: reason });
   }
@@ -440,7 +453,10 @@ export class Agent {
 
   /** Pauses training while more waits than may, so that memory stays bounded and nothing is thrown away. */
   private watchOutbox(): void {
-    const full = this.paused ? this.outbox.size > this.limits.outbox / 2 : this.outbox.size >= this.limits.outbox;
+    const { outbox, spoolBytes } = this.limits;
+    const full = this.paused
+      ? this.outbox.size > outbox / 2 || this.spooledBytes > spoolBytes / 2
+      : this.outbox.size >= outbox || this.spooledBytes >= spoolBytes;
     if (full === this.paused) return;
     this.paused = full;
     this.log("warn", full ? "training pauses: too much waits for the coordinator" : "training goes on", {

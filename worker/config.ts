@@ -6,7 +6,8 @@
  * devices exist (devices.ts).
  */
 import { readFileSync, statSync } from "node:fs";
-import { hostname } from "node:os";
+import { homedir, hostname } from "node:os";
+import { join, resolve } from "node:path";
 import { ConvsweepError } from "../proto/contract.js";
 import { Secret } from "../proto/secret.js";
 import { checkPlaintext, plaintextAllowed, readClientTls, type TlsFiles } from "../proto/tls.js";
@@ -24,6 +25,8 @@ export interface JoinConfig {
   readonly lanes: number | null;
   readonly threads: number | null;
   readonly dataDir: string;
+  /** Folder of the spools. */
+  readonly spoolDir: string;
   /** Milliseconds between two checkpoints of an attempt, at least. */
   readonly checkpointMillis: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
@@ -42,6 +45,7 @@ export interface JoinOptions {
   readonly lanes: string;
   readonly threads?: string;
   readonly data?: string;
+  readonly spool?: string;
   readonly checkpointEvery?: string;
   readonly logLevel: string;
   /** Ends with the process that started it. */
@@ -107,6 +111,14 @@ function defaultName(): string {
   }-${process.pid}`;
 }
 
+/** `--spool DIR`, else CONVSWEEP_SPOOL, else `${XDG_CACHE_HOME:-~/.cache}/convsweep/spool`. */
+function spoolFolder(option: string | null, env: NodeJS.ProcessEnv): string {
+  const chosen = option ?? env["CONVSWEEP_SPOOL"] ?? "";
+  if (chosen !== "") return resolve(chosen);
+  const cache = env["XDG_CACHE_HOME"] ?? "";
+  return join(cache === "" ? join(homedir(), ".cache") : resolve(cache), "convsweep", "spool");
+}
+
 export function joinConfig(options: JoinOptions, env: NodeJS.ProcessEnv): JoinConfig {
   const name = options.name ?? defaultName();
   if (!NAME.test(name)) throw bad("--name", "not a name for a worker", "letters, digits and . _ : @ + -", name);
@@ -132,6 +144,7 @@ export function joinConfig(options: JoinOptions, env: NodeJS.ProcessEnv): JoinCo
     lanes: options.lanes === "auto" ? null : wholeNumber("--lanes", options.lanes, 65_536),
     threads: options.threads === undefined ? null : wholeNumber("--threads", options.threads, 4_096),
     dataDir: dataFolder(options.data ?? null, env),
+    spoolDir: spoolFolder(options.spool ?? null, env),
     checkpointMillis: 1_000 * wholeNumber("--checkpoint-every", options.checkpointEvery ?? "10", 86_400),
     logLevel,
   };

@@ -10,7 +10,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { PROGRAM_VERSION, toConvsweepError } from "../proto/contract.js";
-import { Agent, type AgentEffect, type AgentInput } from "./agent.js";
+import { AGENT_LIMITS, Agent, type AgentEffect, type AgentInput } from "./agent.js";
 import { CheckpointClient } from "./checkpoint-client.js";
 import type { JoinConfig } from "./config.js";
 import { chooseDevices, deviceToWire } from "./devices.js";
@@ -19,6 +19,7 @@ import type { Engine } from "./engine.js";
 import { Link } from "./link.js";
 import type { Log } from "./log.js";
 import { Pool } from "./pool.js";
+import { Spool } from "./spool.js";
 
 /** How long the threads may take to close their sessions before the process ends without that. */
 const CLOSE_MILLIS = 3_000;
@@ -40,14 +41,20 @@ export interface JoinedWorker {
 export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWorker {
   const { engine, log } = parts;
   const devices = chooseDevices(engine.devices(), config);
-  const agent = new Agent({
-    worker: config.name,
-    incarnation: randomUUID(),
-    host: hostname(),
-    pid: process.pid,
-    version: PROGRAM_VERSION,
-    devices: devices.map((d) => deviceToWire(engine, d)),
-  });
+  const incarnation = randomUUID();
+  const spool = openSpool(config, incarnation, log);
+  const agent = new Agent(
+    {
+      worker: config.name,
+      incarnation,
+      host: hostname(),
+      pid: process.pid,
+      version: PROGRAM_VERSION,
+      devices: devices.map((d) => deviceToWire(engine, d)),
+    },
+    AGENT_LIMITS,
+    spool?.before ?? null,
+  );
   let resolve: (code: number) => void = () => {};
   const ended = new Promise<number>((settle) => {
     resolve = settle;
@@ -100,6 +107,12 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
   function dispatch(input: AgentInput): void {
     if (ending) return;
     for (const effect of agent.handle(input, performance.now())) carryOut(effect);
+    if (spool) {
+      spool.ready();
+      agent.spooled = spool.bytes;
+      if (input.kind === "received" && input.message.body?.$case === "welcome")
+        spool.of(input.message.body.value.store);
+    }
     if (timer) clearTimeout(timer);
     timer = null;
     const { wakeAt } = agent;
@@ -115,6 +128,23 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
       case "command":
         pool.command(effect.device, effect.command);
         break;
+      case "spool":
+        spool?.keep(effect.entry);
+        break;
+      case "unspool":
+        spool?.drop(effect.entries);
+        break;
+      case "refused": {
+        const { held, entries, reason } = effect;
+        const file = spool?.refuse(held, entries, reason) ?? null;
+        log("warn", "the coordinator does not want what this worker has to say of an attempt; it is kept in a file", {
+          ...held,
+          messages: entries.length,
+          why: reason,
+          file,
+        });
+        break;
+      }
       case "download": {
         const { held, checkpoint } = effect;
         checkpoints.download(held, checkpoint).then(
@@ -160,6 +190,7 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
     if (timer) clearTimeout(timer);
     link.close();
     checkpoints.close();
+    spool?.close();
     const late = setTimeout(() => {
       log("warn", "the threads did not close in time; the process ends without them");
       parts.abort();
@@ -184,4 +215,22 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
   });
   link.open();
   return { ended, leave: (reason) => dispatch({ kind: "leave", reason, code: 0 }) };
+}
+
+/** A worker that cannot keep its reports on disk keeps them in memory. */
+function openSpool(config: JoinConfig, incarnation: string, log: Log): Spool | null {
+  const worker = config.name;
+  try {
+    const spool = Spool.open(config.spoolDir, worker, incarnation);
+    if (spool === null)
+      log("warn", "another worker of this name runs here: reports are kept in memory only", { worker });
+    const left = spool?.before?.entries.length ?? 0;
+    if (left > 0)
+      log("info", "the worker before this one left messages; they are sent now", { worker, messages: left });
+    return spool;
+  } catch (thrown) {
+    const why = toConvsweepError(thrown).message;
+    log("warn", "reports cannot be kept on disk, only in memory", { folder: config.spoolDir, why });
+    return null;
+  }
 }

@@ -125,6 +125,10 @@ async function run(argv: readonly string[]): Promise<number> {
       "save each trial at most this often, so that another worker can go on",
       "10",
     )
+    .option(
+      "--spool <dir>",
+      "folder for reports until they are on record (default: CONVSWEEP_SPOOL, else ~/.cache/convsweep/spool)",
+    )
     .option("--log-level <level>", `one of ${LOG_LEVELS.join(", ")}`, "info")
     .option("--with-parent", "leave when standard input ends: with the process that holds its other end")
     .action(async (options: JoinOptions) => {

@@ -68,6 +68,8 @@ export function startLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
         options.tokenFile,
         "--name",
         name,
+        "--spool",
+        join(options.storeDir, "spool"),
         "--with-parent",
         ...tlsArguments(options.tlsFiles),
         ...options.extra,

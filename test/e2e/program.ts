@@ -83,7 +83,7 @@ export class Playground {
   private readonly running: Running[] = [];
 
   private get environment(): NodeJS.ProcessEnv {
-    return { ...process.env, CONVSWEEP_STORE: this.store, NO_COLOR: "1" };
+    return { ...process.env, CONVSWEEP_STORE: this.store, CONVSWEEP_SPOOL: join(this.folder, "spool"), NO_COLOR: "1" };
   }
 
   static requireBuild(): void {

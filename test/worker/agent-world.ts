@@ -4,7 +4,8 @@
  */
 import { expect } from "vitest";
 import type { LinkRequest, LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
-import { Agent, type AgentEffect, type AgentInput, type Identity } from "../../worker/agent.js";
+import { Agent } from "../../worker/agent.js";
+import type { AgentEffect, AgentInput, Identity } from "../../worker/agent-messages.js";
 import type { Held, ThreadCommand, ThreadMessage } from "../../worker/messages.js";
 
 export const IDENTITY: Identity = {
@@ -15,7 +16,7 @@ export const IDENTITY: Identity = {
   version: "0",
   devices: [{ id: "cpu", name: "c", backend: "cpu", fingerprint: "f", memoryBytes: 1, lanes: 8 }],
 };
-export const LIMITS = { window: 3, outbox: 1_000, flushMillis: 5_000 };
+export const LIMITS = { window: 3, outbox: 1_000, spoolBytes: 1e9, flushMillis: 5_000 };
 export const EPOCHS = 3;
 
 export const held = (i: number, token = i + 1): Held => ({ attempt: `1/${i}#1`, token });
@@ -33,7 +34,7 @@ export const assign = (h: Held): NonNullable<LinkResponse["body"]> => ({
   },
 });
 export const welcome = (
-  over: Partial<Record<"store", string>> & { received?: number; keep?: Held[]; drop?: Held[] } = {},
+  over: { store?: string; received?: number; keep?: Held[]; drop?: Held[]; generation?: number; commit?: number } = {},
 ): LinkResponse => ({
   seq: 0,
   ack: 0,

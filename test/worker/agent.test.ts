@@ -1,7 +1,8 @@
 /** The agent, step by step. */
 import { describe, expect, it } from "vitest";
 import type { LinkRequest, LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
-import { Agent, type AgentEffect, type AgentInput } from "../../worker/agent.js";
+import { Agent } from "../../worker/agent.js";
+import type { AgentEffect, AgentInput } from "../../worker/agent-messages.js";
 import type { ThreadCommand, ThreadMessage } from "../../worker/messages.js";
 import { assign, held, IDENTITY, LIMITS, welcome } from "./agent-world.js";
 
@@ -98,7 +99,7 @@ describe("the agent, step by step", () => {
   });
 
   it("pauses training when too much waits and goes on when half is gone, losing nothing", () => {
-    const { agent, handle } = joined({ window: 4, outbox: 10, flushMillis: 5_000 });
+    const { agent, handle } = joined({ window: 4, outbox: 10, spoolBytes: 1e9, flushMillis: 5_000 });
     handle(said(assign(held(0)), 1));
     handle(from({ kind: "started", held: held(0), fingerprint: "f", fromEpoch: 0 }));
     const report = (epoch: number): AgentInput =>

@@ -28,13 +28,13 @@ const options = (over: Partial<JoinOptions> = {}): JoinOptions => ({
 
 describe("the options of join", () => {
   it("come out as values", () => {
-    const config = joinConfig(
-      options({ devices: "cuda:0, cpu", lanes: "64", threads: "3", data: "/d", name: "w-1" }),
-      {},
-    );
+    const config = joinConfig(options({ devices: "cuda:0, cpu", lanes: "64", threads: "3", data: "/d", name: "w-1" }), {
+      XDG_CACHE_HOME: "/c",
+    });
     expect(config.token.expose()).toBe("cvs_worker_abc");
     expect(config).toEqual({
       checkpointMillis: 10_000,
+      spoolDir: "/c/convsweep/spool",
       coordinator: "127.0.0.1:7440",
       token: expect.any(Secret),
       tlsFiles: { ca: null, identity: null },

@@ -180,6 +180,8 @@ describe("a worker process", () => {
       "w",
       "--data",
       join(folder, "data"),
+      "--spool",
+      join(folder, "spool"),
       "--lanes",
       "2",
     ];

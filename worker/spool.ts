@@ -1,0 +1,198 @@
+/**
+ * What the worker has said and may have to say again, on disk: it outlives the process.
+ *
+ * A folder a worker's name, with a lock that the operating system drops with the process. `spool` is a file of records
+ * (length, CRC-32, payload), only ever appended to and begun anew when nothing in it is of use. Guarantees: a record is
+ * written before the message goes out; a torn or damaged tail is dropped, what came before it is not; a second process
+ * of the same name gets no spool. After a kill nothing is lost; after a loss of power at most the last second.
+ * Not here: what is kept (outbox.ts), what is done with what a dead process left (agent.ts).
+ */
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  fdatasync,
+  fdatasyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import Database from "better-sqlite3";
+import { LinkRequest } from "../proto/gen/convsweep/v1/worker.js";
+import type { Predecessor } from "./agent-messages.js";
+import type { Held } from "./messages.js";
+import type { Entry } from "./outbox.js";
+
+type Line =
+  | { readonly kind: "begin"; readonly incarnation: string }
+  | { readonly kind: "store"; readonly store: string }
+  | { readonly kind: "put"; readonly id: number; readonly held: Held | null; readonly message: string }
+  | { readonly kind: "done"; readonly ids: readonly number[] };
+
+const HEAD_BYTES = 8;
+const SYNC_MILLIS = 1_000;
+/** A record longer than any message can be is damage. */
+const RECORD_AT_MOST = 16 << 20;
+
+export class Spool {
+  readonly #folder: string;
+  readonly #lock: Database.Database;
+  readonly #file: number;
+  readonly #incarnation: string;
+  /** Bytes of what is of use, by id. */
+  readonly #live = new Map<number, number>();
+  #liveBytes = 0;
+  #end = 0;
+  #store = "";
+  #isReady = false;
+  #dirty: NodeJS.Timeout | null = null;
+  /** What the process before has left; `null` if there was none. */
+  readonly before: Predecessor | null;
+
+  private constructor(folder: string, lock: Database.Database, incarnation: string) {
+    this.#folder = folder;
+    this.#lock = lock;
+    this.#incarnation = incarnation;
+    const path = join(folder, "spool");
+    this.before = existsSync(path) ? readSpool(readFileSync(path)) : null;
+    // What was left stays in place until all of it is in the new file: see `ready`.
+    this.#file = openSync(`${path}.new`, "w+", 0o600);
+    this.#append({ kind: "begin", incarnation });
+    if (this.before && this.before.store !== "") this.of(this.before.store);
+  }
+
+  /** Everything inherited is kept: the new file takes the place of the old one. Idempotent. */
+  ready(): void {
+    if (this.#isReady) return;
+    this.#isReady = true;
+    fdatasyncSync(this.#file);
+    renameSync(join(this.#folder, "spool.new"), join(this.#folder, "spool"));
+  }
+
+  /** `null` if another process has the folder: then the worker goes on without. */
+  static open(root: string, worker: string, incarnation: string): Spool | null {
+    const folder = join(root, worker.replaceAll("/", "_"));
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const lock = new Database(join(folder, "lock.db"), { timeout: 0 });
+    try {
+      lock.pragma("journal_mode = MEMORY");
+      lock.exec("BEGIN EXCLUSIVE");
+    } catch (thrown) {
+      lock.close();
+      if ((thrown as { readonly code?: unknown }).code === "SQLITE_BUSY") return null;
+      throw thrown;
+    }
+    return new Spool(folder, lock, incarnation);
+  }
+
+  /** What counts towards the limit. */
+  get bytes(): number {
+    return this.#liveBytes;
+  }
+
+  keep({ id, held, body }: Entry): void {
+    const message = Buffer.from(LinkRequest.encode({ seq: 0, ack: 0, body }).finish()).toString("base64");
+    const bytes = this.#append({ kind: "put", id, held, message });
+    this.#live.set(id, bytes);
+    this.#liveBytes += bytes;
+  }
+
+  drop(entries: readonly Entry[]): void {
+    const ids = entries.flatMap(({ id }) => (this.#live.has(id) ? [id] : []));
+    if (ids.length === 0) return;
+    for (const id of ids) {
+      this.#liveBytes -= this.#live.get(id) ?? 0;
+      this.#live.delete(id);
+    }
+    if (this.#live.size > 0) this.#append({ kind: "done", ids });
+    else this.#beginAnew();
+  }
+
+  /** The store that what is kept is for. */
+  of(store: string): void {
+    if (store === this.#store) return;
+    this.#store = store;
+    this.#append({ kind: "store", store });
+  }
+
+  /** Puts down what the coordinator would not have, as JSON lines, and answers the file. */
+  refuse(held: Held, entries: readonly Entry[], reason: string): string {
+    const path = join(this.#folder, "refused.jsonl");
+    const at = new Date().toISOString();
+    const lines = entries.map(({ body }) => `${JSON.stringify({ at, ...held, reason, message: body })}\n`);
+    appendFileSync(path, lines.join(""), { mode: 0o600 });
+    return path;
+  }
+
+  close(): void {
+    if (this.#dirty) clearTimeout(this.#dirty);
+    closeSync(this.#file);
+    // Nothing is owed: the next process has no predecessor to speak for.
+    if (this.#live.size === 0) rmSync(join(this.#folder, "spool"), { force: true });
+    this.#lock.close();
+  }
+
+  #beginAnew(): void {
+    ftruncateSync(this.#file, 0);
+    this.#end = 0;
+    this.#append({ kind: "begin", incarnation: this.#incarnation });
+    if (this.#store !== "") this.#append({ kind: "store", store: this.#store });
+  }
+
+  #append(line: Line): number {
+    const payload = Buffer.from(JSON.stringify(line));
+    const record = Buffer.alloc(HEAD_BYTES + payload.length);
+    record.writeUInt32LE(payload.length, 0);
+    record.writeUInt32LE(crc32(payload), 4);
+    payload.copy(record, HEAD_BYTES);
+    writeSync(this.#file, record, 0, record.length, this.#end);
+    this.#end += record.length;
+    this.#dirty ??= setTimeout(() => {
+      this.#dirty = null;
+      fdatasync(this.#file, () => undefined);
+    }, SYNC_MILLIS).unref();
+    return record.length;
+  }
+}
+
+/** What a process left in its spool; the records up to the first that is not whole. */
+export function readSpool(bytes: Buffer): Predecessor | null {
+  const entries = new Map<number, Entry>();
+  let incarnation: string | null = null;
+  let store = "";
+  for (const line of linesOf(bytes)) {
+    switch (line.kind) {
+      case "begin":
+        incarnation = line.incarnation;
+        break;
+      case "store":
+        store = line.store;
+        break;
+      case "put": {
+        const { body } = LinkRequest.decode(Buffer.from(line.message, "base64"));
+        if (body) entries.set(line.id, { id: line.id, held: line.held, body });
+        break;
+      }
+      case "done":
+        for (const id of line.ids) entries.delete(id);
+        break;
+    }
+  }
+  return incarnation === null ? null : { incarnation, store, entries: [...entries.values()] };
+}
+
+function* linesOf(bytes: Buffer): Generator<Line> {
+  for (let at = 0; at + HEAD_BYTES <= bytes.length; ) {
+    const length = bytes.readUInt32LE(at);
+    const payload = bytes.subarray(at + HEAD_BYTES, at + HEAD_BYTES + length);
+    if (length > RECORD_AT_MOST || payload.length < length || crc32(payload) !== bytes.readUInt32LE(at + 4)) return;
+    yield JSON.parse(payload.toString()) as Line;
+    at += HEAD_BYTES + length;
+  }
+}
