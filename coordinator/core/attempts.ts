@@ -12,6 +12,9 @@ import { aboutAttempt } from "./draft.js";
 import { endTrial, toQueue } from "./endings.js";
 import type { Attempt, AttemptState, Checkpoint, Trial } from "./types.js";
 
+/** Lives of workers that a trial may end. Before the last it trains alone, so that no other is blamed (placement.ts). */
+const QUARANTINED_AFTER = 3;
+
 /** A message about an attempt, as far as it says who sends it. */
 export interface Claim {
   readonly worker: WorkerId;
@@ -87,6 +90,22 @@ export function endAttempt(
   if (worker?.state === "away" && !draft.state.indexes.workers.has(worker.id)) {
     draft.putWorker({ ...worker, state: "gone" });
     draft.record("worker-gone", { worker: worker.id }, "link lost and no lease left");
+  }
+}
+
+/** The life of a worker ended, or fell silent, while it held the attempt: which of its trials was to blame nobody knows. */
+export function loseWithWorker(draft: Draft, attempt: Attempt, cause: string): void {
+  const trial = draft.trial(attempt.trial);
+  if (trial.killed.includes(attempt.incarnation)) return loseAttempt(draft, attempt, cause);
+  const { killed } = draft.putTrial({ ...trial, killed: [...trial.killed, attempt.incarnation] });
+  if (killed.length < QUARANTINED_AFTER) return loseAttempt(draft, attempt, cause);
+  endAttempt(draft, attempt, "lost", cause);
+  const quarantine = `quarantined: ${killed.length} workers ended while they trained it, the last time alone`;
+  draft.record("attempt-lost", aboutAttempt(trial, attempt), `${cause} (${quarantine})`);
+  draft.record("trial-quarantined", aboutAttempt(trial, attempt), quarantine);
+  const after = draft.trial(attempt.trial);
+  if (!endIfStopping(draft, after, attempt)) {
+    endTrial(draft, after, "lost", quarantine, { losses: trial.losses + 1 });
   }
 }
 

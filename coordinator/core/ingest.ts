@@ -6,7 +6,16 @@
  * trials once, in the order of record, and its state is committed with it. Not here: who holds an attempt (attempts.ts).
  */
 import { millis } from "../../proto/contract.js";
-import { endAttempt, holder, leaseEnd, loseAttempt, releaseAttempt, renew, startAttempt } from "./attempts.js";
+import {
+  endAttempt,
+  holder,
+  leaseEnd,
+  loseAttempt,
+  loseWithWorker,
+  releaseAttempt,
+  renew,
+  startAttempt,
+} from "./attempts.js";
 import { beginning } from "./checkpoints.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
@@ -80,7 +89,7 @@ function released(draft: Draft, attempt: Attempt, { reason, died }: Released): v
   const worker = draft.state.workers.get(attempt.worker);
   const draining = worker?.incarnation === attempt.incarnation && worker.state === "draining";
   const cause = `released by ${attempt.worker}: ${reason}`;
-  if (died === true) return loseAttempt(draft, attempt, reason);
+  if (died === true) return loseWithWorker(draft, attempt, reason);
   if (draining) return releaseAttempt(draft, attempt, cause);
   if (worker?.incarnation === attempt.incarnation) passOver(draft, worker, attempt);
   loseAttempt(draft, attempt, cause);

@@ -60,7 +60,12 @@ function trialFaults(state: State, trial: Trial): readonly string[] {
       trial.losses <= trial.attempts && trial.losses <= most,
       `lost ${trial.losses} of ${trial.attempts}, at most ${most}`,
     ],
-    [trial.state !== "lost" || trial.losses === most, `is lost after ${trial.losses} of ${most}`],
+    [trial.killed.length <= 3, `ended ${trial.killed.length} workers`],
+    [isFinal(trial.state) || trial.killed.length < 3, "is not quarantined"],
+    [
+      trial.state !== "lost" || trial.losses === most || trial.killed.length === 3,
+      `is lost after ${trial.losses} of ${most}`,
+    ],
     [isFinal(trial.state) || trial.losses < most, `goes on after ${trial.losses} losses of ${most}`],
     [trial.best === null || Number.isFinite(trial.best.value), "has a best value that is not finite"],
     [trial.best === null || trial.best.epoch <= trial.epoch, "has its best in an epoch to come"],
@@ -124,6 +129,7 @@ function indexFaults(state: State): readonly string[] {
     open: [...indexes.open].sort((a, b) => a - b),
     devices: [...indexes.devices].map(([key, { busy, cohorts }]) => [key, busy, [...cohorts].sort()]).sort(),
     roomy: [...indexes.roomy].sort(),
+    suspects: [...indexes.suspects].sort(),
     workers: [...indexes.workers].map(([id, held]) => [id, [...held].sort()]).sort(),
   });
   return [

@@ -5,14 +5,15 @@
  * a sweep gets no more than `maxParallel` lanes. The least loaded device is served first. Trials put in by hand go before
  * all others. Then sweeps that hold less than an equal share of all lanes go before those that hold more, so none starves;
  * among equals, trials that join a cohort on that device go before those that would open another. New trials are drawn
- * only here, when a lane is free, so that samplers have seen all there is to see.
+ * only here, when a lane is free, so that samplers have seen all there is to see. A suspect trial gets a worker to itself:
+ * lanes beside it stay free, and it waits for a worker that trains nothing.
  */
 import { grant } from "./assign.js";
 import type { Draft } from "./draft.js";
 import { markExhausted, promotePaused } from "./endings.js";
 import { byName, openSweeps } from "./leases.js";
 import { addSampled, cohortKeyOf, suggest } from "./sampling.js";
-import { busyLanes, deviceKey, indexOf, trainsAlone } from "./state.js";
+import { busyLanes, deviceKey, indexOf, isSuspect, trainsAlone } from "./state.js";
 import type { Sweep, Trial, Worker, WorkerDevice } from "./types.js";
 
 interface Place {
@@ -35,24 +36,26 @@ export function place(draft: Draft): void {
   while (open.length > 0) {
     const next = leastLoaded(open);
     const trial = trialFor(draft, next);
-    // Only trials put in by hand may refuse one device and take another, and devices that gave a recipe back.
-    if (trial === null && next.device.refused === undefined && !somethingWaits(draft, "by hand")) break;
+    // Only trials put in by hand and suspects may refuse one device and take another, and devices that gave a recipe back.
+    if (trial === null && next.device.refused === undefined && !somethingWaits(draft, "choosy")) break;
     if (trial !== null) {
       grant(draft, trial, next.worker, next.device, reasonOf(draft, trial, next));
       next.busy++;
     }
     if (trial === null || next.busy >= next.device.lanes) open = open.filter((other) => other !== next);
+    if (trial !== null && isSuspect(trial)) open = open.filter((other) => other.worker !== next.worker);
   }
   draft.placementDue = false;
 }
 
 /** A look at the counts alone: most events find nothing to place. */
-function somethingWaits(draft: Draft, which: "any" | "by hand" = "any"): boolean {
+function somethingWaits(draft: Draft, which: "any" | "choosy" = "any"): boolean {
   for (const id of draft.state.indexes.open) {
     const sweep = draft.sweep(id);
     if (!hasRoom(draft, sweep)) continue;
     const { manual, sampled } = indexOf(draft.state, id);
     if (manual.length > 0) return true;
+    if (which === "choosy" && sampled.some((number) => isSuspect(draft.trialAt(sweep, number)))) return true;
     if (which === "any" && (sampled.length > 0 || canDraw(draft, sweep) || canResume(draft, sweep))) return true;
   }
   return false;
@@ -60,7 +63,10 @@ function somethingWaits(draft: Draft, which: "any" | "by hand" = "any"): boolean
 
 /** Devices with a free lane, in an order that has no history. */
 function openPlaces(draft: Draft): readonly Place[] {
-  const roomy = [...draft.state.indexes.roomy].flatMap((id) => draft.state.workers.get(id) ?? []);
+  const taken = new Set([...draft.state.indexes.suspects].map((id) => draft.attempt(id)?.worker));
+  const roomy = [...draft.state.indexes.roomy].flatMap((id) =>
+    taken.has(id) ? [] : (draft.state.workers.get(id) ?? []),
+  );
   return byName(roomy)
     .flatMap((worker) =>
       worker.devices.map((device) => ({ worker, device, busy: busyLanes(draft.state, worker, device.id) })),
@@ -125,8 +131,9 @@ function isPassedOver(draft: Draft, { spec }: Sweep, { device }: Place): boolean
   return refuses(device) && connectedDevices(draft).some((other) => !refuses(other));
 }
 
-/** To be compared to the bit, a trial needs the kind of device that its original had, where there is one. */
+/** A suspect needs a worker that trains nothing else. To be compared to the bit, a trial needs the kind of device that its original had, where there is one. */
 function suits(draft: Draft, trial: Trial, next: Place): boolean {
+  if (isSuspect(trial) && draft.state.indexes.workers.has(next.worker.id)) return false;
   if (trial.origin.kind !== "rerun" || !trial.origin.verify) return true;
   const { fingerprint } = draft.trial(trial.origin.of);
   return (
@@ -144,7 +151,7 @@ function candidateOf(draft: Draft, sweep: Sweep, next: Place): Candidate | null 
   let waiting: Trial | null = null;
   for (const number of index.sampled) {
     const trial = draft.trialAt(sweep, number);
-    if (trial.notBefore > draft.now) continue;
+    if (trial.notBefore > draft.now || !suits(draft, trial, next)) continue;
     if (cohorts?.has(trial.cohortKey) === true) return { sweep, trial, joins: true, live };
     waiting ??= trial;
   }

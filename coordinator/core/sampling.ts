@@ -101,6 +101,7 @@ function addTrial(draft: Draft, sweep: Sweep, parameters: Parameters, seed: stri
     worker: null,
     device: null,
     verified: null,
+    killed: [],
     checkpoints: [],
   });
   draft.record("trial-added", aboutTrial(trial), origin.kind === "rerun" ? `rerun of ${origin.of}` : origin.kind);

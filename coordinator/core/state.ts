@@ -37,6 +37,8 @@ export interface State {
     readonly workers: Map<WorkerId, Set<AttemptId>>;
     /** Connected workers with a free lane. */
     readonly roomy: Set<WorkerId>;
+    /** Live attempts of suspect trials. */
+    readonly suspects: Set<AttemptId>;
   };
 }
 
@@ -59,7 +61,14 @@ export function emptyState(): State {
     workers: new Map(),
     lastToken: token(0),
     lastSweep: sweepId(0),
-    indexes: { sweeps: new Map(), open: new Set(), devices: new Map(), workers: new Map(), roomy: new Set() },
+    indexes: {
+      sweeps: new Map(),
+      open: new Set(),
+      devices: new Map(),
+      workers: new Map(),
+      roomy: new Set(),
+      suspects: new Set(),
+    },
   };
 }
 
@@ -107,6 +116,11 @@ export function* trialsOf(state: State, sweep: Sweep): Generator<Trial> {
 
 export function deviceKey(worker: WorkerId, life: Incarnation, device: string): string {
   return `${worker}\n${life}\n${device}`;
+}
+
+/** It has been there when two lives of workers ended: it gets a worker to itself, to be found guilty or cleared. */
+export function isSuspect(trial: Trial): boolean {
+  return trial.killed.length >= 2;
 }
 
 export function trainsAlone(trial: Trial): boolean {
@@ -201,6 +215,8 @@ function occupy(state: State, attempt: Attempt, sign: 1 | -1): void {
   keepRoomy(state, attempt.worker);
   const trial = state.trials.get(attempt.trial);
   if (trial === undefined) throw new Error(`attempt ${attempt.id} has no trial`);
+  if (sign === -1) state.indexes.suspects.delete(attempt.id);
+  else if (isSuspect(trial)) state.indexes.suspects.add(attempt.id);
   if (trainsAlone(trial)) return;
   const lanes = (load.cohorts.get(trial.cohortKey) ?? 0) + sign;
   if (lanes === 0) load.cohorts.delete(trial.cohortKey);

@@ -207,6 +207,8 @@ export interface Trial extends Progress {
   readonly device: string | null;
   /** Of a rerun with verify: what the comparison with the original said; `null` until done. */
   readonly verified: { readonly equal: boolean; readonly detail: string } | null;
+  /** Lives of workers that ended while they held it. One that kills one worker after another is quarantined. */
+  readonly killed: readonly Incarnation[];
   /** Newest first, at most two; none once it is final. */
   readonly checkpoints: readonly Checkpoint[];
 }

@@ -7,7 +7,7 @@
  */
 import { type Incarnation, TIMES, token } from "../../proto/contract.js";
 import { offerAgain } from "./assign.js";
-import { heldBy, leaseEnd, loseAttempt, renew } from "./attempts.js";
+import { heldBy, leaseEnd, loseAttempt, loseWithWorker, renew } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import type { Event, HeldAttempt } from "./events.js";
 import { byToken, unlink } from "./leases.js";
@@ -72,7 +72,7 @@ function takeOver(draft: Draft, { worker, incarnation, running }: Of<"WorkerHell
   const left = new Set(running.map(({ token }) => token));
   for (const attempt of attemptsOf(draft, { worker, incarnation: previous })) {
     if (left.has(attempt.token)) draft.putAttempt({ ...attempt, incarnation, leaseUntil: leaseEnd(draft) });
-    else loseAttempt(draft, attempt, `the process of ${worker} ended`);
+    else loseWithWorker(draft, attempt, `the process of ${worker} ended`);
   }
 }
 

@@ -67,6 +67,7 @@ export type TrialCells = [
   verified: number | null,
   verified_detail: string | null,
   checkpoints: string,
+  killed: string,
 ];
 
 export type AttemptCells = [
@@ -173,6 +174,7 @@ export function trialCells(trial: Trial): TrialCells {
     verified ? Number(verified.equal) : null,
     verified ? verified.detail : null,
     trial.checkpoints.length === 0 ? "[]" : toJson(trial.checkpoints as unknown as Json),
+    trial.killed.length === 0 ? "[]" : toJson(trial.killed),
   ];
 }
 
@@ -209,6 +211,7 @@ export function trialFrom(cells: TrialCells): Trial {
     verified,
     verified_detail,
     checkpoints,
+    killed,
   ] = cells;
   const best = best_value === null ? null : best_kind === KIND.minusZero ? -0 : best_value;
   return {
@@ -239,6 +242,7 @@ export function trialFrom(cells: TrialCells): Trial {
     worker: worker as WorkerId | null,
     device,
     verified: verified === null ? null : { equal: verified === 1, detail: verified_detail ?? "" },
+    killed: killed === "[]" ? [] : (JSON.parse(killed) as readonly Incarnation[]),
     checkpoints: checkpoints === "[]" ? [] : (JSON.parse(checkpoints) as readonly Checkpoint[]),
   };
 }

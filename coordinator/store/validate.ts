@@ -149,6 +149,8 @@ function checkTrial(trial: Trial, path: string): void {
     flag(trial.verified.equal, `${path}.verified.equal`);
     text(trial.verified.detail, `${path}.verified.detail`);
   }
+  if (!Array.isArray(trial.killed)) refuse(`${path}.killed`, "a list", trial.killed);
+  for (const [i, life] of trial.killed.entries()) text(life, `${path}.killed[${i}]`);
   if (!Array.isArray(trial.checkpoints)) refuse(`${path}.checkpoints`, "a list", trial.checkpoints);
   for (const [i, checkpoint] of trial.checkpoints.entries()) checkCheckpoint(checkpoint, `${path}.checkpoints[${i}]`);
 }

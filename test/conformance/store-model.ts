@@ -92,6 +92,7 @@ export function sampleTrial(sweep: number, number: number, more: Partial<Trial> 
     worker: null,
     device: null,
     verified: null,
+    killed: [],
     checkpoints: [],
     ...more,
   };
@@ -249,6 +250,7 @@ const trialMore = fc.record({
   worker: maybe(text.map(workerId)),
   device: maybe(text),
   verified: maybe(fc.record({ equal: fc.boolean(), detail: text })),
+  killed: fc.array(text.map(incarnation), { maxLength: 3 }),
   checkpoints: fc.array(aCheckpoint, { maxLength: 2 }),
 });
 const attemptMore = fc.record({

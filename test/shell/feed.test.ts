@@ -42,6 +42,7 @@ const trialOf = (sweep: number, number: number, more: Partial<Trial> = {}): Muta
     worker: null,
     device: null,
     verified: null,
+    killed: [],
     checkpoints: [],
     ...more,
   },
