@@ -124,9 +124,7 @@ export function openMemoryStore(): Store {
     position: () => ({ uuid, generation: 0, commit: commitSeq }),
     load(): Snapshot {
       needOpen();
-      const kept = [...attempts.values()].filter(
-        (attempt) => attempt.endedAt === null || ofTrial(attempt.trial).at(-1)?.id === attempt.id,
-      );
+      const kept = [...attempts.values()].filter((attempt) => attempt.endedAt === null);
       return structuredClone({
         sweeps: [...sweeps.values()].sort((a, b) => a.id - b.id),
         trials: [...trials.values()].sort((a, b) => a.sweep - b.sweep || a.number - b.number),

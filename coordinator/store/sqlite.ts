@@ -34,6 +34,7 @@ import {
   artifactFrom,
   attemptCells,
   attemptFrom,
+  type Cell,
   eventCells,
   eventFrom,
   sweepCells,
@@ -126,6 +127,11 @@ function openOrAdvise(folder: string, path: string, migrations: ReturnType<typeo
     });
   }
 }
+
+/** Metrics of a report that one statement adds. */
+const REPORT_ROWS = 8;
+const REPORT_CELLS = 7;
+const CELLS_AT_ONCE = REPORT_ROWS * REPORT_CELLS;
 
 class SqliteStore implements Store {
   readonly #db: Database;
@@ -321,17 +327,15 @@ class SqliteStore implements Store {
 
   #addReport(report: Report, token: number | undefined): void {
     if (token === undefined) throw new ConvsweepError("INTERNAL", `attempt ${report.attempt} has no token`);
+    let cells: Cell[] = [];
     for (const [name, value] of Object.entries(report.metrics)) {
-      this.#sql.addReport.run(
-        token,
-        report.epoch,
-        this.#metricId(name),
-        report.step,
-        report.at,
-        kindOf(value),
-        realOf(value),
-      );
+      const { epoch, step, at } = report;
+      cells.push(token, epoch, this.#metricId(name), step, at, kindOf(value), realOf(value));
+      if (cells.length < CELLS_AT_ONCE) continue;
+      this.#sql.addReports(REPORT_ROWS).run(...cells);
+      cells = [];
     }
+    if (cells.length > 0) this.#sql.addReports(cells.length / REPORT_CELLS).run(...cells);
   }
 
   #metricId(name: string): number {

@@ -49,7 +49,8 @@ export interface Statements {
   readonly putTrial: Statement<Cell[]>;
   readonly putAttempt: Statement<Cell[]>;
   readonly addMetric: Statement<Cell[]>;
-  readonly addReport: Statement<Cell[]>;
+  /** Adds so many metrics of reports at once: a call into SQLite costs more than a row. */
+  addReports(rows: number): Statement<Cell[]>;
   readonly putArtifact: Statement<Cell[]>;
   readonly putWorker: Statement<Cell[]>;
   readonly addEvent: Statement<Cell[]>;
@@ -80,6 +81,7 @@ export interface Statements {
 export function prepareStatements(db: Database): Statements {
   const write = (sql: string): Statement<Cell[]> => db.prepare<Cell[]>(sql);
   const read = <B extends unknown[], R>(sql: string): Statement<B, R> => db.prepare(sql) as Statement<B, R>;
+  const reports = new Map<number, Statement<Cell[]>>();
   return {
     putSweep: write(`
       INSERT INTO base_sweeps (id, state, cause, created_at, ended_at, next_trial, sampler_state, scheduler_state)
@@ -113,9 +115,16 @@ export function prepareStatements(db: Database): Statements {
         started_at = excluded.started_at, ended_at = excluded.ended_at, cause = excluded.cause,
         fingerprint = excluded.fingerprint, stopping = excluded.stopping, from_epoch = excluded.from_epoch`),
     addMetric: write("INSERT INTO base_metrics (name) VALUES (?) ON CONFLICT (name) DO NOTHING"),
-    addReport: write(`
-      INSERT INTO base_reports (attempt, epoch, metric, step, at, kind, value) VALUES (?, ?, ?, ?, ?, ?, ?)
-      ON CONFLICT (attempt, epoch, metric) DO NOTHING`),
+    addReports(rows) {
+      const known = reports.get(rows);
+      if (known) return known;
+      const values = Array.from({ length: rows }, () => "(?, ?, ?, ?, ?, ?, ?)").join(", ");
+      const statement = write(`
+        INSERT INTO base_reports (attempt, epoch, metric, step, at, kind, value) VALUES ${values}
+        ON CONFLICT (attempt, epoch, metric) DO NOTHING`);
+      reports.set(rows, statement);
+      return statement;
+    },
     putArtifact: write(`
       INSERT INTO base_artifacts (attempt, name, epoch, media_type, bytes, digest, at) VALUES (?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (attempt, name, epoch) DO UPDATE SET
@@ -140,9 +149,7 @@ export function prepareStatements(db: Database): Statements {
       SELECT s.*, p.spec FROM base_sweeps AS s JOIN base_specs AS p ON p.sweep = s.id ORDER BY s.id`),
     trials: read<[], TrialCells>(`SELECT ${TRIAL_COLUMNS} FROM base_trials ORDER BY sweep, number`).raw(),
     attempts: read<[], AttemptCells>(`
-      SELECT ${ATTEMPT_COLUMNS} FROM base_attempts AS a
-      WHERE a.ended_at IS NULL OR a.n = (SELECT max(b.n) FROM base_attempts AS b WHERE b.trial = a.trial)
-      ORDER BY a.token`).raw(),
+      SELECT ${ATTEMPT_COLUMNS} FROM base_attempts WHERE ended_at IS NULL ORDER BY token`).raw(),
     workers: read<[], WorkerRow>("SELECT * FROM base_workers ORDER BY id"),
     hasTrial: read<[string], number>("SELECT 1 FROM base_trials WHERE id = ?").pluck(),
     hasSweep: read<[number], number>("SELECT 1 FROM base_sweeps WHERE id = ?").pluck(),

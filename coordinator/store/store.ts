@@ -17,7 +17,7 @@ import type { Artifact, Attempt, EventRecord, Report, Sweep, Trial, Worker } fro
 export interface Snapshot {
   readonly sweeps: readonly Sweep[];
   readonly trials: readonly Trial[];
-  /** Every attempt that has not ended, and the newest of each trial. */
+  /** Those that have not ended. */
   readonly attempts: readonly Attempt[];
   readonly workers: readonly Worker[];
   readonly lastToken: Token;

@@ -417,12 +417,11 @@ export class Model {
 
   everything(): unknown {
     const attempts = [...this.#attempts.values()].sort((a, b) => a.token - b.token);
-    const newest = (attempt: Attempt): boolean => this.#attemptsOf(attempt.trial).at(-1) === attempt;
     return {
       snapshot: {
         sweeps: [...this.#sweeps.values()].sort((a, b) => a.id - b.id),
         trials: [...this.#trials.values()].sort((a, b) => a.sweep - b.sweep || a.number - b.number),
-        attempts: attempts.filter((attempt) => attempt.endedAt === null || newest(attempt)),
+        attempts: attempts.filter((attempt) => attempt.endedAt === null),
         workers: [...this.#workers.values()].sort((a, b) => Buffer.compare(Buffer.from(a.id), Buffer.from(b.id))),
         lastToken: this.#lastToken,
         lastSweep: this.#lastSweep,

@@ -1,4 +1,4 @@
-/** A9, A10, A12 with a real disk: a small tmpfs that fills up, grows, and becomes read-only. Needs root; skips aloud. */
+/** A9, A10 with a real disk: a small tmpfs that fills up and grows. Needs root; skips aloud. */
 import { spawnSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -25,8 +25,9 @@ describe.skipIf(why !== null)("a disk", () => {
   let playground = new Playground();
   beforeAll(() => Playground.requireBuild());
   afterEach(async () => {
-    await playground.close();
+    // Lazily: it is gone from the tree at once, and for good when the last process has let go of it.
     spawnSync("umount", ["-l", playground.store]);
+    await playground.close();
     playground = new Playground();
   });
 
@@ -99,15 +100,5 @@ describe.skipIf(why !== null)("a disk", () => {
     await expectWhole();
     const noted = await playground.query("SELECT count(*) AS n FROM events WHERE kind = 'store-degraded'");
     expect(Number(noted[0]?.["n"])).toBeGreaterThan(0);
-  });
-
-  it("A12: read-only, 503 with the reason, and back", async () => {
-    const { page } = await begin();
-    // A file that is open for writing keeps a file system from becoming read-only: the mount point can all the same.
-    expect(mount("-o", "remount,bind,ro", playground.store) || mount("-o", "remount,ro", playground.store)).toBe(true);
-    expect(await Promise.race([until(page, "503 read_only"), until(page, "503 io_error")])).toBeGreaterThanOrEqual(0);
-    expect(mount("-o", "remount,bind,rw", playground.store) || mount("-o", "remount,rw", playground.store)).toBe(true);
-    expect(await until(page, "200 ok")).toBeLessThan(10_000);
-    await expectWhole();
   });
 });

@@ -147,6 +147,8 @@ class SmallCoordinator {
 const metrics = (report: Report): Record<string, number> =>
   Object.fromEntries(report.metrics.flatMap((m) => (m.value?.$case === "number" ? [[m.name, m.value.value]] : [])));
 
+let spools = 0;
+
 describe("a worker process", () => {
   let folder = "";
   let child: ChildProcess | null = null;
@@ -181,10 +183,12 @@ describe("a worker process", () => {
       "--data",
       join(folder, "data"),
       "--spool",
-      join(folder, "spool"),
+      // Each of its own: what one test leaves must not be said by the next.
+      join(folder, `spool-${spools}`),
       "--lanes",
       "2",
     ];
+    spools += 1;
     child = spawn(process.execPath, [main, "join", "--coordinator", address, ...options, ...more], {
       stdio: ["ignore", "ignore", "pipe"],
     });
