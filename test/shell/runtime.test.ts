@@ -194,7 +194,7 @@ describe("Runtime", () => {
     await turn();
     clock.advance(TIMES.lease);
     await turn();
-    expect(store.load().attempts[0]?.state).toBe("lost");
+    expect(store.attempts(trialId(sweepId(1), 0))[0]?.state).toBe("lost");
     expect(store.load().workers[0]?.state).not.toBe("connected");
   });
 
@@ -219,7 +219,7 @@ describe("Runtime", () => {
       clock.advance(TIMES.lease);
       await turn();
     }
-    expect(store.load().attempts[0]?.state).toBe("lost");
+    expect(store.attempts(trialId(sweepId(1), 0))[0]?.state).toBe("lost");
   });
 
   it("lets leases run out on a machine that is always late", async () => {
@@ -229,7 +229,7 @@ describe("Runtime", () => {
     await turn();
     for (let times = 0; times < 2; times += 1) clock.standStill(TIMES.lease + 2_000);
     await turn();
-    expect(store.load().attempts[0]?.state).toBe("lost");
+    expect(store.attempts(trialId(sweepId(1), 0))[0]?.state).toBe("lost");
   });
 
   it("decides what waits before it closes", () => {
