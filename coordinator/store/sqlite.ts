@@ -23,6 +23,7 @@ import { adviceOf } from "./backups.js";
 import { Ballast } from "./ballast.js";
 import { lastPuts } from "./batch.js";
 import { faultPoint } from "./fault-point.js";
+import { demandLocalDisk } from "./file-system.js";
 import { readStoreFile, storeFilePath } from "./history.js";
 import { lockStore, type StoreLock } from "./lock.js";
 import { readMigrations } from "./migrate.js";
@@ -74,6 +75,7 @@ export function openSqliteStore(dir: string, options: OpenOptions): Store {
   let lock: StoreLock | null = null;
   try {
     makeStoreFolder(folder);
+    demandLocalDisk(folder);
     lock = lockStore(folder);
     const migrations = readMigrations();
     const known = readStoreFile(folder);

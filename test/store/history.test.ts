@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { examineBackup, listBackups, newBackupPath, pruneBackups } from "../../coordinator/store/backups.js";
 import { examineStore } from "../../coordinator/store/examine.js";
+import { demandLocalDisk } from "../../coordinator/store/file-system.js";
 import { readMark, readStoreFile } from "../../coordinator/store/history.js";
 import { restoreStore } from "../../coordinator/store/restore.js";
 import { openSqliteStore } from "../../coordinator/store/sqlite.js";
@@ -114,8 +115,9 @@ describe("A14: a write-ahead log that lost its end", () => {
     expect(again.openingNotes()).toEqual([]);
   });
 
-  it("whole: opens with every commit", () => {
+  it("A18: whole, but without its index file: opens with every commit", () => {
     const { dir } = killed();
+    expect(existsSync(join(dir, "convsweep.db-shm"))).toBe(false);
     const store = openStore(dir);
     expect(store.position()).toMatchObject({ generation: 0, commit: COMMITS });
     expect(store.reports(trial)).toHaveLength(COMMITS - 1);
@@ -260,6 +262,13 @@ describe("A19: a backup made while results come in", () => {
     pruneBackups(dir, 24);
     expect(listBackups(dir)).toHaveLength(24);
   });
+});
+
+it("A23: a folder on a network file system is refused, unless its owner accepts that", () => {
+  expect(() => demandLocalDisk("/srv", () => 0x6969)).toThrow(/\/srv lies on NFS/);
+  expect(() => demandLocalDisk("/srv", () => 0xff53_4d42)).toThrow(/lies on CIFS/);
+  demandLocalDisk("/srv", () => 0xef53);
+  demandLocalDisk("/srv", () => 0x0102_1994);
 });
 
 it("doctor finds nothing to say of a sound store", () => {
