@@ -60,6 +60,22 @@ describe("kill -9", () => {
     expect(Number(lost?.["n"])).toBeGreaterThan(0);
   });
 
+  it("B1: of a worker that is started again under its name: its trials go on before their leases would have ended", async () => {
+    const { ready } = await startUp();
+    const first = startWorker(ready["grpc"], "again");
+    const run = playground.start("run", playground.file("s.yaml", sweep), "--json");
+    await run.line((line) => line["event"] === "report");
+    await first.kill("SIGKILL");
+    startWorker(ready["grpc"], "again");
+    expect((await run.finished).code).toBe(0);
+    await expectWholeRecord();
+    const causes = await playground.query("SELECT DISTINCT cause FROM attempts WHERE state = 'lost'");
+    expect(causes.length).toBeGreaterThan(0);
+    for (const { cause } of causes) {
+      expect(["the process of again ended", "the process that trained it ended"]).toContain(cause);
+    }
+  });
+
   it("of the coordinator: workers train on, nothing is repeated, the sweep ends whole", async () => {
     const { up, ready } = await startUp();
     startWorker(ready["grpc"], "steady");
