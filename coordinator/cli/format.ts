@@ -88,9 +88,11 @@ export function formatBar(share: number, width: number): string {
   return bar.padEnd(width, "░").replaceAll(" ", "░");
 }
 
-/** One cell of CSV (RFC 4180). */
+/** One cell of CSV (RFC 4180). A text that a spreadsheet would take for a formula begins with an apostrophe. */
 export function csvCell(value: unknown): string {
-  const text =
+  const plain =
     value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
+  const formula = typeof value === "string" && /^[=+\-@\t\r]/.test(value) && !/^[+-](?:inf|[0-9.eE+-]+)$/.test(value);
+  const text = formula ? `'${plain}` : plain;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

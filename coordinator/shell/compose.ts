@@ -38,7 +38,7 @@ import { families } from "./metrics/families.js";
 import { Meter } from "./metrics/meter.js";
 import { metricsText } from "./metrics/text.js";
 import { type Call, Runtime } from "./runtime.js";
-import { decideSecurity, type Secured, type Security } from "./security.js";
+import { checkStoreFolder, decideSecurity, type Secured, type Security } from "./security.js";
 import { readStaticFiles } from "./static-files.js";
 import { Webhook, type WebhookSettings } from "./webhook/webhook.js";
 
@@ -99,6 +99,7 @@ export interface RunningCoordinator {
 }
 
 export async function startWith(options: CoordinatorOptions, parts: CoordinatorParts): Promise<RunningCoordinator> {
+  checkStoreFolder(options.storeDir);
   const secured = decideSecurity({ ...options, security: options.security ?? "auto" });
   const store = parts.openStore(options.storeDir, options.acceptRollback ?? false);
   const undo: (() => void | Promise<void>)[] = [() => store.close()];

@@ -7,13 +7,15 @@ import { runQuery } from "../store/query.js";
 import { openSqliteStore } from "../store/sqlite.js";
 import { systemClock } from "./clock.js";
 import { type CoordinatorOptions, type RunningCoordinator, startWith } from "./compose.js";
+import { checkFloors } from "./floors.js";
 import { silentLog } from "./log.js";
 import { defaultDashboardDir } from "./static-files.js";
 
 export type { CoordinatorOptions, RunningCoordinator } from "./compose.js";
 
-export function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
-  return startWith(options, {
+export async function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
+  checkFloors();
+  return await startWith(options, {
     openStore: (dir, acceptRollback) => openSqliteStore(dir, { create: true, acceptRollback, ballast: true }),
     compile: compileSweep,
     runQuery,

@@ -18,6 +18,8 @@ const SOCKETS_A_SESSION = 8;
 const SOCKETS_AT_MOST = 128;
 const PING_MILLIS = 20_000;
 const HELLO_MILLIS = 10_000;
+/** Pings and pongs of a client. */
+const FRAMES_A_SECOND = 20;
 
 const CLOSE = { policy: 1008, goingAway: 1001, tryLater: 1013 } as const;
 
@@ -40,6 +42,8 @@ export function feedSockets(hub: FeedHub, clock: Clock): FeedSockets {
     maxPayload: 64 << 10,
     perMessageDeflate: false,
     clientTracking: false,
+    // Newer than the types; what a hello takes, and no more.
+    ...{ maxFragments: 16, maxBufferedChunks: 256 },
   });
   const open = new Map<WebSocket, string>();
   return {
@@ -78,7 +82,21 @@ function serve(socket: WebSocket, hub: FeedHub, clock: Clock): void {
     cancelBeat = clock.schedule(millis(clock.now() + PING_MILLIS), beat);
   };
   let cancelBeat = clock.schedule(millis(clock.now() + PING_MILLIS), beat);
+  let frames = 0;
+  let secondBegan = clock.now();
+  const tooMany = (): boolean => {
+    if (clock.now() - secondBegan >= 1_000) {
+      secondBegan = clock.now();
+      frames = 0;
+    }
+    frames += 1;
+    return frames > FRAMES_A_SECOND;
+  };
+  socket.on("ping", () => {
+    if (tooMany()) socket.terminate();
+  });
   socket.on("pong", () => {
+    if (tooMany()) socket.terminate();
     unanswered = 0;
   });
   socket.on("message", (data, isBinary) => {

@@ -34,11 +34,17 @@ export function workerService(
 
 function streamOf(call: LinkCall): LinkStream {
   let ended = false;
+  let unsent = 0;
   return {
     write(message) {
-      if (!ended && !call.cancelled) call.write(message);
+      if (ended || call.cancelled) return;
+      const size = sizeOf(message);
+      unsent += size;
+      call.write(message, () => {
+        unsent -= size;
+      });
     },
-    backlog: () => call.writableLength,
+    backlog: () => unsent,
     end(error: ConvsweepError | null) {
       if (ended) return;
       ended = true;
@@ -50,4 +56,9 @@ function streamOf(call: LinkCall): LinkStream {
     pause: () => void call.pause(),
     resume: () => void call.resume(),
   };
+}
+
+/** About: only an Assign is long, for its recipe. */
+function sizeOf({ body }: LinkResponse): number {
+  return body?.$case === "assign" ? body.value.recipe.length + body.value.parameters.length + 200 : 100;
 }

@@ -5,11 +5,20 @@
  * messages are decided in order, each once; a number left out ends the stream. An ack says that the commit which holds
  * the message has returned. A message that is wrong in any field ends this stream with INVALID_ARGUMENT naming the
  * field, and nothing else. Messages to the worker are numbered from 1 on each Link and not kept for the next one:
- * Hello tells what the worker has, the core answers with what it lacks. A worker that does not read is let go.
+ * Hello tells what the worker has, the core answers with what it lacks. A worker that does not read, or says nothing for
+ * a lease, is let go; one that says too much is read more slowly, and nobody else is.
  *
  * Not here: who may connect (authorize.ts), what messages mean (core), which Link counts (links.ts).
  */
-import { ConvsweepError, LIMITS, millis, PROTOCOL, TIMES, toConvsweepError } from "../../proto/contract.js";
+import {
+  ConvsweepError,
+  LIMITS,
+  type Millis,
+  millis,
+  PROTOCOL,
+  TIMES,
+  toConvsweepError,
+} from "../../proto/contract.js";
 import type { Hello, LinkRequest, LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
 import type { Event, WorkerMessage } from "../core/events.js";
 import type { StorePosition } from "../store/store.js";
@@ -23,7 +32,7 @@ import { whole } from "./wire-fields.js";
 /** The stream as the session sees it, so that it can be any. */
 export interface LinkStream {
   write(message: LinkResponse): void;
-  /** Messages written that the socket has not taken. */
+  /** Bytes written that the socket has not taken, roughly. */
   backlog(): number;
   /** Ends it with a status; `null` for a plain end. */
   end(error: ConvsweepError | null): void;
@@ -42,8 +51,12 @@ export interface SessionParts {
 }
 
 const HELLO_MILLIS = 10_000;
-/** More than any worker has lanes for: beyond it, it has stopped reading. */
-const BACKLOG_AT_MOST = 8_192;
+/** Bytes that a worker may leave unread: more than the trials of any worker's lanes, so beyond it it has stopped reading. */
+const BACKLOG_AT_MOST = 8 << 20;
+/** A worker that says nothing for a lease has lost it; it is to connect again. */
+const SILENT_MILLIS = TIMES.lease;
+/** Messages a second, and at once; a fast worker of many lanes sends some thousands. More are read later. */
+const RATE = { aSecond: 5_000, atOnce: 10_000 } as const;
 /** Events waiting in the runtime above which Links are not read. */
 const BUSY = 16_384;
 
@@ -63,10 +76,20 @@ export class LinkSession implements Link {
   #ended = false;
   /** The core refused one of its messages: none that follows may be acknowledged. */
   #broken = false;
+  /** When it last said anything; not judged while we do not listen. */
+  #heard: Millis;
+  #deaf = 0;
+  #cancelSilence: () => void;
+  /** Messages it may send now, and since when that is so. */
+  #allowance: number = RATE.atOnce;
+  #allowedAt: Millis;
 
   constructor(stream: LinkStream, parts: SessionParts) {
     this.#stream = stream;
     this.#parts = parts;
+    this.#heard = parts.clock.now();
+    this.#allowedAt = parts.clock.now();
+    this.#cancelSilence = this.#watchSilence();
     this.#cancelHelloTimer = parts.clock.schedule(millis(parts.clock.now() + HELLO_MILLIS), () =>
       this.end(new ConvsweepError("TIMEOUT", `no Hello came within ${HELLO_MILLIS / 1000} s`)),
     );
@@ -75,6 +98,8 @@ export class LinkSession implements Link {
   /** One message from the worker. Never throws. */
   receive(request: LinkRequest): void {
     if (this.#ended) return;
+    this.#heard = this.#parts.clock.now();
+    this.#spend();
     try {
       if (this.#speaker === null || this.#progress === null) this.#hello(request);
       else this.#message(request, this.#speaker, this.#progress);
@@ -108,7 +133,7 @@ export class LinkSession implements Link {
       return;
     }
     if (this.#stream.backlog() > BACKLOG_AT_MOST) {
-      this.end(new ConvsweepError("TOO_LARGE", `the worker has left ${BACKLOG_AT_MOST} messages unread`));
+      this.end(new ConvsweepError("TOO_LARGE", `the worker has left ${BACKLOG_AT_MOST} bytes unread`));
       return;
     }
     this.#sent += 1;
@@ -183,9 +208,46 @@ export class LinkSession implements Link {
     const { runtime } = this.#parts;
     runtime.push(event, origin);
     if (runtime.waiting > BUSY) {
-      this.#stream.pause();
-      runtime.whenQuiet(() => this.#stream.resume());
+      this.#stopListening();
+      runtime.whenQuiet(() => this.#listenAgain());
     }
+  }
+
+  /** One message from its allowance; with none left it is not read until there is some again. */
+  #spend(): void {
+    const { clock } = this.#parts;
+    const now = clock.now();
+    const gained = ((now - this.#allowedAt) / 1_000) * RATE.aSecond;
+    this.#allowance = Math.min(RATE.atOnce, this.#allowance + gained) - 1;
+    this.#allowedAt = now;
+    if (this.#allowance >= 0 || this.#deaf > 0) return;
+    this.#stopListening();
+    clock.schedule(millis(now + 100), () => this.#listenAgain());
+  }
+
+  #stopListening(): void {
+    this.#deaf += 1;
+    this.#stream.pause();
+  }
+
+  #listenAgain(): void {
+    this.#deaf -= 1;
+    this.#heard = this.#parts.clock.now();
+    if (this.#deaf === 0 && !this.#ended) this.#stream.resume();
+  }
+
+  #watchSilence(): () => void {
+    const { clock } = this.#parts;
+    const due = millis(clock.now() + SILENT_MILLIS);
+    return clock.schedule(due, () => {
+      if (this.#ended) return;
+      // Much too late: this process stood still, and what was said meanwhile is still to be read.
+      const stood = clock.now() - due > 1_000;
+      const silent = clock.now() - this.#heard >= SILENT_MILLIS;
+      if (silent && !stood && this.#deaf === 0 && this.#speaker !== null) {
+        this.end(new ConvsweepError("TIMEOUT", `nothing came for ${SILENT_MILLIS / 1000} s`));
+      } else this.#cancelSilence = this.#watchSilence();
+    });
   }
 
   #originOf(progress: Progress, seq: number | null): Origin {
@@ -230,6 +292,7 @@ export class LinkSession implements Link {
     if (this.#ended) return;
     this.#ended = true;
     this.#cancelHelloTimer();
+    this.#cancelSilence();
     if (this.#speaker && this.#parts.links.close(this.#speaker.incarnation, this)) {
       this.#parts.runtime.push({ kind: "WorkerLinkLost", ...this.#speaker });
     }

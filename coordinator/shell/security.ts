@@ -5,6 +5,7 @@
  * certificates on the gRPC port unless told otherwise, or is refused with the command that makes certificates. Plaintext
  * beyond this machine needs to be asked for by name and is warned of every hour. Not here: TLS itself (server-tls.ts).
  */
+import { statSync } from "node:fs";
 import { ConvsweepError, millis } from "../../proto/contract.js";
 import { isLoopback } from "../../proto/tls.js";
 import { hasCertificates } from "./certs-folder.js";
@@ -14,6 +15,24 @@ import type { Log } from "./log.js";
 
 /** `auto`: by the address. `tls`: certificates of the server alone. `mtls`: of clients too. */
 export type Security = "auto" | "tls" | "mtls";
+
+/** Refuses a store where others could put files: what they write there would be believed. */
+export function checkStoreFolder(dir: string): void {
+  const found = statSync(dir, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  const mine = process.getuid?.() ?? found.uid;
+  const foreign = found.uid !== mine && mine !== 0;
+  if ((found.mode & 0o002) === 0 && !foreign) return;
+  throw new ConvsweepError(
+    "FORBIDDEN",
+    foreign ? `the store ${dir} belongs to another user` : `others can write the store ${dir}: \`chmod 700 ${dir}\``,
+    {
+      path: dir,
+      expected: "your own folder with mode 700",
+      found: foreign ? `owner ${found.uid}` : `mode ${(found.mode & 0o777).toString(8)}`,
+    },
+  );
+}
 
 export interface Secured {
   readonly grpc: "plaintext" | "tls" | "mtls";

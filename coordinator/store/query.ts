@@ -6,7 +6,7 @@
  * beyond 2^53 and blobs as text. Not here: how many run at once (the shell), formats (the command line).
  */
 import { fork } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConvsweepError, LIMITS } from "../../proto/contract.js";
@@ -60,6 +60,7 @@ function ask(request: QueryRequest): Promise<QueryOutcome> {
     const child = fork(childPath(), [], {
       execArgv: ["--max-old-space-size=256"],
       env: {},
+      cwd: "/",
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       serialization: "json",
     });
@@ -70,6 +71,12 @@ function ask(request: QueryRequest): Promise<QueryOutcome> {
       late = true;
       child.kill("SIGKILL");
     }, request.millis);
+    let hungry = false;
+    const watch = setInterval(() => {
+      if (residentBytes(child.pid) < MEMORY_BYTES) return;
+      hungry = true;
+      child.kill("SIGKILL");
+    }, WATCH_MILLIS);
     child.stderr?.on("data", (chunk: Buffer) => {
       said = (said + chunk.toString()).slice(-2_000);
     });
@@ -78,17 +85,33 @@ function ask(request: QueryRequest): Promise<QueryOutcome> {
     });
     child.once("error", (cause) => {
       clearTimeout(timer);
+      clearInterval(watch);
       reject(new ConvsweepError("UNAVAILABLE", `cannot start the process for queries: ${cause.message}`, { cause }));
     });
     child.once("close", (code, signal) => {
       clearTimeout(timer);
+      clearInterval(watch);
       if (outcome !== null) resolveWith(outcome);
+      else if (hungry) reject(died(code, signal, "heap out of memory"));
       else if (late) reject(tooLong(request.millis));
       else reject(died(code, signal, said));
     });
     // A send that fails is followed by "close", which says why.
     child.send(request, () => undefined);
   });
+}
+
+/** SQLite's own memory is outside Node's limit. */
+const MEMORY_BYTES = 768 << 20;
+const WATCH_MILLIS = 50;
+
+/** 0 where it cannot be told. */
+function residentBytes(pid: number | undefined): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]) * 4_096;
+  } catch {
+    return 0;
+  }
 }
 
 function tooLong(millis: number): ConvsweepError {

@@ -199,16 +199,45 @@ describe("LinkSession", () => {
     const silent = open();
     const polite = open();
     await polite.hello();
-    clock.advance(10_000);
+    clock.advance(5_000);
+    polite.session.receive({ seq: 0, ack: 0, body: { $case: "heartbeat", value: { running: [] } } });
+    clock.advance(5_000);
     expect(silent.seen.end).toMatchObject({ code: "TIMEOUT" });
     expect(polite.seen.end).toBeUndefined();
+  });
+
+  it("lets a worker go that says nothing for a lease, but not while it is not listened to", async () => {
+    const { open, clock } = world();
+    const quiet = open();
+    await quiet.hello();
+    clock.advance(8_999);
+    expect(quiet.seen.end).toBeUndefined();
+    clock.advance(9_000);
+    expect(quiet.seen.end).toMatchObject({ code: "TIMEOUT" });
+  });
+
+  it("reads a worker more slowly that says too much, and nobody else", async () => {
+    const { open, clock, turn } = world();
+    const loud = open();
+    const calm = open();
+    await loud.hello();
+    const heartbeat: RequestBody = { $case: "heartbeat", value: { running: [] } };
+    for (let n = 0; n < 9_999; n += 1) loud.session.receive({ seq: 0, ack: 0, body: heartbeat });
+    await turn();
+    expect(loud.seen.paused).toBe(false);
+    loud.session.receive({ seq: 0, ack: 0, body: heartbeat });
+    expect([loud.seen.paused, calm.seen.paused]).toEqual([true, false]);
+    await turn();
+    clock.advance(100);
+    expect(loud.seen.paused).toBe(false);
+    expect(loud.seen.end).toBeUndefined();
   });
 
   it("lets a worker go that does not read", async () => {
     const { open } = world();
     const { session, seen, hello } = open();
     await hello();
-    seen.backlog = 10_000;
+    seen.backlog = 16 << 20;
     session.send({ kind: "Drain" });
     expect(seen.end).toMatchObject({ code: "TOO_LARGE" });
   });
@@ -251,13 +280,17 @@ describe("LinkSession", () => {
   });
 
   it("reads no further while the runtime is far behind", async () => {
-    const { open, turn } = world();
+    const { open, turn, clock } = world();
     const { session, seen, hello } = open();
     await hello();
     for (let i = 0; i < 20_000; i += 1) {
       session.receive({ seq: 0, ack: 0, body: { $case: "heartbeat", value: { running: [] } } });
     }
     expect(seen.paused).toBe(true);
-    while (seen.paused) await turn();
+    while (seen.paused) {
+      await turn();
+      // Its own allowance was used up too.
+      clock.advance(100);
+    }
   });
 });

@@ -126,7 +126,7 @@ describe("a Link", () => {
       incarnation: "incarnation-2",
     });
     await next.link();
-    clock.advance(10_000);
+    clock.advance(TIMES.lease - 1_000);
     const again = await next.next("assign");
     expect(again.attempt).toBe("1/0#2");
     expect(again.token).toBeGreaterThan(held.token);
