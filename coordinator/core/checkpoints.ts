@@ -27,12 +27,14 @@ export function checkpointSaved(draft: Draft, event: Extract<Event, { readonly k
   const newest = trial.checkpoints[0]?.progress.epoch ?? 0;
   if (trial.checkpoints.some((known) => known.digest === digest)) return;
   // One that came before its epoch was reported, or after a newer one, would take the trial to where it never was.
-  if (epoch > attempt.lastEpoch || epoch < Math.max(1, newest, attempt.fromEpoch) || attempt.fingerprint === null) {
+  const misplaced = epoch > attempt.lastEpoch || epoch < Math.max(1, newest, attempt.fromEpoch);
+  const progress = misplaced ? null : progressAt(draft, trial, epoch);
+  const { fingerprint, id } = attempt;
+  // So would one of an epoch that was passed over in the reports.
+  if (progress?.epoch !== epoch || fingerprint === null) {
     draft.record("checkpoint-refused", aboutAttempt(trial, attempt), `epoch ${epoch} at epoch ${attempt.lastEpoch}`);
     return draft.keepCheckpoints(trial.id, digestsOf(trial));
   }
-  const progress = progressAt(draft, trial, epoch);
-  const { fingerprint, id } = attempt;
   const saved: Checkpoint = { digest, bytes, fingerprint, attempt: id, progress, at: draft.now };
   const next = draft.putTrial({ ...trial, checkpoints: [saved, ...trial.checkpoints].slice(0, KEPT) });
   draft.keepCheckpoints(trial.id, digestsOf(next));

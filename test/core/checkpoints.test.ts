@@ -155,6 +155,16 @@ describe("a checkpoint", () => {
     expect(rig.kept(rig.trial(1, 0).id)).toEqual(["two"]);
   });
 
+  it("of an epoch that was passed over in the reports is refused", () => {
+    const { rig, first, last } = bench();
+    const held = last();
+    first.start(held);
+    first.report(held, 3, 0.5);
+    first.save(held, 2, "never reported");
+    expect(rig.trial(1, 0).checkpoints).toEqual([]);
+    expect(rig.eventsOf("checkpoint-refused")).toHaveLength(1);
+  });
+
   it("that comes again changes nothing", () => {
     const { rig, first, last } = bench();
     const held = last();
