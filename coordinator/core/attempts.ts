@@ -34,10 +34,18 @@ export function heldBy(draft: Draft, claim: Claim): Attempt | null {
 export function holder(draft: Draft, claim: Claim, what: string): Attempt | null {
   const attempt = heldBy(draft, claim);
   if (attempt !== null) return attempt;
-  draft.send(claim.worker, claim.incarnation, { kind: "Revoke", attempt: claim.attempt, token: claim.token });
+  sendRevoke(draft, { ...claim, id: claim.attempt });
   const fields = { worker: claim.worker, attempt: claim.attempt, token: claim.token, what };
   draft.log("info", "lease-refused", "a message without a valid lease changed nothing", fields);
   return null;
+}
+
+/** On the link that the Assign went down, so it is heard after it and before whatever is assigned next. */
+export function sendRevoke(
+  draft: Draft,
+  { id, token, worker, incarnation }: Pick<Attempt, "id" | "token" | "worker" | "incarnation">,
+): void {
+  draft.send(worker, incarnation, { kind: "Revoke", attempt: id, token });
 }
 
 export function renew(draft: Draft, attempt: Attempt): Attempt {

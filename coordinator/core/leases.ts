@@ -6,7 +6,7 @@
  * clock counts.
  */
 import { millis, TIMES, TOKENS_A_GENERATION, token } from "../../proto/contract.js";
-import { backOff, leaseEnd, loseWithWorker } from "./attempts.js";
+import { backOff, leaseEnd, loseWithWorker, sendRevoke } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import { CAUSES } from "./endings.js";
 import type { Event } from "./events.js";
@@ -18,7 +18,11 @@ import type { Attempt, Sweep, Worker } from "./types.js";
 
 export function tick(draft: Draft): void {
   const expired = [...draft.state.attempts.values()].filter((attempt) => attempt.leaseUntil <= draft.now);
-  for (const attempt of byToken(expired)) loseWithWorker(draft, attempt, `lease expired on ${attempt.worker}`);
+  for (const attempt of byToken(expired)) {
+    loseWithWorker(draft, attempt, `lease expired on ${attempt.worker}`);
+    // Its Assign may still be on the way. What goes to this worker next must find the lane empty.
+    sendRevoke(draft, attempt);
+  }
   // After the leases, because a worker that drains is gone with its last one.
   const silent = [...draft.state.workers.values()].filter(
     (worker) => silenceDeadline(draft.state, worker) <= draft.now,

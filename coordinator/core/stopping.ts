@@ -4,7 +4,7 @@
  * Guarantees: what does not train yet ends at once; what trains is asked to stop and ends when its worker says so, or when
  * its lease runs out. The attempt keeps what the trial becomes then, and why. Not here: the worker's answer (ingest.ts).
  */
-import { endAttempt } from "./attempts.js";
+import { endAttempt, sendRevoke } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
 import { CAUSES, closeTrial, endTrial, settleSweep } from "./endings.js";
@@ -25,10 +25,9 @@ export function stopTraining(
     endTrial(draft, trial, trial.state === "paused" && becomes === "stopped" ? "stopped" : "cancelled", cause);
     return;
   }
-  const { id, token, worker, incarnation } = attempt;
   if (attempt.state === "offered") {
     endAttempt(draft, attempt, "revoked", cause);
-    draft.send(worker, incarnation, { kind: "Revoke", attempt: id, token });
+    sendRevoke(draft, attempt);
     endTrial(draft, trial, "cancelled", cause);
     return;
   }

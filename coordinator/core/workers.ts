@@ -7,7 +7,7 @@
  */
 import { type Incarnation, TIMES, token } from "../../proto/contract.js";
 import { offerAgain } from "./assign.js";
-import { heldBy, leaseEnd, loseAttempt, loseWithWorker, renew } from "./attempts.js";
+import { heldBy, leaseEnd, loseAttempt, loseWithWorker, renew, sendRevoke } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import type { Event, HeldAttempt } from "./events.js";
 import { byToken, unlink } from "./leases.js";
@@ -116,6 +116,7 @@ export function heartbeat(draft: Draft, event: Of<"Heartbeat">): void {
   for (const attempt of attemptsOf(draft, event)) {
     if (listed.has(attempt.id) || attempt.offeredAt + TIMES.offer > draft.now) continue;
     loseAttempt(draft, attempt, `no longer held by ${id}`);
+    sendRevoke(draft, attempt);
   }
 }
 

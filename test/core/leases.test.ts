@@ -27,6 +27,21 @@ function kinds(sent: readonly Sent[]): readonly string[] {
 }
 
 describe("a lease", () => {
+  it("that ends is revoked before the lane is given to another trial: its Assign may still be on the way", () => {
+    const { rig, worker, assign } = bench();
+    rig.take();
+    rig.pass(TIMES.lease);
+    expect(kinds(rig.take())).toEqual(["Revoke"]);
+    rig.pass(5_000);
+    worker.hello();
+    rig.now += TIMES.offer;
+    rig.take();
+    // Offered again and never heard of: not on the worker, by its own word.
+    worker.heartbeat([]);
+    const [revoke] = rig.take();
+    expect(revoke?.message).toMatchObject({ kind: "Revoke", attempt: expect.not.stringMatching(assign.attempt) });
+  });
+
   it("ends 9 s after the last message of its holder, not before", () => {
     const { rig, worker, assign } = bench();
     worker.start(assign);
