@@ -63,6 +63,8 @@ export interface RuntimeOptions {
   readonly meter?: Meter;
   /** Default: the core's. */
   readonly decide?: Decide;
+  /** Default: the core's. */
+  readonly algorithms?: Algorithms;
 }
 
 /** A turn ends after this long, if not after as many events as it may have. */
@@ -108,7 +110,8 @@ export class Runtime implements History {
     this.state = options.state;
     this.#options = options;
     this.#turns = options.turns ?? eventLoopTurns();
-    this.#algorithms = options.meter?.timing(ALGORITHMS) ?? ALGORITHMS;
+    const algorithms = options.algorithms ?? ALGORITHMS;
+    this.#algorithms = options.meter?.timing(algorithms) ?? algorithms;
     this.#mind = options.decide ?? decide;
   }
 
