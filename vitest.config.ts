@@ -12,7 +12,7 @@ export default defineConfig({
           ...shared,
           name: "unit",
           include: [
-            "test/{core,recipe,store,shell,worker,cli,proto,dashboard,conformance,golden,house,doors}/**/*.test.ts",
+            "test/{core,sim,recipe,store,shell,worker,cli,proto,dashboard,conformance,golden,house,doors}/**/*.test.ts",
           ],
         },
       },

@@ -1,0 +1,133 @@
+/**
+ * The coordinator's disk: a log of batches, each whole or not there, and what a new process finds on it.
+ *
+ * Guarantees: what `commit` returned from is found by `load`, in whatever way the process ended; a batch during which it
+ * ended is there or is not. Faults: counted crash points, a failing fsync (nobody knows whether the batch is there), no
+ * space, slow commits. Not here: SQL (layer.ts runs the same schedules through the real store).
+ */
+import type { Mutation } from "../../coordinator/core/events.js";
+import type { Attempt, EventRecord, Report, Sweep, Trial, Worker } from "../../coordinator/core/types.js";
+import type { Snapshot, Store, StorePosition } from "../../coordinator/store/store.js";
+import { type AttemptId, ConvsweepError, type SweepId, sweepId, type TrialId, token } from "../../proto/contract.js";
+import type { World } from "./surroundings.js";
+
+export const STORE_ID = "simulated-store";
+
+export class Disk {
+  readonly #world: World;
+  /** Durable batches, the oldest first. */
+  readonly log: (readonly Mutation[])[] = [];
+  /** Commits tried so far, over all lives: crash points count them. */
+  #commits = 0;
+  #reports = new Map<AttemptId, Report[]>();
+  failNextSync = false;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  store(): Store {
+    const none = (): never => {
+      throw new Error("not used in simulations");
+    };
+    return {
+      openingNotes: () => [],
+      position: () => this.position(),
+      makeRoom: () => undefined,
+      tryWriting: () => {
+        if (this.#world.diskFull) throw new ConvsweepError("DISK_FULL", "database or disk is full");
+      },
+      artifacts: none,
+      artifact: none,
+      info: () => ({ uuid: STORE_ID, schemaVersion: 0, path: "", commitSeq: this.log.length }),
+      load: () => this.load(),
+      commit: (batch) => this.#commit(batch),
+      attemptReports: (attempt) => this.#reports.get(attempt) ?? [],
+      reports: none,
+      attempts: none,
+      events: (): readonly EventRecord[] => none(),
+      backup: none,
+      close: () => undefined,
+    };
+  }
+
+  position(): StorePosition {
+    return { uuid: STORE_ID, generation: 0, commit: this.log.length };
+  }
+
+  #commit(batch: readonly Mutation[]): void {
+    const world = this.#world;
+    this.#commits += 1;
+    const point = world.crashAt(this.#commits);
+    if (point?.when === "before") throw world.crash(point, "before a commit");
+    if (world.diskFull) {
+      world.count("disk full");
+      throw new ConvsweepError("DISK_FULL", "database or disk is full");
+    }
+    if (world.slowDisk) world.coordinatorBusy(world.random.disk.between(10, 500));
+    if (this.failNextSync) {
+      this.failNextSync = false;
+      world.count("fsync failed");
+      if (world.random.disk.chance(0.5)) this.#keep(batch);
+      throw new ConvsweepError("INTERNAL", "disk I/O error");
+    }
+    this.#keep(batch);
+    if (point === null) return;
+    world.count("crash between commit and ack");
+    if (point.when === "after") throw world.crash(point, "after a commit");
+    world.crashAfterSends(point);
+  }
+
+  #keep(batch: readonly Mutation[]): void {
+    this.log.push(batch);
+    for (const mutation of batch) {
+      if (mutation.kind !== "addReport") continue;
+      const { attempt } = mutation.report;
+      const known = this.#reports.get(attempt);
+      if (known) known.push(mutation.report);
+      else this.#reports.set(attempt, [mutation.report]);
+    }
+    this.#world.oracle.committed(batch);
+    this.#world.batchKept();
+  }
+
+  /** Forgets the newest `count` batches, as a disk does that lied about its flush. */
+  loseNewest(count: number): void {
+    this.log.length = Math.max(0, this.log.length - count);
+    this.#reports = new Map();
+    for (const batch of this.log) {
+      for (const mutation of batch) {
+        if (mutation.kind !== "addReport") continue;
+        const { attempt } = mutation.report;
+        this.#reports.set(attempt, [...(this.#reports.get(attempt) ?? []), mutation.report]);
+      }
+    }
+  }
+
+  load(): Snapshot {
+    const sweeps = new Map<SweepId, Sweep>();
+    const trials = new Map<TrialId, Trial>();
+    const attempts = new Map<AttemptId, Attempt>();
+    const workers = new Map<string, Worker>();
+    let lastToken = token(0);
+    let lastSweep = sweepId(0);
+    for (const batch of this.log) {
+      for (const mutation of batch) {
+        if (mutation.kind === "putSweep") sweeps.set(mutation.sweep.id, mutation.sweep);
+        else if (mutation.kind === "putTrial") trials.set(mutation.trial.id, mutation.trial);
+        else if (mutation.kind === "putAttempt") attempts.set(mutation.attempt.id, mutation.attempt);
+        else if (mutation.kind === "putWorker") workers.set(mutation.worker.id, mutation.worker);
+        else if (mutation.kind === "setTokens") lastToken = mutation.last;
+        else if (mutation.kind === "setSweeps") lastSweep = mutation.last;
+      }
+    }
+    return {
+      sweeps: [...sweeps.values()],
+      trials: [...trials.values()],
+      attempts: [...attempts.values()].filter((attempt) => attempt.endedAt === null),
+      workers: [...workers.values()],
+      lastToken,
+      lastSweep,
+    };
+  }
+}

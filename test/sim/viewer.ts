@@ -1,0 +1,86 @@
+/**
+ * A page that follows the feed: a snapshot when it connects, then the changes of every 50 ms, made by the core's own
+ * `changesOf` from what turns committed, as the hub makes them.
+ *
+ * I16: snapshot and changes together are the state; checked when everything rests. Not here: the hub's ring, its sockets
+ * and its numbers (test/shell/feed.test.ts).
+ */
+import type { Mutation } from "../../coordinator/core/events.js";
+import type { State } from "../../coordinator/core/state.js";
+import { changesOf, sweepRow, trialRow, workerRow } from "../../coordinator/core/views.js";
+import type { Millis } from "../../proto/contract.js";
+import type { Life, World } from "./surroundings.js";
+
+const TICK_MILLIS = 50;
+
+type Row = { readonly id: string | number };
+
+export class Viewer {
+  readonly #world: World;
+  readonly #rows = new Map<string, string>();
+  #pending: Mutation[] = [];
+  #connected = false;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  get atRest(): boolean {
+    return this.#pending.length === 0;
+  }
+
+  /** The coordinator is there: a new feed, so a snapshot. */
+  coordinatorUp(life: Life): void {
+    this.#rows.clear();
+    this.#pending = [];
+    this.#connected = true;
+    const { state } = life;
+    for (const [key, text] of rowsOf(state, life.now())) this.#rows.set(key, text);
+  }
+
+  coordinatorDown(): void {
+    this.#connected = false;
+    this.#pending = [];
+  }
+
+  note(life: Life, mutations: readonly Mutation[]): void {
+    if (!this.#connected || mutations.length === 0) return;
+    if (this.#pending.length === 0) {
+      this.#world.timeline.at(this.#world.now + TICK_MILLIS, () => life.enter(() => this.#tick(life)));
+    }
+    for (const mutation of mutations) this.#pending.push(mutation);
+  }
+
+  #tick(life: Life): void {
+    const pending = this.#pending;
+    this.#pending = [];
+    for (const change of changesOf(life.state, pending, life.now())) {
+      if (change.kind !== "report") this.#rows.set(`${change.kind} ${change.row.id}`, textOf(change.row));
+    }
+    this.#world.count("delta to a page");
+  }
+
+  check(life: Life): void {
+    if (!this.#connected) return;
+    const expected = rowsOf(life.state, life.now());
+    for (const [key, text] of expected) {
+      if (this.#rows.get(key) !== text) {
+        this.#world.oracle.fail("I16", `a page shows ${this.#rows.get(key) ?? "nothing"} of ${key}, it is ${text}`);
+      }
+    }
+    if (expected.size !== this.#rows.size) this.#world.oracle.fail("I16", "a page shows what is not there");
+  }
+}
+
+function rowsOf(state: State, now: Millis): Map<string, string> {
+  const rows = new Map<string, string>();
+  for (const sweep of state.sweeps.values()) rows.set(`sweep ${sweep.id}`, textOf(sweepRow(state, sweep, now)));
+  for (const trial of state.trials.values()) rows.set(`trial ${trial.id}`, textOf(trialRow(state, trial, now)));
+  for (const worker of state.workers.values()) rows.set(`worker ${worker.id}`, textOf(workerRow(state, worker, now)));
+  return rows;
+}
+
+/** Without what changes with time alone. */
+function textOf(row: Row): string {
+  return JSON.stringify({ ...row, etaMillis: 0 });
+}
