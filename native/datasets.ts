@@ -45,3 +45,32 @@ export function findDataset(name: string): DatasetSpec | null {
   const { summary: _, ...spec } = info;
   return spec;
 }
+
+/** More would not fit the bytes that the engine keeps characters in. */
+export const MAX_CHARACTERS = 256;
+
+/** Each character of a text once, in ascending order of code points: its place is its number. */
+export function charactersOf(text: string): string {
+  return [...new Set(text)].sort((a, b) => (a.codePointAt(0) ?? 0) - (b.codePointAt(0) ?? 0)).join("");
+}
+
+/** How many whole windows of `steps` characters a text of `length` has, each character followed by another one. */
+export function windowsOf(length: number, steps: number): number {
+  return Math.max(0, Math.floor((length - 1) / steps));
+}
+
+/** Numbers of the characters. Throws RangeError for one that is not among them. */
+export function numberText(text: string, characters: string): Uint8Array {
+  const numbers = new Map([...characters].map((character, number) => [character, number]));
+  return Uint8Array.from(text, (character) => {
+    const number = numbers.get(character);
+    if (number === undefined) throw new RangeError(`${JSON.stringify(character)} is not a character of the text`);
+    return number;
+  });
+}
+
+/** The other way round. */
+export function textOfNumbers(numbers: Uint8Array, characters: string): string {
+  const known = [...characters];
+  return Array.from(numbers, (number) => known[number] ?? "\u{fffd}").join("");
+}

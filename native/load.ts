@@ -21,6 +21,7 @@ import type {
   ShortestPathsOptions,
   SliceLimits,
   SliceResult,
+  WriteOptions,
 } from "./types.js";
 
 /** What src/binding exports. A session is an opaque handle there. */
@@ -42,6 +43,7 @@ interface Addon {
   runSlice(session: unknown, limits: unknown): SliceResult;
   weights(session: unknown, lane: number): LaneWeights;
   loadWeights(session: unknown, lane: number, data: Float32Array): void;
+  writeText(session: unknown, lane: number, options: WriteOptions): Uint8Array;
   memory(session: unknown): SessionMemory;
   closeSession(session: unknown): void;
 }
@@ -118,6 +120,9 @@ class NativeSession implements Session {
   }
   loadWeights(lane: number, data: Float32Array): void {
     engineCall(() => this.#addon.loadWeights(this.#handle, lane, data));
+  }
+  writeText(lane: number, options: WriteOptions): Uint8Array {
+    return engineCall(() => this.#addon.writeText(this.#handle, lane, options));
   }
   memory(): SessionMemory {
     return engineCall(() => this.#addon.memory(this.#handle));

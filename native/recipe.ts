@@ -94,6 +94,18 @@ export interface DatasetSpec {
   readonly test_images: number;
   /** Generated sets only: the generator's seed; `null` for files. */
   readonly seed: number | null;
+  /** A text of one's own; absent for images. Its windows are the images: [1, 1, steps], a class a character. */
+  readonly text?: TextSource;
+}
+
+/** A text file, cut into windows of `shape[2]` characters one after another; the last ones are for validation. */
+export interface TextSource {
+  /** Absolute, on every machine that trains. */
+  readonly path: string;
+  /** Of the file's bytes, in hex. */
+  readonly sha256: string;
+  /** Each character once, in ascending order; its place is its number. */
+  readonly characters: string;
 }
 
 /** `adamw` is adam whose decay is decoupled. */

@@ -32,6 +32,11 @@ export interface DatasetArrays {
   readonly trainLabels: Uint8Array;
   readonly testImages: Uint8Array;
   readonly testLabels: Uint8Array;
+  /**
+   * A text: `trainImages` are the numbers of its characters, one more than whole windows of shape[2]; the rest is empty.
+   * Image i is window i, its labels are the characters that follow.
+   */
+  readonly text?: true;
 }
 
 export interface SessionOptions {
@@ -137,6 +142,14 @@ export interface SliceLimits {
   readonly maxSteps: number | null;
 }
 
+export interface WriteOptions {
+  /** Numbers of the characters to go on from, at least one. */
+  readonly start: Uint8Array;
+  readonly length: number;
+  /** 0 takes the likeliest character each time; 1 draws as the network says; above it grows wilder. */
+  readonly temperature: number;
+}
+
 export interface Session {
   readonly capacity: number;
   /** Puts a trial into a free lane and returns its index. Throws ENGINE_LANES_FULL. */
@@ -148,6 +161,8 @@ export interface Session {
   runSlice(limits: SliceLimits): SliceResult;
   weights(lane: number): LaneWeights;
   loadWeights(lane: number, data: Float32Array): void;
+  /** Numbers of the characters that follow, drawn with the lane's seed. Only of recipes whose data set is a text. */
+  writeText(lane: number, options: WriteOptions): Uint8Array;
   memory(): SessionMemory;
   /** Idempotent. Every other call after it throws ENGINE_CLOSED. */
   close(): void;

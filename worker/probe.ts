@@ -54,9 +54,22 @@ function shrink(recipe: Recipe): Recipe {
   };
 }
 
-function randomImages({ shape, classes, train_images, test_images }: Recipe["dataset"]): DatasetArrays {
+function randomImages({ shape, classes, train_images, test_images, text }: Recipe["dataset"]): DatasetArrays {
   const pixels = shape[0] * shape[1] * shape[2];
   const labels = (count: number): Uint8Array => randomBytes(count).map((byte) => byte % classes);
+  if (text !== undefined) {
+    const none = new Uint8Array(0);
+    const characters = new Uint8Array(labels(train_images * pixels + 1));
+    return {
+      shape,
+      classes,
+      text: true,
+      trainImages: characters,
+      trainLabels: none,
+      testImages: none,
+      testLabels: none,
+    };
+  }
   return {
     shape,
     classes,

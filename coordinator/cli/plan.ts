@@ -4,7 +4,7 @@
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { Command } from "commander";
 import { inferShapes } from "../../native/networks/shapes.js";
 import type { Recipe } from "../../native/recipe.js";
@@ -46,7 +46,7 @@ Examples:
     )
     .action(async (file: string, options: { device: string; lanes: string; measure: boolean }, command: Command) => {
       const { output } = contextOf(command);
-      const { spec, warnings } = compileSweep(readSweepFile(file), basename(file));
+      const { spec, warnings } = compileSweep(readSweepFile(file), basename(file), dirname(file));
       for (const warning of warnings) output.notice(`warning: ${warning}`);
       // The coordinator core holds a recipe as opaque data; compile made it from this type.
       const recipe = spec.recipe as unknown as Recipe;

@@ -5,7 +5,7 @@
  * in this process with local workers. Either way everything goes over the admin service.
  */
 import { readFileSync, statSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { type Command, Option } from "commander";
 import type { Recipe } from "../../native/recipe.js";
 import { ConvsweepError, LIMITS } from "../../proto/contract.js";
@@ -92,7 +92,8 @@ async function run(context: Context, file: string, options: Options): Promise<nu
 
 /** The files that a local worker will need are there, or it is said now instead of by every trial. */
 async function requireData(context: Context, file: string, text: string): Promise<void> {
-  const { dataset } = compileSweep(text, basename(file)).spec.recipe as unknown as Recipe;
+  const { dataset } = compileSweep(text, basename(file), dirname(file)).spec.recipe as unknown as Recipe;
+  if (dataset.text !== undefined) return;
   const { folder, datasets } = JSON.parse(await captureWorkerProgram(["data", "list", "--json"])) as {
     readonly folder: string;
     readonly datasets: readonly { readonly name: string; readonly state: string }[];
@@ -124,7 +125,7 @@ async function submitAndFollow(
   embedded: Embedded | null,
 ): Promise<number> {
   const { output, command } = context;
-  const { sweep, warnings } = await client.submitSweep(basename(file), text);
+  const { sweep, warnings } = await client.submitSweep(basename(file), text, resolve(dirname(file)));
   for (const warning of warnings) output.notice(`warning: ${warning}`);
   const page = embedded?.coordinator.dashboardUrl ?? (await client.getStatus()).dashboard;
   if (output.json) output.data({ event: "submitted", sweep, page });

@@ -2,7 +2,7 @@
  * A sweep file to a complete sweep: defaults filled in, names resolved to data, everything checked that can be checked
  * without a worker (network shapes, ranges, metric, grid).
  *
- * Guarantees: the result depends on the text alone; the first thing that is wrong is thrown as one BAD_INPUT with
+ * Guarantees: the result depends on the text alone, and on a file of one's own that it names as its data set; the first thing that is wrong is thrown as one BAD_INPUT with
  * `file:line:column`, key path, what was expected and found, and the nearest known word; what is legal but suspicious
  * comes back as warnings. Not here: drawing, running, whether the data set is on a worker's disk.
  */
@@ -15,6 +15,7 @@ import { adviseOnParameters, compileHyperparameters } from "./hyperparameter-val
 import { IGNORED_KEYS } from "./keys.js";
 import { compileNetwork } from "./network.js";
 import { compileObjective } from "./objective.js";
+import { filesFrom } from "./own-files.js";
 import { compileParameters, MAX_EPOCHS, OPTIMIZERS, type Parameter } from "./parameters.js";
 import { valuesOf } from "./ranges.js";
 import { Reader } from "./reader.js";
@@ -32,12 +33,15 @@ export interface CompiledSweep {
   readonly warnings: readonly string[];
 }
 
-/** Throws ConvsweepError BAD_INPUT (TOO_LARGE above 1 MiB). `fileName` is for messages and for a sweep without a name. */
-export function compileSweep(text: string, fileName: string): CompiledSweep {
+/**
+ * Throws ConvsweepError BAD_INPUT (TOO_LARGE above 1 MiB). `fileName` is for messages and for a sweep without a name; files
+ * that the sweep names are looked for from `folder`.
+ */
+export function compileSweep(text: string, fileName: string, folder = "."): CompiledSweep {
   const reader = new Reader(fileName);
   const top = new TopLevel(reader, parseFile(text, fileName));
   refuseAndIgnore(top);
-  const dataset = compileDataset(reader, top.need("dataset"), top.node("validation"));
+  const dataset = compileDataset(reader, top.need("dataset"), top.node("validation"), filesFrom(folder));
   const trainingImages = dataset.train_images - dataset.validation;
   const { spec: network, entry } = compileNetwork(reader, top.need("network"), dataset);
   const parameters = compileParameters(reader, top.need("parameters"), trainingImages);

@@ -91,11 +91,14 @@ export function compileNetwork(reader: Reader, node: FileNode, dataset: DatasetS
   return { spec: { name, layers }, entry };
 }
 
-/** The catalogue's networks end in ten outputs. */
+/** The catalogue's networks end in ten outputs, and those for texts begin with ten characters. */
 function withClasses(layers: readonly LayerSpec[], classes: number): readonly LayerSpec[] {
-  const last = layers.at(-1);
-  if (last?.op !== "linear" || last.units === classes) return layers;
-  return [...layers.slice(0, -1), { ...last, units: classes }];
+  return layers.map((layer, i) => {
+    if (i === 0 && layer.op === "embedding") return { ...layer, vocabulary: classes };
+    if (i !== layers.length - 1) return layer;
+    if (layer.op === "linear") return { ...layer, units: classes };
+    return layer.op === "conv2d" ? { ...layer, filters: classes } : layer;
+  });
 }
 
 function checkShapes(
@@ -107,7 +110,12 @@ function checkShapes(
   prefix = "",
 ): void {
   try {
-    checkNetwork(inferShapes(layers, dataset.shape), dataset.classes);
+    checkEmbedding(layers, dataset);
+    checkNetwork(
+      inferShapes(layers, dataset.shape),
+      dataset.classes,
+      dataset.text === undefined ? 1 : dataset.shape[2],
+    );
   } catch (thrown) {
     if (!(thrown instanceof ShapeError)) throw thrown;
     const path = places === null ? thrown.path : thrown.path.replace("network.layers", "network");
@@ -119,6 +127,26 @@ function checkShapes(
       /expected (.*), found/.exec(message)?.[1] ?? "",
       "",
     );
+  }
+}
+
+/** Numbers of characters are all that an embedding understands, and it must have a row for each. */
+function checkEmbedding(layers: readonly LayerSpec[], dataset: DatasetSpec): void {
+  for (const [i, layer] of layers.entries()) {
+    if (layer.op !== "embedding") continue;
+    const path = `network.layers[${i}]`;
+    if (dataset.text === undefined || i > 0) {
+      throw new ShapeError(
+        path,
+        "embedding reads the characters of a text: it stands first, and the data set is a text",
+      );
+    }
+    if (layer.vocabulary < dataset.classes) {
+      throw new ShapeError(
+        `${path}.vocabulary`,
+        `expected at least the ${dataset.classes} characters of the text, found ${layer.vocabulary}`,
+      );
+    }
   }
 }
 

@@ -5,10 +5,18 @@ import { datasets, findDataset } from "../../native/datasets.js";
 import { NO_AUGMENTATION } from "../../native/networks/recipe-for.js";
 import type { Augmentation, DatasetSpec, Schedule } from "../../native/recipe.js";
 import { nearest } from "./nearest.js";
+import type { OwnFiles } from "./own-files.js";
 import { type FileNode, isNothing, type MapEntry, type Reader } from "./reader.js";
+import { compileText, isText } from "./text.js";
 
-/** `cifar10`, or `{name: synthetic-digits, seed: 3, train_images: 2000, test_images: 500}`. */
-export function compileDataset(reader: Reader, node: FileNode, validation: FileNode | undefined): DatasetSpec {
+/** `cifar10`, `{name: synthetic-digits, seed: 3, train_images: 2000, test_images: 500}` or `{text: my.txt}`. */
+export function compileDataset(
+  reader: Reader,
+  node: FileNode,
+  validation: FileNode | undefined,
+  files: OwnFiles,
+): DatasetSpec {
+  if (isText(node)) return compileText(reader, node, validation, files);
   const names = datasets.map((info) => info.name);
   const map =
     node.kind === "map" ? reader.fields(node, "dataset", ["name", "seed", "train_images", "test_images"]) : null;
@@ -151,6 +159,9 @@ export function compileAugmentation(reader: Reader, node: FileNode | undefined, 
   if (node === undefined || isNothing(node) || (node.kind === "scalar" && node.value === "none"))
     return NO_AUGMENTATION;
   const fields = reader.fields(node, "augmentation", AUGMENTATIONS, `none or a mapping of ${AUGMENTATIONS.join(", ")}`);
+  if (dataset.text !== undefined) {
+    throw reader.error(node.at, "augmentation", "a text is not flipped or cropped; remove the key", "", "augmentation");
+  }
   const max = Math.min(dataset.shape[1], dataset.shape[2]);
   const pixels = (key: string): number => {
     const value = fields.get(key)?.value;

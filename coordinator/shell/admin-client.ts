@@ -30,6 +30,8 @@ export interface AdminClient {
   submitSweep(
     fileName: string,
     text: string,
+    /** Where relative paths in the text lead from; absolute. */
+    directory?: string,
   ): Promise<{ readonly sweep: number; readonly warnings: readonly string[] }>;
   controlSweep(sweep: number, action: SweepAction): Promise<void>;
   /** By trials, by milliseconds of wall time, or both. */
@@ -87,7 +89,8 @@ export function openAdminClient(options: AdminClientOptions): AdminClient {
       });
     });
   return {
-    submitSweep: (fileName, text) => ask((how, done) => client.submitSweep({ fileName, text }, metadata, how, done)),
+    submitSweep: (fileName, text, directory = "") =>
+      ask((how, done) => client.submitSweep({ fileName, text, directory }, metadata, how, done)),
     async controlSweep(sweep, action) {
       await ask((how, done) => client.controlSweep({ sweep, action }, metadata, how, done));
     },

@@ -41,10 +41,11 @@ export interface AdminParts {
   readonly hub: FeedHub;
   readonly log: Log;
   readonly version: string;
-  /** Compiles a sweep file; throws BAD_INPUT with the place in the file. */
+  /** Compiles a sweep file, whose relative paths lead from `directory`; throws BAD_INPUT with the place in the file. */
   readonly compile: (
     text: string,
     fileName: string,
+    directory: string,
   ) => { readonly spec: SweepSpec; readonly warnings: readonly string[] };
   readonly query: (sql: string, parameters: readonly SqlValue[]) => Promise<QueryAnswer>;
   /** A fresh one-time link to the dashboard; "" where there is none. */
@@ -68,7 +69,11 @@ export function adminService(parts: AdminParts): AdminServiceServer {
           found: `${bytes} bytes`,
         });
       }
-      const { spec, warnings } = parts.compile(request.text, request.fileName || "the sweep file");
+      const { spec, warnings } = parts.compile(
+        request.text,
+        request.fileName || "the sweep file",
+        request.directory || ".",
+      );
       const value = await call({ kind: "SweepSubmitted", spec });
       return { sweep: numberOf(value, "sweep"), warnings: [...warnings] };
     }),

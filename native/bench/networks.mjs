@@ -58,6 +58,7 @@ function benchRecipe(network) {
     train_images: train,
     test_images: 0,
     seed: null,
+    ...(network.text ? { text: { path: "/bench", sha256: "", characters: "abcdefghij" } } : {}),
   };
   return recipeFor(network, dataset, { epochs: 1_000_000, hyperparameters: { learning_rate: 1e-4 } });
 }
@@ -67,6 +68,13 @@ function registerImages(recipe) {
   const digest = `${name} ${shape.join("x")} ${count}`;
   if (engine.hasDataset(digest)) return digest;
   const pixels = shape[0] * shape[1] * shape[2];
+  if (recipe.dataset.text) {
+    const none = new Uint8Array(0);
+    const trainImages = Uint8Array.from({ length: count * pixels + 1 }, (_, i) => (i * 7) % classes);
+    const arrays = { shape, classes, text: true, trainImages, trainLabels: none, testImages: none, testLabels: none };
+    engine.registerDataset(digest, arrays);
+    return digest;
+  }
   const images = Uint8Array.from({ length: count * pixels }, (_, i) => Math.imul(i + 1, 0x9e3779b1) >>> 24);
   const labels = Uint8Array.from({ length: count }, (_, i) => i % classes);
   engine.registerDataset(digest, {

@@ -17,8 +17,9 @@ torch.manual_seed(0)
 form = torch.channels_last if layout == "nhwc" else torch.contiguous_format
 batch, shape = recipe["batch_size"], recipe["dataset"]["shape"]
 count = max(6000, batch)
-images = torch.randn(count, *shape).contiguous(memory_format=form)
-labels = torch.randint(0, recipe["dataset"]["classes"], (count,))
+classes, text = recipe["dataset"]["classes"], "text" in recipe["dataset"]
+images = torch.randint(0, classes, (count, *shape)) if text else torch.randn(count, *shape).contiguous(memory_format=form)
+labels = torch.randint(0, classes, (count, 1, shape[2]) if text else (count,))
 network = build_network(recipe, None).to(memory_format=form).train()
 values = {k: v for k, v in recipe["hyperparameters"].items()}
 optimizer = build_optimizer(recipe, network, values, fused=True)

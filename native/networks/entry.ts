@@ -14,6 +14,8 @@ export interface NetworkEntry {
     readonly epochs: number;
     readonly hyperparameters: Readonly<Partial<Record<LaneHyperparameter, number>>>;
   };
+  /** Made for a text: `input` is a window, and ten characters stand for those of the text. */
+  readonly text?: true;
   /** Where it comes from. */
   readonly source: string;
 }

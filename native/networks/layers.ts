@@ -83,6 +83,11 @@ export function lstm(units: number, what: "every step" | "last step"): LayerSpec
   return { op: "lstm", units, return_sequences: what === "every step", init: LAYER_DEFAULTS.recurrentInit };
 }
 
+/** A vector for each of the data set's characters: `vocabulary` is set to their number. */
+export function embedding(units: number): LayerSpec {
+  return { op: "embedding", vocabulary: 10, units };
+}
+
 export function dropout(rate: number): LayerSpec {
   return { op: "dropout", rate };
 }

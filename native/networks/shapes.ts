@@ -96,15 +96,15 @@ function rowOf(outputs: readonly Extent[], path: string): Extent {
   return [channels, first[1], first[2]];
 }
 
-/** Throws ShapeError unless the network learns something and ends in one value for each class. */
-export function checkNetwork(summaries: readonly LayerSummary[], classes: number): void {
+/** Throws ShapeError unless the network learns something and ends in one value for each class, of a text at each step. */
+export function checkNetwork(summaries: readonly LayerSummary[], classes: number, steps = 1): void {
   const output = summaries.at(-1)?.output ?? [0, 0, 0];
-  if (output[0] !== classes || output[1] * output[2] !== 1) {
-    const found = textOf(output);
-    throw new ShapeError(
-      "network.layers",
-      `expected the last layer to yield ${classes} values, one a class, found ${found}`,
-    );
+  if (output[0] !== classes || output[1] !== 1 || output[2] !== steps) {
+    const wanted =
+      steps === 1
+        ? `${classes} values, one a class`
+        : `${textOf([classes, 1, steps])}, a value for each character at each step`;
+    throw new ShapeError("network.layers", `expected the last layer to yield ${wanted}, found ${textOf(output)}`);
   }
   if (summaries.every((layer) => layer.parameters === 0)) {
     throw new ShapeError("network.layers", "expected a layer with parameters, found none");

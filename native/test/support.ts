@@ -3,6 +3,7 @@ import { datasets } from "../datasets.js";
 import { hyperparameters } from "../hyperparameters.js";
 import { type DatasetArrays, EngineError, loadEngine, type SessionOptions, type SliceResult } from "../index.js";
 import { findNetwork } from "../networks/index.js";
+import { NO_AUGMENTATION } from "../networks/recipe-for.js";
 import type { LaneHyperparameter, Recipe } from "../recipe.js";
 
 export const engine = loadEngine();
@@ -33,13 +34,35 @@ export function smallSet(shape: readonly [number, number, number], train: number
   return { shape, classes: 10, trainImages, trainLabels, testImages, testLabels };
 }
 
+/** A text of ten characters with some order in it. */
+export function smallText(steps: number, windows: number): DatasetArrays {
+  const noise = bytes(windows * steps + 1, 3);
+  const none = new Uint8Array(0);
+  const trainImages = noise.map((byte, i) => (byte < 40 ? byte % 10 : (i * 3 + (i >> 4)) % 10));
+  return {
+    shape: [1, 1, steps],
+    classes: 10,
+    text: true,
+    trainImages,
+    trainLabels: none,
+    testImages: none,
+    testLabels: none,
+  };
+}
+
+/** What a recipe says of it. */
+export const SMALL_TEXT = { path: "/small.txt", sha256: "", characters: "abcdefghij" } as const;
+
 /** The network on the first images of a small set: registered under the digest that comes with it. */
 export function smallRecipe(name: string, changes: Partial<Recipe> = {}): { recipe: Recipe; digest: string } {
   const network = findNetwork(name);
   const base = datasets[0];
   if (network === null || base === undefined) throw new Error(`no network ${name}`);
   const digest = `small-${network.input.join("x")}`;
-  if (!engine.hasDataset(digest)) engine.registerDataset(digest, smallSet(network.input, 23, 4));
+  const text = network.text === true;
+  if (!engine.hasDataset(digest)) {
+    engine.registerDataset(digest, text ? smallText(network.input[2], 23) : smallSet(network.input, 23, 4));
+  }
   const { summary: _, ...dataset } = base;
   const defaults = Object.fromEntries(
     hyperparameters.map((info) => [
@@ -50,17 +73,26 @@ export function smallRecipe(name: string, changes: Partial<Recipe> = {}): { reci
   const recipe: Recipe = {
     version: 1,
     network: { name, layers: network.layers },
-    dataset: { ...dataset, shape: network.input, validation: 5, train_images: 23, test_images: 4 },
+    dataset: {
+      ...dataset,
+      shape: network.input,
+      validation: 5,
+      train_images: 23,
+      test_images: text ? 0 : 4,
+      ...(text ? { text: SMALL_TEXT } : {}),
+    },
     batch_size: 9,
     epochs: 3,
     optimizer: network.defaults.optimizer,
     nesterov: false,
     decay: "loss",
     schedule: { kind: "cosine", floor: 0 },
-    augmentation: { flip: true, crop_padding: 1, cutout: 3, brightness: 0.2, contrast: 0.1, saturation: 0.3 },
+    augmentation: text
+      ? NO_AUGMENTATION
+      : { flip: true, crop_padding: 1, cutout: 3, brightness: 0.2, contrast: 0.1, saturation: 0.3 },
     precision: "float32",
     shuffle: true,
-    test_at_end: true,
+    test_at_end: !text,
     hyperparameters: defaults,
     ...changes,
   };

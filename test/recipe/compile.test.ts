@@ -55,6 +55,7 @@ describe("a file with little in it", () => {
 describe("networks", () => {
   it.each(networks.map((entry) => entry.name))("%s compiles on the images it was made for", (name) => {
     const entry = networks.find((candidate) => candidate.name === name);
+    if (entry?.text === true) return;
     const dataset = entry?.input[0] === 3 ? "cifar10" : "mnist";
     const { spec } = compileSweep(sub("lenet", name).replace("mnist", dataset), "f.yaml");
     expect(recipeOf(spec).network.layers).toEqual(entry?.layers);

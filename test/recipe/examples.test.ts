@@ -1,12 +1,14 @@
 /** The example files that people copy compile without a warning, and say what their comments promise. */
 import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { compileSweep } from "../../coordinator/recipe/compile.js";
 import type { Recipe } from "../../native/recipe.js";
 
 const folder = new URL("../../examples/", import.meta.url);
 const files = readdirSync(folder).filter((name) => name.endsWith(".yaml"));
-const compile = (name: string) => compileSweep(readFileSync(new URL(name, folder), "utf8"), name);
+const compile = (name: string) =>
+  compileSweep(readFileSync(new URL(name, folder), "utf8"), name, fileURLToPath(folder));
 
 describe("example sweep files", () => {
   it("are there", () => {

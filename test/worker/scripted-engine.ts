@@ -126,6 +126,9 @@ export class ScriptedSession implements Session {
     return new Uint8Array();
   }
   loadWeights(): void {}
+  writeText(): Uint8Array {
+    throw new Error("scripted lanes do not write");
+  }
   memory(): { bytesPerLane: number; bytesShared: number } {
     return { bytesPerLane: 1, bytesShared: 1 };
   }

@@ -16,6 +16,7 @@ import { type Located, locate } from "./cache.js";
 import { readRecords } from "./cifar.js";
 import { readIdxImages, readIdxLabels } from "./idx.js";
 import { PUBLISHED_NAMES, type PublishedIdx, type PublishedRecords, published } from "./publishers.js";
+import { readText } from "./text.js";
 
 export interface LoadedDataset {
   /** `sha256:` and 64 hex digits. */
@@ -47,6 +48,8 @@ export async function loadDataset(spec: DatasetSpec, dir: string, generate: Gene
     const key = JSON.stringify(["generated", spec.name, seed, train_images, test_images]);
     return shared(key, async () => generate(seed, train_images, test_images));
   }
+  const { text } = spec;
+  if (text !== undefined) return shared(JSON.stringify(["text", spec]), () => readText(spec, text));
   const dataset = published(spec.name);
   if (dataset === null) {
     throw new ConvsweepError("BAD_INPUT", `no data set is called ${JSON.stringify(spec.name)}`, {
@@ -96,7 +99,8 @@ async function shared(key: string, read: () => Promise<DatasetArrays>): Promise<
 export function digestOf(arrays: DatasetArrays): string {
   const hash = createHash("sha256");
   const { shape, classes, trainLabels, testLabels } = arrays;
-  hash.update(JSON.stringify(["convsweep-dataset-1", shape, classes, trainLabels.length, testLabels.length]));
+  const kind = arrays.text === undefined ? "convsweep-dataset-1" : "convsweep-text-1";
+  hash.update(JSON.stringify([kind, shape, classes, trainLabels.length, testLabels.length]));
   for (const part of [arrays.trainImages, trainLabels, arrays.testImages, testLabels]) hash.update(part);
   return `sha256:${hash.digest("hex")}`;
 }

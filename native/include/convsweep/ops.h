@@ -212,6 +212,8 @@ struct GatherCall {
   const LaneScalars* scalars = nullptr;
   const std::uint8_t* images = nullptr;
   const std::uint8_t* labels = nullptr;
+  // Labels an image has; out_labels is [position][n].
+  int positions = 1;
   const float* scale = nullptr;
   const float* shift = nullptr;
   // The images from which the order is drawn; image of position p is permutation(p) when `shuffle`, else p, plus

@@ -63,6 +63,11 @@ struct DatasetSpec {
   int classes = 0;
   int validation = 0;
   int train_images = 0, test_images = 0;
+  // Characters as numbers: an image is a window of `shape.columns` steps, and what follows each is its label.
+  bool text = false;
+
+  // Labels of an image.
+  int positions() const { return text ? shape.columns : 1; }
 };
 
 enum class ScheduleKind { constant, step, exponential, cosine, list, one_cycle };

@@ -31,8 +31,9 @@ CONVSWEEP_HD inline PhiloxBlock philox4x32_10(PhiloxBlock counter, std::uint32_t
 }
 
 // What a draw is for. Values are part of the checkpoint and rerun contract: never renumber.
-// `latent`: a generator's input in a training step; `sample`: of the pictures of an epoch, the same each time.
-enum class Purpose : std::uint32_t { init = 1, shuffle = 2, augment = 3, dropout = 4, latent = 5, sample = 6 };
+// `latent`: a generator's input in a training step; `sample`: of the pictures of an epoch, the same each time;
+// `write`: characters of a text.
+enum class Purpose : std::uint32_t { init = 1, shuffle = 2, augment = 3, dropout = 4, latent = 5, sample = 6, write = 7 };
 
 // Four 32-bit draws. `block` is element / 4 where draws are one a tensor element. The counter is
 // {block, step, layer, purpose}; the key is the lane's 64-bit seed, low word first.

@@ -106,6 +106,9 @@ class Session {
   // All tensors one after another, as tensors() lists them.
   std::vector<float> weights(int lane) const;
   void load_weights(int lane, std::span<const float> data);
+  // Characters after `start`, by number, drawn with the lane's seed. Throws Error ENGINE_BAD_ARGUMENT unless the recipe's
+  // data set is a text. src/session/write_text.cpp says how.
+  std::vector<std::uint8_t> write_text(int lane, std::span<const std::uint8_t> start, int length, double temperature);
   SessionMemory memory() const;
   // Frees everything. Idempotent.
   void close() noexcept;

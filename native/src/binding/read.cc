@@ -99,6 +99,9 @@ Hyperparameters read_hyperparameters(const Napi::Value& value, const std::string
 DatasetView read_dataset(const Napi::Value& value, const std::string& path) {
   const Napi::Object object = read_object(value, path);
   DatasetView view;
+  const Napi::Value text = object.Get("text");
+  if (!text.IsUndefined() && !text.IsBoolean()) throw wrong(path + ".text", "true, false or nothing", text);
+  view.text = text.IsBoolean() && text.As<Napi::Boolean>().Value();
   const Napi::Value shape = object.Get("shape");
   if (!shape.IsArray() || shape.As<Napi::Array>().Length() != 3) {
     throw wrong(path + ".shape", "[channels, rows, columns]", shape);

@@ -183,6 +183,14 @@ Napi::Value load_weights(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value write_text(const Napi::CallbackInfo& info) {
+  const Napi::Object options = read_object(argument(info, 2), "options");
+  const auto start = read_bytes(options.Get("start"), "options.start");
+  const int length = read_integer(options.Get("length"), "options.length", 1, any_lane);
+  const double temperature = read_number(options.Get("temperature"), "options.temperature");
+  return bytes_array(info.Env(), session_of(info).write_text(lane_of(info), start, length, temperature));
+}
+
 Napi::Value memory(const Napi::CallbackInfo& info) { return memory_object(info.Env(), session_of(info).memory()); }
 
 Napi::Value close_session(const Napi::CallbackInfo& info) {
@@ -203,6 +211,7 @@ void add_session_entries(Napi::Env env, Napi::Object exports) {
   exports.Set("runSlice", Napi::Function::New<guard<run_slice>>(env, "runSlice"));
   exports.Set("weights", Napi::Function::New<guard<weights>>(env, "weights"));
   exports.Set("loadWeights", Napi::Function::New<guard<load_weights>>(env, "loadWeights"));
+  exports.Set("writeText", Napi::Function::New<guard<write_text>>(env, "writeText"));
   exports.Set("memory", Napi::Function::New<guard<memory>>(env, "memory"));
   exports.Set("closeSession", Napi::Function::New<guard<close_session>>(env, "closeSession"));
 }

@@ -44,6 +44,38 @@ void check_part(const DatasetView& view, const char* part, std::span<const std::
   }
 }
 
+void check_text(const DatasetView& view) {
+  const std::size_t bytes = view.train_images.size(), window = static_cast<std::size_t>(view.shape.columns);
+  if (view.shape.channels != 1 || view.shape.rows != 1) {
+    throw unexpected(ErrorCode::ENGINE_BAD_ARGUMENT, "shape", "1 channel and 1 row for a text", describe(view.shape));
+  }
+  if (bytes <= window || bytes > 2147483647u || (bytes - 1) % window != 0) {
+    throw unexpected(ErrorCode::ENGINE_BAD_ARGUMENT, "trainImages",
+                     "one character more than whole windows of " + std::to_string(window),
+                     std::to_string(bytes) + " characters");
+  }
+  if (!view.train_labels.empty() || !view.test_images.empty() || !view.test_labels.empty()) {
+    throw Error(ErrorCode::ENGINE_BAD_ARGUMENT, "trainLabels", "a text has neither labels nor test images");
+  }
+  for (std::size_t i = 0; i < bytes; ++i) {
+    if (view.train_images[i] >= view.classes) {
+      throw unexpected(ErrorCode::ENGINE_BAD_ARGUMENT, "trainImages[" + std::to_string(i) + "]",
+                       "a character below " + std::to_string(view.classes), std::to_string(view.train_images[i]));
+    }
+  }
+}
+
+std::shared_ptr<Dataset> copy_text(const DatasetView& view) {
+  auto set = std::make_shared<Dataset>();
+  set->text = true;
+  set->shape = view.shape;
+  set->classes = view.classes;
+  set->train = static_cast<int>((view.train_images.size() - 1) / static_cast<std::size_t>(view.shape.columns));
+  set->images.assign(view.train_images.begin(), view.train_images.end() - 1);
+  set->labels.assign(view.train_images.begin() + 1, view.train_images.end());
+  return set;
+}
+
 template <class T>
 void require_equal(const char* field, const T& wanted, const T& found, const std::string& wanted_text,
                    const std::string& found_text) {
@@ -52,10 +84,21 @@ void require_equal(const char* field, const T& wanted, const T& found, const std
                    wanted_text + " as in the registered data set", found_text + " in the recipe");
 }
 
+void add(const std::string& digest, std::shared_ptr<const Dataset> set) {
+  Registry& all = registry();
+  const std::lock_guard<std::mutex> lock(all.mutex);
+  all.sets.emplace(digest, std::move(set));
+}
+
 }  // namespace
 
 void register_dataset(const std::string& digest, const DatasetView& view) {
   if (find_dataset(digest) != nullptr) return;
+  if (view.text) {
+    check_text(view);
+    add(digest, copy_text(view));
+    return;
+  }
   check_part(view, "train", view.train_images, view.train_labels);
   check_part(view, "test", view.test_images, view.test_labels);
   auto set = std::make_shared<Dataset>();
@@ -68,9 +111,7 @@ void register_dataset(const std::string& digest, const DatasetView& view) {
   set->images.insert(set->images.end(), view.test_images.begin(), view.test_images.end());
   set->labels.assign(view.train_labels.begin(), view.train_labels.end());
   set->labels.insert(set->labels.end(), view.test_labels.begin(), view.test_labels.end());
-  Registry& all = registry();
-  const std::lock_guard<std::mutex> lock(all.mutex);
-  all.sets.emplace(digest, std::move(set));
+  add(digest, std::move(set));
 }
 
 std::shared_ptr<const Dataset> find_dataset(const std::string& digest) {
@@ -82,6 +123,8 @@ std::shared_ptr<const Dataset> find_dataset(const std::string& digest) {
 
 void check_dataset(const Dataset& dataset, const DatasetSpec& spec) {
   const auto number = [](int value) { return std::to_string(value); };
+  const auto kind = [](bool text) { return std::string(text ? "a text" : "images"); };
+  require_equal("text", dataset.text, spec.text, kind(dataset.text), kind(spec.text));
   require_equal("shape", dataset.shape, spec.shape, describe(dataset.shape), describe(spec.shape));
   require_equal("classes", dataset.classes, spec.classes, number(dataset.classes), number(spec.classes));
   require_equal("train_images", dataset.train, spec.train_images, number(dataset.train), number(spec.train_images));
@@ -90,6 +133,7 @@ void check_dataset(const Dataset& dataset, const DatasetSpec& spec) {
 
 Normalisation normalise(const Dataset& dataset, int images) {
   Normalisation result;
+  if (dataset.text) return {{1.0F}, {0.0F}};
   const auto plane = static_cast<std::size_t>(dataset.shape.plane());
   const auto channels = static_cast<std::size_t>(dataset.shape.channels);
   for (std::size_t c = 0; c < channels; ++c) {

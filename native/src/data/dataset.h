@@ -25,10 +25,15 @@ struct Dataset {
   // Training images, then test images: [image][channel][row][column].
   std::vector<std::uint8_t> images;
   std::vector<std::uint8_t> labels;
+  // Of a text: images are windows one after another, and every character has a label, the one that follows it.
+  bool text = false;
 };
 
 // Borrowed arrays, checked and copied by register_dataset.
+//
+// A text is `train_images` alone: numbered characters, one more than whole windows of shape.columns.
 struct DatasetView {
+  bool text = false;
   Extent shape;
   int classes = 0;
   std::span<const std::uint8_t> train_images, train_labels, test_images, test_labels;
@@ -43,7 +48,7 @@ std::shared_ptr<const Dataset> find_dataset(const std::string& digest);
 // Throws Error ENGINE_BAD_ARGUMENT when the data set is not the one the recipe describes.
 void check_dataset(const Dataset& dataset, const DatasetSpec& spec);
 
-// value = byte * scale[c] + shift[c] has mean 0 and variance 1 a channel over the first `images` images.
+// Of a text the numbers as they are, else: value = byte * scale[c] + shift[c] has mean 0 and variance 1 a channel over the first `images` images.
 struct Normalisation {
   std::vector<float> scale, shift;
 };

@@ -150,6 +150,16 @@ class Builder {
   std::int64_t written_ = 0;
 };
 
+void check_output(const Graph& graph, const Extent& last) {
+  const Extent wanted{graph.classes, 1, graph.positions};
+  if (last == wanted) return;
+  const std::string text = graph.positions == 1
+                               ? std::to_string(graph.classes) + " values, one a class"
+                               : describe(wanted) + ", a value for each character at each step";
+  throw Error(ErrorCode::ENGINE_BAD_RECIPE, "network.layers",
+              "expected the last layer to yield " + text + ", found " + describe(last));
+}
+
 }  // namespace
 
 Graph build_graph(const Recipe& recipe) {
@@ -157,15 +167,12 @@ Graph build_graph(const Recipe& recipe) {
   Graph graph;
   graph.image = recipe.dataset.shape;
   graph.classes = recipe.dataset.classes;
+  graph.positions = recipe.dataset.positions();
   graph.values.push_back(graph.image);
   Builder builder(recipe, graph);
   const int last = builder.list(recipe.layers, 0, Where{"network.layers", ""});
   const Extent extent = graph.values[static_cast<std::size_t>(last)];
-  if (!(extent == Extent{graph.classes, 1, 1})) {
-    throw Error(ErrorCode::ENGINE_BAD_RECIPE, "network.layers",
-                "expected the last layer to yield " + std::to_string(graph.classes) + " values, one a class, found " +
-                    describe(extent));
-  }
+  check_output(graph, extent);
   if (graph.tensors.empty()) {
     throw Error(ErrorCode::ENGINE_BAD_RECIPE, "network.layers", "expected a layer with parameters, found none");
   }

@@ -57,6 +57,8 @@ struct Node {
 struct Graph {
   Extent image;
   int classes = 0;
+  // Labels of an image: of a text one a step.
+  int positions = 1;
   std::vector<GraphLayer> layers;
   // Each value is written by one node, before any that reads it.
   std::vector<Node> nodes;

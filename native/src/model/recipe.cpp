@@ -5,6 +5,7 @@
 
 #include "model/fields.h"
 #include "model/json.h"
+#include "ops/shape.h"
 
 namespace convsweep {
 namespace {
@@ -191,6 +192,18 @@ void parse_network(const Json& json, Recipe& recipe) {
   fields.done();
 }
 
+// Where the text comes from is the worker's business; that it is one decides what is computed.
+void parse_text(const Json& json, DatasetSpec& dataset) {
+  Fields fields(json, "dataset.text");
+  for (const char* key : {"path", "sha256", "characters"}) fields.text(key);
+  fields.done();
+  if (dataset.shape.channels != 1 || dataset.shape.rows != 1) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "dataset.shape", "1 channel and 1 row for a text",
+                     describe(dataset.shape));
+  }
+  dataset.text = true;
+}
+
 DatasetSpec parse_dataset(const Json& json) {
   Fields fields(json, "dataset");
   DatasetSpec dataset;
@@ -206,6 +219,7 @@ DatasetSpec parse_dataset(const Json& json) {
                      std::to_string(dataset.validation));
   }
   if (!fields.get("seed").is_null()) fields.integer("seed", 0, 4294967295);
+  if (fields.has("text")) parse_text(fields.get("text"), dataset);
   fields.done();
   return dataset;
 }

@@ -68,7 +68,8 @@ void Session::Impl::train_batch(Slot& slot, int lane, ExecutionContext& context)
   set_scalars(lane, scalars);
   step_->train(context, LaneSet{lane, 1, nullptr}, part(Phase::train));
   const LaneMetrics metrics = metrics_of(lane);
-  s.last_loss = metrics.loss_sum / batch;
+  const int labels = batch * graph.positions;
+  s.last_loss = metrics.loss_sum / labels;
   ++s.step;
   ++s.batch;
   slot.epoch_images += batch;
@@ -78,7 +79,7 @@ void Session::Impl::train_batch(Slot& slot, int lane, ExecutionContext& context)
   }
   s.train.loss_sum += metrics.loss_sum;
   s.train.correct += metrics.correct;
-  s.train.images += batch;
+  s.train.labels += labels;
   if (static_cast<int>(s.batch) == batches(Phase::train) && !finite(lane, context)) {
     s.status = LaneStatus::diverged_weights;
   }
@@ -97,7 +98,7 @@ void Session::Impl::evaluate_batch(Slot& slot, int lane, ExecutionContext& conte
   Tally& tally = s.phase == Phase::validation ? s.validation : s.test;
   tally.loss_sum += metrics.loss_sum;
   tally.correct += metrics.correct;
-  tally.images += n;
+  tally.labels += n * graph.positions;
   ++s.batch;
 }
 
@@ -114,7 +115,7 @@ std::optional<LaneReport> Session::Impl::end_epoch(Slot& slot, int lane) {
   report.val_loss = s.validation.loss();
   report.val_accuracy = s.validation.accuracy();
   report.learning_rate = s.last_learning_rate;
-  if (s.test.images > 0) {
+  if (s.test.labels > 0) {
     report.test_loss = s.test.loss();
     report.test_accuracy = s.test.accuracy();
   }

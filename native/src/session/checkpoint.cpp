@@ -78,7 +78,7 @@ void visit(Archive& archive, State& s) {
   for (auto* tally : {&s.train, &s.validation, &s.test}) {
     archive(tally->loss_sum);
     archive(tally->correct);
-    archive(tally->images);
+    archive(tally->labels);
   }
   archive(s.last_loss);
   archive(s.last_learning_rate);

@@ -32,7 +32,7 @@ SharedPlan plan_shared(const Recipe& recipe, int lanes, bool copy_dataset) {
   if (copy_dataset) {
     const auto images = static_cast<std::size_t>(data.train_images) + static_cast<std::size_t>(data.test_images);
     plan.images = take(images * static_cast<std::size_t>(data.shape.size()));
-    plan.labels = take(images);
+    plan.labels = take(images * static_cast<std::size_t>(data.positions()));
   }
   return plan;
 }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,8 @@ class Session::Impl {
 
   // One batch of a lane; a report when it ended an epoch.
   std::optional<LaneReport> advance(int lane, ExecutionContext& context);
+
+  std::vector<std::uint8_t> write_text(int lane, std::span<const std::uint8_t> start, int length, double temperature);
 
   SliceResult run(const SliceLimits& limits);
   SessionMemory memory() const { return {memory_.lane_stride, shared_plan.bytes}; }

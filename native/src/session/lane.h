@@ -14,14 +14,14 @@ namespace convsweep {
 enum class Phase : std::uint8_t { train, validation, test };
 enum class LaneStatus : std::uint8_t { training, finished, diverged_loss, diverged_weights };
 
-// Sums over the images seen so far in one phase.
+// Sums over the labels seen so far in one phase: one an image, of a text one a character.
 struct Tally {
   double loss_sum = 0;
   std::int64_t correct = 0;
-  std::int64_t images = 0;
+  std::int64_t labels = 0;
 
-  double loss() const { return images > 0 ? loss_sum / static_cast<double>(images) : nan(); }
-  double accuracy() const { return images > 0 ? static_cast<double>(correct) / static_cast<double>(images) : nan(); }
+  double loss() const { return labels > 0 ? loss_sum / static_cast<double>(labels) : nan(); }
+  double accuracy() const { return labels > 0 ? static_cast<double>(correct) / static_cast<double>(labels) : nan(); }
   static double nan() { return std::numeric_limits<double>::quiet_NaN(); }
 };
 

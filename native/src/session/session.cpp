@@ -126,6 +126,11 @@ void Session::load_weights(int lane, std::span<const float> data) {
   impl.write_run(lane, impl.plan.statistics, statistics);
 }
 
+std::vector<std::uint8_t> Session::write_text(int lane, std::span<const std::uint8_t> start, int length,
+                                              double temperature) {
+  return open().write_text(lane, start, length, temperature);
+}
+
 SessionMemory Session::memory() const {
   const Impl& impl = open();
   return impl.memory();

@@ -49,12 +49,14 @@ void Step::gather(ExecutionContext& context, LaneSet lanes, Part part, int n, bo
   call.scalars = memory_.scalars;
   call.images = memory_.images;
   call.labels = memory_.labels;
+  call.positions = graph_.positions;
   call.scale = memory_.scale;
   call.shift = memory_.shift;
   call.size = part.size;
   call.first_image = part.first;
   call.shuffle = training && recipe_.shuffle;
-  call.augment = training;
+  // A text stays as it is written.
+  call.augment = training && !recipe_.dataset.text;
   call.x = at<float>(plan_.passes.input, n);
   call.out_labels = at<std::int32_t>(plan_.labels);
   call.scratch = at<std::byte>(plan_.scratch);
@@ -95,7 +97,8 @@ void Step::forward(ExecutionContext& context, LaneSet lanes, int n, bool trainin
 
 void Step::loss(ExecutionContext& context, LaneSet lanes, int n, bool training) const {
   LossCall call;
-  call.n = n;
+  // [classes][1][steps][n] is [classes][steps * n].
+  call.n = n * graph_.positions;
   call.classes = graph_.classes;
   call.lanes = lanes;
   call.scalars = memory_.scalars;
@@ -137,6 +140,14 @@ void Step::evaluate(ExecutionContext& context, LaneSet lanes, Part part, int n) 
   forward(context, lanes, n, false);
   loss(context, lanes, n, false);
 }
+
+void Step::forward_one(ExecutionContext& context, int lane) const {
+  forward(context, LaneSet{lane, 1, nullptr}, 1, false);
+}
+
+float* Step::input(int lane) const { return at<float>(plan_.passes.input, 1)[lane]; }
+
+const float* Step::logits(int lane) const { return at<const float>(plan_.passes.logits, 1)[lane]; }
 
 void Step::check_finite(ExecutionContext& context, LaneSet lanes) const {
   ops_.check_finite(context, lanes, at<const float>(plan_.parameters), graph_.parameters, memory_.finite);

@@ -40,6 +40,10 @@ class Step {
   void train(ExecutionContext& context, LaneSet lanes, Part part) const;
   // Gather, forward, loss over n images.
   void evaluate(ExecutionContext& context, LaneSet lanes, Part part, int n) const;
+  // Forward over the one image in input(lane), nothing else; what it yields is in logits(lane).
+  void forward_one(ExecutionContext& context, int lane) const;
+  float* input(int lane) const;
+  const float* logits(int lane) const;
   // Whether the parameters are finite, into DeviceMemory::finite.
   void check_finite(ExecutionContext& context, LaneSet lanes) const;
 

@@ -29,17 +29,26 @@ def tensors_of(network):
     return [t for name, t in network.state_dict(keep_vars=True).items() if not name.endswith("num_batches_tracked")]
 
 
+def normalised(images, used):
+    mean = images[:used].mean(dim=(0, 2, 3), keepdim=True)
+    std = images[:used].std(dim=(0, 2, 3), keepdim=True, unbiased=False)
+    return (images - mean) / std
+
+
 def run(folder):
     recipe = json.loads((folder / "recipe.json").read_text())
     start = json.loads((folder / "start.json").read_text())
     channels, height, width = recipe["dataset"]["shape"]
     count = recipe["dataset"]["train_images"]
     used = count - recipe["dataset"]["validation"]
-    images = torch.from_numpy(np.fromfile(folder / "images.u8", np.uint8).reshape(count, channels, height, width).copy()).double() / 255
+    text = "text" in recipe["dataset"]
+    images = None if text else torch.from_numpy(np.fromfile(folder / "images.u8", np.uint8).reshape(count, channels, height, width).copy()).double() / 255
     labels = torch.from_numpy(np.fromfile(folder / "labels.u8", np.uint8).copy()).long()
-    mean = images[:used].mean(dim=(0, 2, 3), keepdim=True)
-    std = images[:used].std(dim=(0, 2, 3), keepdim=True, unbiased=False)
-    images = (images - mean) / std
+    if text:
+        characters = torch.from_numpy(np.fromfile(folder / "images.u8", np.uint8).copy()).long()
+        images, labels = characters[:-1].reshape(count, 1, 1, width), characters[1:].reshape(count, 1, width)
+    else:
+        images = normalised(images, used)
 
     network = build_network(recipe, dropout=0.0).double().train()
     flat = torch.from_numpy(np.fromfile(folder / "weights.f32", np.float32).copy()).double()

@@ -38,6 +38,16 @@ class RowsAsSequence(nn.Module):
         return x.permute(0, 1, 3, 2).reshape(n, c * w, 1, r)
 
 
+class Embedding(nn.Module):
+    """Numbers [n][1][1][steps] to [n][units][1][steps]."""
+    def __init__(self, spec):
+        super().__init__()
+        self.rows = nn.Embedding(spec["vocabulary"], spec["units"])
+
+    def forward(self, x):
+        return self.rows(x.reshape(x.shape[0], -1)).transpose(1, 2).unsqueeze(2)
+
+
 class Recurrent(nn.Module):
     """nn.LSTM or nn.RNN on the engine's sequence [n][features][1][steps]."""
     def __init__(self, spec, features):
@@ -90,6 +100,8 @@ def build_network(recipe, dropout):
             layers += [nn.AdaptiveAvgPool2d(1)]
         elif op == "global_max_pool2d":
             layers += [nn.AdaptiveMaxPool2d(1)]
+        elif op == "embedding":
+            layers.append(Embedding(spec))
         elif op == "rows_as_sequence":
             layers.append(RowsAsSequence())
         elif op in ("rnn", "lstm"):
@@ -99,7 +111,7 @@ def build_network(recipe, dropout):
         else:
             raise ValueError(f"unknown layer {op}")
 
-    modules, x = [], torch.zeros(2, *shape)
+    modules, x = [], torch.zeros(2, *shape, dtype=torch.long if "text" in recipe["dataset"] else None)
     with torch.no_grad():
         for layer in layers:
             if isinstance(layer, tuple):
@@ -120,7 +132,7 @@ def build_network(recipe, dropout):
 
 def weights_and_rest(network):
     """Weights of linear, convolution and recurrent layers, which L2 applies to, and everything else."""
-    kernels = [m.weight for m in network.modules() if isinstance(m, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d))]
+    kernels = [m.weight for m in network.modules() if isinstance(m, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding))]
     for m in network.modules():
         if isinstance(m, (nn.RNN, nn.LSTM)):
             kernels += [m.weight_ih_l0, m.weight_hh_l0]

@@ -31,6 +31,14 @@ export function makeImages([channels, height, width], count, classes) {
   return { images, labels };
 }
 
+/** Characters that follow from the place, with some noise. */
+export function makeText(count, classes) {
+  return Uint8Array.from({ length: count }, (_, i) => {
+    const noise = Math.imul(i + 1, 0x9e3779b1) >>> 27;
+    return noise < 6 ? noise % classes : (i * 3 + (i >> 5)) % classes;
+  });
+}
+
 /** name -> { recipe, arrays } */
 export function makeStarts(networks, recipeFor) {
   return networks.map((network) => {
@@ -44,6 +52,7 @@ export function makeStarts(networks, recipeFor) {
       train_images: train,
       test_images: 0,
       seed: null,
+      ...(network.text ? { text: { path: "/comparison", sha256: "", characters: "abcdefghij" } } : {}),
     };
     // Adam's first steps are lr * sign(g) while epsilon is below |g|: a bias before batch norm, whose gradient is zero but
     // for rounding, then moves by the whole learning rate in single precision (in PyTorch too) and not at all in double.
@@ -61,8 +70,12 @@ export function makeStarts(networks, recipeFor) {
         epsilon: normalized ? 1e-3 : 1e-8,
       },
     });
-    const { images, labels } = makeImages(network.input, train, classes);
+    const none = new Uint8Array(0);
+    const { images, labels } = network.text
+      ? { images: makeText(train * network.input[2] + 1, classes), labels: none }
+      : makeImages(network.input, train, classes);
     const arrays = {
+      ...(network.text ? { text: true } : {}),
       shape: network.input,
       classes,
       trainImages: images,

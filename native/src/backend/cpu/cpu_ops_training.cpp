@@ -148,7 +148,9 @@ void gather(ExecutionContext& context, const GatherCall& call) {
       const std::uint32_t position = s.position + static_cast<std::uint32_t>(n);
       const std::uint32_t image = call.first_image + (call.shuffle ? order(position) : position);
       drawn.index[n] = static_cast<std::int32_t>(image);
-      call.out_labels[lane][n] = call.labels[image];
+      for (int p = 0; p < call.positions; ++p) {
+        call.out_labels[lane][p * call.n + n] = call.labels[std::int64_t{image} * call.positions + p];
+      }
       if (moves || colours || cuts) draw_image(call, s, position, n, drawn);
     }
     GatherArgs args;

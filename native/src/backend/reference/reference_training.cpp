@@ -175,7 +175,9 @@ void gather(const GatherCall& call) {
       const std::uint32_t position = s.position + static_cast<std::uint32_t>(n);
       const std::uint32_t image = call.first_image + (call.shuffle ? order(position) : position);
       const AugmentDraw draw = augment_draw(s.key, s.epoch, position, augment.flip, augment.crop_padding);
-      call.out_labels[lane][n] = call.labels[image];
+      for (int p = 0; p < call.positions; ++p) {
+        call.out_labels[lane][p * call.n + n] = call.labels[std::int64_t{image} * call.positions + p];
+      }
       const std::uint8_t* bytes = call.images + std::int64_t{image} * e.size();
       const auto pixel = [&](int c, int r, int q) -> float& {
         return call.x[lane][pixel_offset(e, c, r, q, call.n) + n];

@@ -29,6 +29,8 @@ export interface SubmitSweepRequest {
   /** For messages: where the text came from. */
   fileName: string;
   text: string;
+  /** Absolute. Files of one's own that the text names by a relative path are looked for from here, by the coordinator. */
+  directory: string;
 }
 
 export interface SubmitSweepResponse {
@@ -128,7 +130,7 @@ export interface GetStatusResponse {
 }
 
 function createBaseSubmitSweepRequest(): SubmitSweepRequest {
-  return { fileName: "", text: "" };
+  return { fileName: "", text: "", directory: "" };
 }
 
 export const SubmitSweepRequest: MessageFns<SubmitSweepRequest> = {
@@ -138,6 +140,9 @@ export const SubmitSweepRequest: MessageFns<SubmitSweepRequest> = {
     }
     if (message.text !== "") {
       writer.uint32(18).string(message.text);
+    }
+    if (message.directory !== "") {
+      writer.uint32(26).string(message.directory);
     }
     return writer;
   },
@@ -169,6 +174,14 @@ export const SubmitSweepRequest: MessageFns<SubmitSweepRequest> = {
             }
 
             message.text = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.directory = reader.string();
             continue;
           }
         }
