@@ -48,7 +48,7 @@ export function parseRecipe(text: string): Recipe {
   return recipe as unknown as Recipe;
 }
 
-export function planJob(job: Job): JobPlan {
+export function planJob(job: Pick<Job, "recipe" | "seed" | "parameters">): JobPlan {
   const recipe = parseRecipe(job.recipe);
   if (!/^[0-9a-f]{16}$/i.test(job.seed)) {
     throw new ConvsweepError("BAD_INPUT", "the seed is not 64 bits", {

@@ -1,5 +1,5 @@
 /**
- * The worker program: `join`, `devices`, `probe`, `data`.
+ * The worker program: `join`, `devices`, `probe`, `write`, `data`.
  *
  * Guarantees: exit code 0 for done, 2 for bad input, 70 for a fault of the engine or of the program, 77 when TLS with
  * the coordinator cannot come about, 78 when the coordinator refuses the worker; errors go to standard error, results to standard output. On SIGTERM or SIGINT `join`
@@ -7,6 +7,7 @@
  * the engine the process kills itself (SIGKILL): nothing gentler ends it.
  */
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { Command, CommanderError } from "commander";
 import { ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../proto/contract.js";
 import { type JoinOptions, joinConfig, wholeNumber } from "./config.js";
@@ -16,6 +17,7 @@ import { engineError, openEngine } from "./engine.js";
 import { joinCoordinator } from "./join.js";
 import { LOG_LEVELS, openLog } from "./log.js";
 import { describeProbe, probe } from "./probe.js";
+import { type WriteOptions, writeText } from "./write.js";
 
 const PROBE_MILLIS = 1_000;
 
@@ -99,6 +101,39 @@ function probeRecipe(options: ProbeCommand): number {
   return 0;
 }
 
+interface WriteCommand {
+  readonly trial: string;
+  readonly start?: string;
+  readonly length: string;
+  readonly temperature: string;
+  readonly json?: boolean;
+}
+
+async function write(options: WriteCommand): Promise<number> {
+  const trial = JSON.parse(readFileSync(options.trial, "utf8")) as Pick<
+    WriteOptions,
+    "recipe" | "seed" | "parameters" | "weightsHash"
+  >;
+  const live = process.stderr.isTTY === true;
+  const written = await writeText(
+    openEngine(),
+    {
+      ...trial,
+      start: options.start ?? null,
+      length: wholeNumber("--length", options.length, 100_000),
+      temperature: Number(options.temperature),
+      threads: availableParallelism(),
+    },
+    (epoch, epochs) => {
+      if (live) process.stderr.write(`\rtraining again: epoch ${epoch} of ${epochs}${epoch === epochs ? "\n" : ""}`);
+    },
+  );
+  for (const warning of written.warnings) process.stderr.write(`convsweep: ${warning}\n`);
+  if (options.json) printJson(written);
+  else print(`${written.text}\n`);
+  return 0;
+}
+
 /** Runs one command and answers its exit code. */
 async function run(argv: readonly string[]): Promise<number> {
   let code = 0;
@@ -151,6 +186,17 @@ async function run(argv: readonly string[]): Promise<number> {
     .option("--json", "print one JSON object")
     .action((options: ProbeCommand) => {
       code = probeRecipe(options);
+    });
+  program
+    .command("write")
+    .description("train a trial of a character network again and print what it writes")
+    .requiredOption("--trial <file>", "recipe, seed, parameters and weightsHash of the trial as JSON")
+    .option("--start <text>", "go on from these characters")
+    .option("--length <n>", "characters to write", "400")
+    .option("--temperature <t>", "0 takes the likeliest character each time", "0.8")
+    .option("--json", "print one JSON object")
+    .action(async (options: WriteCommand) => {
+      code = await write(options);
     });
   program
     .command("data")

@@ -23,6 +23,7 @@ import { addTrials } from "./trials.js";
 import { addUp } from "./up.js";
 import { addWorkerVerbs } from "./worker-verbs.js";
 import { addWorkers } from "./workers.js";
+import { addWrite } from "./write.js";
 
 const BAD_INPUT: ReadonlySet<string> = new Set([
   "BAD_INPUT",
@@ -71,6 +72,7 @@ Exit codes: 0 done, 1 a run failed, 2 bad input, 65 the store is damaged, 74 its
   addSweep(program);
   addTrials(program);
   addTrial(program);
+  addWrite(program);
   addQuery(program);
   addWorkers(program);
   addEvents(program);

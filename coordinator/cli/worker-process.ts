@@ -1,5 +1,5 @@
 /**
- * Runs the worker program in the foreground for the verbs that live there: `worker`, `devices`, `data`, and the
+ * Runs the worker program in the foreground for the verbs that live there: `worker`, `devices`, `data`, `write`, and the
  * measurement of `plan`. Its output is ours, its exit code too.
  */
 import { spawn } from "node:child_process";

@@ -33,10 +33,10 @@ struct Dataset {
 //
 // A text is `train_images` alone: numbered characters, one more than whole windows of shape.columns.
 struct DatasetView {
-  bool text = false;
   Extent shape;
   int classes = 0;
   std::span<const std::uint8_t> train_images, train_labels, test_images, test_labels;
+  bool text = false;
 };
 
 // Copies the arrays unless the digest is there already. Throws Error ENGINE_BAD_ARGUMENT for sizes that do not fit
