@@ -196,7 +196,7 @@ export class CohortThread {
         control: control.engineCells(),
       }),
     );
-    const cohort = new Cohort(key, session, this.options.now());
+    const cohort = new Cohort(key, session, this.options.now(), plan.dataset);
     this.cohorts.push(cohort);
     return cohort;
   }
@@ -309,6 +309,7 @@ export class CohortThread {
       const held = cohort.attemptIn(report.lane);
       if (!held) continue;
       this.post({ kind: "report", held, epoch: report.epoch, step: report.step, metrics: metricsOf(report) });
+      if (report.finished) this.sample(cohort, report.lane, held);
       if (report.finished) this.leave(cohort, report.lane, held, (weightsHash) => ({ kind: "completed", weightsHash }));
       else this.consider(cohort, report.lane, held, report.epoch);
     }
@@ -321,6 +322,19 @@ export class CohortThread {
     if (result.state === "idle" && cohort.size > 0) {
       // Would otherwise be asked for slices for ever.
       this.breakCohort(cohort, new ConvsweepError("ENGINE_INTERNAL", "the engine idles although lanes have not ended"));
+    }
+  }
+
+  /** What a network that learnt a text writes at its end; a trial without it is complete all the same. */
+  private sample(cohort: Cohort, lane: number, held: Held): void {
+    try {
+      const text = this.native(() => cohort.sample(lane));
+      if (text === null) return;
+      const data = new TextEncoder().encode(text);
+      this.post({ kind: "artifact", held, artifact: { name: "sample", mediaType: "text/plain", epoch: 0, data } });
+    } catch (thrown) {
+      const { code, message } = engineError(thrown);
+      this.post({ kind: "log", level: "warn", message: `a lane wrote nothing: ${message}`, fields: { ...held, code } });
     }
   }
 

@@ -6,8 +6,12 @@
  */
 import { createHash } from "node:crypto";
 import { endianness } from "node:os";
-import type { LaneOptions, Session, SliceResult } from "./engine.js";
+import { textOfNumbers } from "../native/datasets.js";
+import type { DatasetSpec, LaneOptions, Session, SliceResult } from "./engine.js";
 import type { Held } from "./messages.js";
+
+/** Of the text that a lane writes at its end. Each character costs a window's steps, of which there are so many at most. */
+const SAMPLE = { characters: 400, steps: 100_000, temperature: 0.7 } as const;
 
 /** SHA-256 over the little-endian float32 bytes of all weights, hexadecimal. */
 export function hashWeights(data: Float32Array): string {
@@ -23,10 +27,13 @@ export class Cohort {
   /** Since when no attempt is in it; `null` while one is. */
   emptySince: number | null;
 
-  constructor(key: string, session: Session, now: number) {
+  private readonly dataset: DatasetSpec | null;
+
+  constructor(key: string, session: Session, now: number, dataset: DatasetSpec | null = null) {
     this.key = key;
     this.session = session;
     this.emptySince = now;
+    this.dataset = dataset;
   }
 
   get size(): number {
@@ -59,6 +66,18 @@ export class Cohort {
 
   runSlice(maxMillis: number): SliceResult {
     return this.session.runSlice({ maxMillis, maxSteps: null });
+  }
+
+  /** What a lane trained on a text writes after the first of its characters, drawn with its seed; else `null`. */
+  sample(lane: number): string | null {
+    const { text, shape } = this.dataset ?? {};
+    if (text === undefined || shape === undefined) return null;
+    const length = Math.min(SAMPLE.characters, Math.ceil(SAMPLE.steps / shape[2]));
+    const start = Uint8Array.of(0);
+    return textOfNumbers(
+      this.session.writeText(lane, { start, length, temperature: SAMPLE.temperature }),
+      text.characters,
+    );
   }
 
   weightsHash(lane: number): string {

@@ -12,6 +12,9 @@ import { ask } from "./connect.js";
 import type { Context } from "./context.js";
 import { asObjects } from "./rows.js";
 
+/** Of a text that is shown among other things. */
+const MAX_TEXT_BYTES = 16_384;
+
 export interface ArtifactLine {
   readonly id: number;
   readonly name: string;
@@ -56,6 +59,13 @@ export async function saveArtifacts(
   return written;
 }
 
+/** A short text artifact's text; `null` for any other, and where the store's folder is not at hand. */
+export async function textOf(context: Context, artifact: ArtifactLine): Promise<string | null> {
+  const { coordinator, store } = context.options;
+  if (coordinator !== null || artifact.media_type !== "text/plain" || artifact.bytes > MAX_TEXT_BYTES) return null;
+  return (await bytesOf(store, artifact)).toString("utf8");
+}
+
 async function bytesOf(store: string, { digest, name }: ArtifactLine): Promise<Buffer> {
   const path = join(store, "artifacts", digest.slice(0, 2), digest);
   const bytes = await readFile(path).catch((cause: unknown) => {
@@ -67,6 +77,6 @@ async function bytesOf(store: string, { digest, name }: ArtifactLine): Promise<B
 }
 
 function fileNameOf({ name, epoch, media_type }: ArtifactLine): string {
-  const kind = media_type.split("/")[1]?.replace("apng", "png") ?? "bin";
+  const kind = media_type.split("/")[1]?.replace("apng", "png").replace("plain", "txt") ?? "bin";
   return epoch > 0 ? `${name}-${String(epoch).padStart(4, "0")}.${kind}` : `${name}.${kind}`;
 }

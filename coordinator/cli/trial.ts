@@ -1,7 +1,7 @@
 /** `convsweep trial show|rerun|enqueue|stop`. */
 import type { Command } from "commander";
 import { ConvsweepError, parseTrialId } from "../../proto/contract.js";
-import { artifactsOf, saveArtifacts } from "./artifacts.js";
+import { artifactsOf, saveArtifacts, textOf } from "./artifacts.js";
 import { ask, withAdmin } from "./connect.js";
 import { type Context, contextOf, parseSweepNumber } from "./context.js";
 import { formatDuration, formatMetric, formatParameter } from "./format.js";
@@ -157,6 +157,14 @@ async function showTrial(context: Context, id: string, saveTo: string | null): P
       bytes,
     ]);
     writeRows(output, { columns: ["file", "name", "epoch", "type", "bytes"], rows, truncated: false }, "table");
+  }
+  for (const artifact of artifacts) {
+    const text = await textOf(context, artifact);
+    if (text === null) continue;
+    output.line();
+    output.line(output.paint.bold(artifact.name));
+    // Characters that a terminal would obey are not the text's to send.
+    output.line(text.replace(/[^\P{Cc}\n\t]/gu, " ").trim());
   }
   if (saveTo !== null) output.line(`${saved.length} files written to ${saveTo}`);
 }
