@@ -1,4 +1,7 @@
-/** A coordinator and two workers as separate processes on separate hosts (network namespaces) share one sweep. */
+/**
+ * A coordinator and two workers as separate processes on separate hosts (network namespaces) share one sweep over mutual
+ * TLS, and a stranger on one of them gets nothing.
+ */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Network, namespacesUnavailable } from "./network.js";
@@ -62,5 +65,36 @@ describe.skipIf(unavailable !== null)("a coordinator and two workers on three ho
       "SELECT count(*) AS n, count(DISTINCT trial || '/' || epoch) AS d FROM reports WHERE metric = 'val_accuracy'",
     );
     expect(reports).toEqual({ n: 36, d: 36 });
+
+    // A stranger on the second host, who has everything but what opens the door.
+    const [{ namespace, hubAddress }] = hosts as [(typeof hosts)[0]];
+    const token = ["--token-file", join(playground.store, "admin.token")];
+    const foreign = new Playground();
+    expect((await foreign.run("certs", "init")).code).toBe(0);
+    expect((await foreign.run("certs", "issue", "thief", "--out", join(foreign.folder, "thief.pem"))).code).toBe(0);
+    const tries: readonly (readonly [readonly string[], RegExp])[] = [
+      [token, /without TLS anyone on the way could read the token/],
+      [[...token, "--insecure-plaintext"], /speaks TLS/],
+      [[...token, "--ca", join(playground.store, "certs", "ca.pem")], /asks for a client's certificate/],
+      [[...token, "--identity", join(foreign.folder, "thief.pem")], /not signed by the authority/],
+    ];
+    const address = ["--coordinator", `${hubAddress}:7440`];
+    for (const [credentials, words] of tries) {
+      for (const verb of [
+        ["run", file, "--detach"],
+        ["query", "SELECT 1"],
+        ["sweep", "cancel", "1"],
+      ]) {
+        const shut = await playground.startCommand(
+          "ip",
+          ...["netns", "exec", namespace, "env", "CONVSWEEP_INSECURE_PLAINTEXT=1"],
+          ...[process.execPath, cliMain, ...verb, ...address, ...credentials],
+        ).finished;
+        expect(shut.code, shut.stdout).toBeGreaterThan(0);
+        expect(shut.stderr).toMatch(words);
+      }
+    }
+    await foreign.close();
+    expect(await playground.query("SELECT count(*) AS n FROM sweeps")).toEqual([{ n: 1 }]);
   });
 });
