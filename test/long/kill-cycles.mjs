@@ -133,10 +133,13 @@ async function submit(index) {
     parameters: { learning_rate: { distribution: "log_uniform_values", min: 1e-3, max: 0.1 } },
   };
   writeFileSync(file, JSON.stringify(sweep));
-  const run = start(process.execPath, [cli, "run", file, "--detach", "--json"]);
-  run.stdout.resume();
-  const { code } = await run.ended;
-  if (code !== 0) throw new Error(`run: ${run.errors}`);
+  // The answer may come too late, also of a sweep that was taken: the record says whether it was.
+  for (let tries = 1; count("SELECT count(*) FROM sweeps") === index; tries += 1) {
+    const run = start(process.execPath, [cli, "run", file, "--detach", "--json"]);
+    run.stdout.resume();
+    const { code } = await run.ended;
+    if (code !== 0 && tries === 5) throw new Error(`run: ${run.errors}`);
+  }
 }
 
 /** Acknowledged to a model worker: `attempt epoch`. */
