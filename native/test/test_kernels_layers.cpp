@@ -1,5 +1,6 @@
 // Pools, batch normalisation, bias gradients and the loss against plain loops in double.
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include "kernels_check.h"
@@ -173,9 +174,9 @@ TEST_CASE("batch normalisation agrees with double precision") {
     const std::vector<float> back = same_everywhere([&](const KernelTable& t, Parallel& p) {
       Guarded<float> out(x.size());
       std::vector<float> dg(5), db(5), dg2(5), db2(5);
-      t.batch_norm_backward(p, s, x.data(), dy.data(), gamma.data(), saved.data(), saved.data() + 5, out.data(),
+      t.batch_norm_backward(p, s, x.data(), dy.data(), gamma.data(), beta.data(), saved.data(), saved.data() + 5, out.data(),
                             dg.data(), db.data());
-      t.batch_norm_backward(p, s, x.data(), dy.data(), gamma.data(), saved.data(), saved.data() + 5, nullptr,
+      t.batch_norm_backward(p, s, x.data(), dy.data(), gamma.data(), beta.data(), saved.data(), saved.data() + 5, nullptr,
                             dg2.data(), db2.data());
       CHECK(out.intact());
       CHECK(dg == dg2);
@@ -287,4 +288,130 @@ TEST_CASE("softmax cross entropy: loss, count, gradient, padding columns, smooth
     CHECK(std::isnan(r.loss_sum));
     CHECK(r.correct == 1);  // the column of two equal logits: the first wins
   }
+}
+
+TEST_CASE("a fused pool and a fused batch norm have the bytes of the layers one after another") {
+  for (const int n : {3, 16, 100}) {
+    for (const auto& [size_h, size_w, h, w] : {std::array{2, 2, 8, 8}, std::array{4, 3, 9, 7}}) {
+      const PoolShape s = pool(n, 3, h, w, size_h, size_w, size_h, size_w, 0, 0);
+      const std::size_t in_size = size(std::int64_t{3} * h * w * n);
+      const std::size_t out_size = size(std::int64_t{3} * s.out_height * s.out_width * n);
+      const auto x = random_floats(in_size, 61), dy = random_floats(out_size, 62);
+      for (const Activation activation : {Activation::relu, Activation::tanh}) {
+        for (const bool dropout : {false, true}) {
+          if (dropout && activation != Activation::relu) continue;
+          INFO("batch " << n << " window " << size_h << "x" << size_w << " dropout " << dropout);
+          PoolPrologue before;
+          before.activation = activation;
+          before.dropout = dropout;
+          before.drop = {{77, 5, 2, 1}, 1U << 30, 4.0F / 3};
+          const KernelTable& t = *tables().front();
+          Serial serial;
+          std::vector<float> active(in_size), dropped(in_size), y(out_size), d(in_size);
+          std::vector<std::uint16_t> winner(out_size);
+          const auto count = static_cast<std::int64_t>(in_size);
+          const bool relu = activation == Activation::relu;
+          (relu ? t.relu_forward : t.tanh_forward)(serial, count, x.data(), active.data());
+          dropped = active;
+          if (dropout) t.dropout(serial, count, before.drop, active.data(), dropped.data());
+          t.max_pool2d_forward(serial, s, dropped.data(), y.data(), winner.data());
+          t.max_pool2d_backward(serial, s, dy.data(), winner.data(), d.data());
+          if (dropout) t.dropout(serial, count, before.drop, d.data(), d.data());
+          (relu ? t.relu_backward : t.tanh_backward)(serial, count, active.data(), d.data(), d.data());
+
+          const std::vector<float> fused = same_everywhere([&](const KernelTable& table, Parallel& p) {
+            Scratch scratch(table.max_pool2d_fused_scratch_bytes(s, p.width()));
+            Guarded<float> out(out_size), dx(in_size);
+            Guarded<std::uint16_t> argmax(out_size);
+            table.max_pool2d_fused_forward(p, s, before, x.data(), out.data(), argmax.data(), scratch.data());
+            CHECK(argmax.values() == winner);
+            table.max_pool2d_fused_backward(p, s, before, out.data(), dy.data(), argmax.data(), dx.data());
+            CHECK(out.intact());
+            CHECK(argmax.intact());
+            CHECK(dx.intact());
+            std::vector<float> both = out.values();
+            for (const float v : dx.values()) both.push_back(v);
+            return both;
+          });
+          y.insert(y.end(), d.begin(), d.end());
+          CHECK(std::memcmp(fused.data(), y.data(), y.size() * sizeof(float)) == 0);
+        }
+      }
+    }
+  }
+  for (const std::int64_t run : {5, 100, 5000}) {
+    const BatchNormShape plain{3, run}, cut{3, run, true};
+    const std::size_t count = size(3 * run);
+    const auto x = random_floats(count, 63), dy = random_floats(count, 64), gamma = random_floats(3, 65),
+               beta = random_floats(3, 66);
+    const auto step = [&](const KernelTable& t, Parallel& p, const BatchNormShape& s) {
+      std::vector<float> y(count), dx(count), rest(6 * 3, 0.0F);
+      t.batch_norm_train(p, s, 0.1F, 1e-3F, x.data(), gamma.data(), beta.data(), y.data(), &rest[0], &rest[3], &rest[6],
+                         &rest[9]);
+      std::vector<float> d = dy;
+      if (!s.relu) {
+        t.relu_forward(p, static_cast<std::int64_t>(count), y.data(), y.data());
+        t.relu_backward(p, static_cast<std::int64_t>(count), y.data(), d.data(), d.data());
+      }
+      t.batch_norm_backward(p, s, x.data(), d.data(), gamma.data(), beta.data(), &rest[0], &rest[3], dx.data(), &rest[12],
+                            &rest[15]);
+      y.insert(y.end(), dx.begin(), dx.end());
+      y.insert(y.end(), rest.begin(), rest.end());
+      return y;
+    };
+    const std::vector<float> fused =
+        same_everywhere([&](const KernelTable& t, Parallel& p) { return step(t, p, cut); });
+    Serial serial;
+    CHECK(step(*tables().front(), serial, plain) == fused);
+  }
+}
+
+TEST_CASE("relu behind a product has the bytes of the layers one after another") {
+  for (const bool transformed : {false, true}) {
+    ConvShape s;
+    s.batch = 19;
+    s.in_channels = transformed ? 16 : 3;
+    s.out_channels = 18;
+    s.in_height = s.in_width = s.out_height = s.out_width = 9;
+    s.kernel_h = s.kernel_w = 3;
+    s.pad_top = s.pad_left = 1;
+    const std::size_t out = size(std::int64_t{18} * 81 * 19);
+    const auto x = random_floats(size(std::int64_t{s.in_channels} * 81 * 19), 71), bias = random_floats(18, 72);
+    const auto w = random_floats(size(std::int64_t{18} * s.in_channels * 9), 73), dy = random_floats(out, 74);
+    const auto step = [&](const KernelTable& t, Parallel& p, bool relu) {
+      ConvShape shape = s;
+      shape.relu = relu;
+      Scratch scratch(t.conv2d_scratch_bytes(s, p.width()));
+      std::vector<float> y(out), d = dy, sums(18);
+      t.conv2d_forward(p, shape, x.data(), w.data(), bias.data(), y.data(), scratch.data());
+      const auto count = static_cast<std::int64_t>(out);
+      if (relu) {
+        t.relu_bias_gradient(p, 18, 81 * 19, y.data(), d.data(), d.data(), sums.data());
+      } else {
+        t.relu_forward(p, count, y.data(), y.data());
+        t.relu_backward(p, count, y.data(), d.data(), d.data());
+        t.bias_gradient(p, 18, 81 * 19, d.data(), sums.data());
+      }
+      y.insert(y.end(), d.begin(), d.end());
+      y.insert(y.end(), sums.begin(), sums.end());
+      return y;
+    };
+    const std::vector<float> fused = same_everywhere([&](const KernelTable& t, Parallel& p) { return step(t, p, true); });
+    Serial serial;
+    CHECK(step(*tables().front(), serial, false) == fused);
+  }
+  LinearShape s{21, 300, 40};
+  const auto x = random_floats(300 * 21, 75), w = random_floats(300 * 40, 76), bias = random_floats(40, 77);
+  const auto run = [&](const KernelTable& t, Parallel& p, bool relu) {
+    LinearShape shape = s;
+    shape.relu = relu;
+    Scratch scratch(t.linear_scratch_bytes(s, p.width()));
+    std::vector<float> y(40 * 21);
+    t.linear_forward(p, shape, x.data(), w.data(), bias.data(), y.data(), scratch.data());
+    if (!relu) t.relu_forward(p, 40 * 21, y.data(), y.data());
+    return y;
+  };
+  const std::vector<float> fused = same_everywhere([&](const KernelTable& t, Parallel& p) { return run(t, p, true); });
+  Serial serial;
+  CHECK(run(*tables().front(), serial, false) == fused);
 }

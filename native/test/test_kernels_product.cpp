@@ -104,7 +104,8 @@ struct Naive {
   }
 };
 
-void check_conv(const Case& c) {
+// `loss`: how many times the plain sum's tolerance; 4 for shapes done by transforms.
+void check_conv(const Case& c, double loss = 1) {
   const ConvShape& s = c.shape;
   INFO(std::string(c.name) << ", batch " << s.batch);
   const auto x = random_floats(size(s.in_channels, s.in_height, s.in_width, s.batch), 11);
@@ -124,13 +125,13 @@ void check_conv(const Case& c) {
   check_close(
       run(dy.size(), [&](const KernelTable& t, Parallel& p, float* y,
                          void* scratch) { t.conv2d_forward(p, s, x.data(), w.data(), bias.data(), y, scratch); }),
-      want.y, 1e-6 * std::sqrt(s.in_channels / s.groups * s.kernel_h * s.kernel_w) + 1e-6);
+      want.y, loss * (1e-6 * std::sqrt(s.in_channels / s.groups * s.kernel_h * s.kernel_w) + 1e-6));
   check_close(run(x.size(), [&](const KernelTable& t, Parallel& p, float* dx,
                                 void* scratch) { t.conv2d_backward_data(p, s, dy.data(), w.data(), dx, scratch); }),
-              want.dx, 1e-6 * std::sqrt(s.out_channels / s.groups * s.kernel_h * s.kernel_w) + 1e-6);
+              want.dx, loss * (1e-6 * std::sqrt(s.out_channels / s.groups * s.kernel_h * s.kernel_w) + 1e-6));
   check_close(run(w.size(), [&](const KernelTable& t, Parallel& p, float* dw,
                                 void* scratch) { t.conv2d_backward_weights(p, s, x.data(), dy.data(), dw, scratch); }),
-              want.dw, 1e-6 * std::sqrt(s.out_height * s.out_width * s.batch) + 1e-6);
+              want.dw, loss * (1e-6 * std::sqrt(s.out_height * s.out_width * s.batch) + 1e-6));
 }
 
 }  // namespace
@@ -215,5 +216,19 @@ TEST_CASE("convolutions agree with a plain loop: kernels, strides, padding, grou
   }
   check_conv({"5x5, 20 to 50, batch 100", conv(100, 1, 3, 12, 12, 50, 5, 5, 1, 1, 0, 0, 0, 0)});
   check_conv({"long rows", conv(128, 1, 2, 4, 20, 6, 3, 3, 1, 1, 1, 1, 1, 1)});
-  check_conv({"many channels", conv(16, 1, 80, 4, 4, 96, 3, 3, 1, 1, 1, 1, 1, 1)});
+  check_conv({"many channels", conv(16, 1, 80, 4, 4, 96, 3, 3, 1, 1, 1, 1, 1, 1)}, 4);
+}
+
+// Shapes that are done by Winograd's transforms: enough channels, stride 1, 3 x 3 or 5 x 5.
+TEST_CASE("transformed convolutions agree with a plain loop: borders, part tiles, tails of the batch") {
+  for (const int n : {1, 17, 33}) {
+    check_conv({"3x3 same, part tiles", conv(n, 1, 16, 10, 9, 19, 3, 3, 1, 1, 1, 1, 1, 1)}, 4);
+    check_conv({"3x3 valid", conv(n, 1, 18, 6, 10, 16, 3, 3, 1, 1, 0, 0, 0, 0)}, 4);
+    check_conv({"3x3, padding on one side", conv(n, 1, 16, 7, 7, 16, 3, 3, 1, 1, 2, 0, 0, 1)}, 4);
+    check_conv({"5x5 valid", conv(n, 1, 20, 8, 9, 17, 5, 5, 1, 1, 0, 0, 0, 0)}, 4);
+    check_conv({"5x5 same", conv(n, 1, 16, 6, 7, 20, 5, 5, 1, 1, 2, 2, 2, 2)}, 4);
+  }
+  check_conv({"3x3, more chunks than one", conv(100, 1, 16, 12, 12, 33, 3, 3, 1, 1, 1, 1, 1, 1)}, 4);
+  check_conv({"5x5, second of lenet", conv(100, 1, 20, 12, 12, 50, 5, 5, 1, 1, 0, 0, 0, 0)}, 4);
+  check_conv({"3x3, one tile", conv(64, 1, 130, 4, 4, 70, 3, 3, 1, 1, 1, 1, 1, 1)}, 4);
 }

@@ -193,7 +193,7 @@ struct Planned {
     text.batch = 4;
     recipe = text.recipe();
     graph = build_graph(recipe);
-    plan = make_plan(graph, make_backend("cpu", "auto")->ops(), recipe, 2);
+    plan = make_plan(graph, make_backend("cpu", "auto")->ops(), recipe, 2, false);
   }
   RecipeText text;
   Recipe recipe;

@@ -15,10 +15,14 @@
 
 namespace convsweep {
 
+class CallTimes;
+
 // What a backend's operations need beside the call: threads, a stream. Each backend casts to its own.
 class ExecutionContext {
  public:
   virtual ~ExecutionContext() = default;
+  // Where a profile is taken (src/backend/profiling.h); null otherwise.
+  std::shared_ptr<CallTimes> times;
 
  protected:
   ExecutionContext() = default;
@@ -87,6 +91,8 @@ class Backend {
   // `cpu`, `cuda`, `reference`, `emulated`: the first word of the fingerprint.
   virtual std::string name() const = 0;
   virtual const OpTable& ops() const = 0;
+  // Its layers do what LayerCall::fusion asks for; others never get such calls.
+  virtual bool fuses() const { return false; }
   // Host memory can be used as device memory, and calls take effect before they return.
   virtual bool is_host() const = 0;
 

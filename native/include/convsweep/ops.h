@@ -132,9 +132,25 @@ struct LaneMetrics {
   std::int32_t correct = 0;
 };
 
+// Neighbours that a layer does along with its own work, where the backend fuses (Backend::fuses) and the result keeps its
+// bytes. What is between them is then never written.
+struct Fusion {
+  // max_pool2d: relu or tanh, and after relu perhaps dropout, in front of the pool. flatten: nothing.
+  Op activation = Op::flatten;
+  bool dropout = false;
+  float rate = 0;
+  std::uint32_t dropout_layer = 0;
+  // batch_norm, conv2d and linear: relu behind it. y is that of the relu, dy its gradient; conv2d and linear leave in
+  // LayerCall::dcut what the relu lets through.
+  bool relu_behind = false;
+
+  bool pool() const { return activation != Op::flatten; }
+};
+
 template <class Real>
 struct BasicLayerCall {
   LayerShape shape;
+  Fusion fusion;
   // Images in this batch; the innermost extent of every activation.
   int n = 0;
   // Training: batch_norm uses batch statistics and moves the running ones, dropout drops. Backward implies it.
@@ -146,6 +162,8 @@ struct BasicLayerCall {
   Lanes<Real> y;  // forward writes it; backward may read it where ops.def says so
   Lanes<const Real> dy;
   Lanes<Real> dx;
+  // Only with Fusion::relu_behind; may be dy's memory.
+  Lanes<Real> dcut;
 
   // batch_norm: weight is gamma, bias is beta, [channels] each. rnn, lstm: weight is weight_ih and, right behind it,
   // weight_hh; bias is bias_ih and bias_hh. embedding: weight is [vocabulary][units].

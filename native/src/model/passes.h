@@ -41,6 +41,9 @@ struct LayerMemory {
   // Nothing where the layer takes no part in the backward pass; dx also where nobody needs it.
   View dy, dx;
   View saved;
+  // Neighbours that the layer's call does too, and what a relu behind it lets through; see model/fusion.h.
+  Fusion fusion;
+  View dcut;
 };
 
 // One call of a backend.

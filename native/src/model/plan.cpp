@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "model/fusion.h"
+
 namespace convsweep {
 namespace {
 
@@ -68,7 +70,7 @@ std::size_t scratch_size(const Graph& graph, const OpTable& ops, const Recipe& r
 
 }  // namespace
 
-Plan make_plan(const Graph& graph, const OpTable& ops, const Recipe& recipe, int width) {
+Plan make_plan(const Graph& graph, const OpTable& ops, const Recipe& recipe, int width, bool fuses) {
   Plan plan;
   plan.batch = recipe.batch_size;
   const Op optimizer = recipe.optimizer;
@@ -81,6 +83,7 @@ Plan make_plan(const Graph& graph, const OpTable& ops, const Recipe& recipe, int
   plan.labels = arena.take(static_cast<std::size_t>(plan.batch) * static_cast<std::size_t>(graph.positions) *
                             sizeof(std::int32_t));
   plan.passes = make_passes(graph, plan.batch);
+  if (fuses) fuse_layers(plan.passes, graph);
   const std::size_t base = arena.take(pack(plan.passes.buffers, plan.buffers));
   for (std::size_t& offset : plan.buffers) offset += base;
   plan.scratch = arena.take(scratch_size(graph, ops, recipe, width));

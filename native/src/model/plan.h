@@ -35,7 +35,8 @@ struct Plan {
   std::size_t lane_bytes = 0;
 };
 
-// `width`: how many threads may share one lane's operations.
-Plan make_plan(const Graph& graph, const OpTable& ops, const Recipe& recipe, int width);
+// `width`: how many threads may share one lane's operations. `fuses`: whether the backend does neighbouring layers in one
+// call.
+Plan make_plan(const Graph& graph, const OpTable& ops, const Recipe& recipe, int width, bool fuses);
 
 }  // namespace convsweep

@@ -41,14 +41,14 @@ std::string fingerprint_of(const Backend& backend) { return backend.name() + " f
 
 SessionMemory plan_session(const Recipe& recipe, const Backend& backend) {
   const Graph graph = build_graph(recipe);
-  const Plan plan = make_plan(graph, backend.ops(), recipe, 1);
+  const Plan plan = make_plan(graph, backend.ops(), recipe, 1, backend.fuses());
   return {lane_stride(plan), plan_shared(recipe, 1, !backend.is_host()).bytes};
 }
 
 Session::Impl::Impl(SessionConfig given)
     : config(std::move(given)),
       graph(build_graph(config.recipe)),
-      plan(make_plan(graph, config.backend->ops(), config.recipe, config.threads)),
+      plan(make_plan(graph, config.backend->ops(), config.recipe, config.threads, config.backend->fuses())),
       shared_plan(plan_shared(config.recipe, config.lanes, !config.backend->is_host())),
       fingerprint(fingerprint_of(*config.backend)),
       slots_(static_cast<std::size_t>(config.lanes)),

@@ -21,6 +21,7 @@ LayerCall Step::layer_call(int index, LaneSet lanes, int n, bool training) const
   const LayerMemory& m = plan_.passes.layers[static_cast<std::size_t>(index)];
   LayerCall call;
   call.shape = layer.shape;
+  call.fusion = m.fusion;
   call.n = n;
   call.training = training;
   call.lanes = lanes;
@@ -88,6 +89,7 @@ void Step::run(ExecutionContext& context, const Action& action, LaneSet lanes, i
   const LayerMemory& m = plan_.passes.layers[static_cast<std::size_t>(action.layer)];
   call.dy = at<const float>(m.dy, n);
   call.dx = at<float>(m.dx, n);
+  call.dcut = at<float>(m.dcut, n);
   kernels.backward(context, call);
 }
 

@@ -39,6 +39,7 @@ class CpuBackend final : public HostBackend {
   explicit CpuBackend(const cpu::KernelTable& kernels) : kernels_(kernels) {}
   std::string name() const override { return "cpu"; }
   const OpTable& ops() const override { return cpu::op_table(); }
+  bool fuses() const override { return true; }
   std::unique_ptr<ExecutionContext> context(ThreadPool* pool) override {
     return std::make_unique<cpu::CpuContext>(kernels_, pool);
   }

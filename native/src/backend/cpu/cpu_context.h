@@ -34,6 +34,9 @@ class CpuContext final : public ExecutionContext {
 
 inline CpuContext& cast(ExecutionContext& context) { return static_cast<CpuContext&>(context); }
 
+// What a dropout layer draws in this step of the lane (cpu_ops_elementwise.cpp).
+DropoutArgs dropout_args(const LaneScalars& scalars, float layer_rate, std::uint32_t layer);
+
 // The operations, in cpu_ops_*.cpp.
 const OpTable& op_table();
 

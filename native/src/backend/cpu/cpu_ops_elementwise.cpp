@@ -33,18 +33,17 @@ void copy_unless_same(const float* from, float* to, std::int64_t count) {
   if (from != to) std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
 }
 
-DropoutArgs dropout_args(const LayerCall& call, int lane) {
-  const LaneScalars& s = call.scalars[lane];
-  const float rate = std::isnan(s.dropout) ? call.shape.rate : s.dropout;
+}  // namespace
+
+DropoutArgs dropout_args(const LaneScalars& scalars, float layer_rate, std::uint32_t layer) {
+  const float rate = std::isnan(scalars.dropout) ? layer_rate : scalars.dropout;
   DropoutArgs args;
   // The counter of draw_block (convsweep/rng.h).
-  args.stream = {s.key, s.step, call.shape.layer, static_cast<std::uint32_t>(Purpose::dropout)};
+  args.stream = {scalars.key, scalars.step, layer, static_cast<std::uint32_t>(Purpose::dropout)};
   args.drop_below = dropout_threshold(rate);
   args.scale = 1.0F / (1.0F - rate);
   return args;
 }
-
-}  // namespace
 
 #define CONVSWEEP_ELEMENTWISE(name)                                                            \
   void name##_forward(ExecutionContext& context, const LayerCall& call) {                      \
@@ -83,7 +82,7 @@ void dropout_forward(ExecutionContext& context, const LayerCall& call) {
   for (int i = 0; i < call.lanes.count; ++i) {
     const int lane = call.lanes[i];
     if (call.training) {
-      cpu.kernels.dropout(cpu.parallel, count_of(call), dropout_args(call, lane), call.x[lane], call.y[lane]);
+      cpu.kernels.dropout(cpu.parallel, count_of(call), dropout_args(call.scalars[lane], call.shape.rate, call.shape.layer), call.x[lane], call.y[lane]);
     } else {
       copy_unless_same(call.x[lane], call.y[lane], count_of(call));
     }
@@ -95,7 +94,7 @@ void dropout_backward(ExecutionContext& context, const LayerCall& call) {
   CpuContext& cpu = cast(context);
   for (int i = 0; i < call.lanes.count; ++i) {
     const int lane = call.lanes[i];
-    cpu.kernels.dropout(cpu.parallel, count_of(call), dropout_args(call, lane), call.dy[lane], call.dx[lane]);
+    cpu.kernels.dropout(cpu.parallel, count_of(call), dropout_args(call.scalars[lane], call.shape.rate, call.shape.layer), call.dy[lane], call.dx[lane]);
   }
 }
 

@@ -8,10 +8,13 @@
 namespace convsweep::cpu {
 namespace {
 
-LinearShape linear_shape(const LayerShape& s, int n) { return {n, s.in.channels, s.out.channels}; }
+LinearShape linear_shape(const LayerShape& s, int n, bool relu = false) {
+  return {n, s.in.channels, s.out.channels, relu};
+}
 
-ConvShape conv_shape(const LayerShape& s, int n) {
+ConvShape conv_shape(const LayerShape& s, int n, bool relu = false) {
   ConvShape c;
+  c.relu = relu;
   c.batch = n;
   c.groups = s.groups;
   c.in_channels = s.in.channels;
@@ -29,13 +32,27 @@ ConvShape conv_shape(const LayerShape& s, int n) {
   return c;
 }
 
+// The bias's gradient, and the gradient that goes on into the products: dy, or what a relu behind them leaves of it.
+const float* sum_gradient(CpuContext& cpu, const LayerCall& call, int lane) {
+  const int channels = call.shape.out.channels;
+  const std::int64_t run = call.shape.out.plane() * call.n;
+  const float* dy = call.dy[lane];
+  float* dbias = call.dbias ? call.dbias[lane] : nullptr;
+  if (call.fusion.relu_behind) {
+    cpu.kernels.relu_bias_gradient(cpu.parallel, channels, run, call.y[lane], dy, call.dcut[lane], dbias);
+    return call.dcut[lane];
+  }
+  if (dbias != nullptr) cpu.kernels.bias_gradient(cpu.parallel, channels, run, dy, dbias);
+  return dy;
+}
+
 }  // namespace
 
 void linear_forward(ExecutionContext& context, const LayerCall& call) {
   CpuContext& cpu = cast(context);
   for (int i = 0; i < call.lanes.count; ++i) {
     const int lane = call.lanes[i];
-    cpu.kernels.linear_forward(cpu.parallel, linear_shape(call.shape, call.n), call.x[lane], call.weight[lane],
+    cpu.kernels.linear_forward(cpu.parallel, linear_shape(call.shape, call.n, call.fusion.relu_behind), call.x[lane], call.weight[lane],
                                call.bias ? call.bias[lane] : nullptr, call.y[lane], call.scratch[lane]);
   }
 }
@@ -45,12 +62,11 @@ void linear_backward(ExecutionContext& context, const LayerCall& call) {
   const LinearShape shape = linear_shape(call.shape, call.n);
   for (int i = 0; i < call.lanes.count; ++i) {
     const int lane = call.lanes[i];
-    const float* dy = call.dy[lane];
+    const float* dy = sum_gradient(cpu, call, lane);
     void* scratch = call.scratch[lane];
     if (call.dweight) {
       cpu.kernels.linear_backward_weights(cpu.parallel, shape, call.x[lane], dy, call.dweight[lane], scratch);
     }
-    if (call.dbias) cpu.kernels.bias_gradient(cpu.parallel, shape.out_features, shape.batch, dy, call.dbias[lane]);
     if (call.dx) cpu.kernels.linear_backward_data(cpu.parallel, shape, dy, call.weight[lane], call.dx[lane], scratch);
   }
 }
@@ -63,7 +79,7 @@ void conv2d_forward(ExecutionContext& context, const LayerCall& call) {
   CpuContext& cpu = cast(context);
   for (int i = 0; i < call.lanes.count; ++i) {
     const int lane = call.lanes[i];
-    cpu.kernels.conv2d_forward(cpu.parallel, conv_shape(call.shape, call.n), call.x[lane], call.weight[lane],
+    cpu.kernels.conv2d_forward(cpu.parallel, conv_shape(call.shape, call.n, call.fusion.relu_behind), call.x[lane], call.weight[lane],
                                call.bias ? call.bias[lane] : nullptr, call.y[lane], call.scratch[lane]);
   }
 }
@@ -71,15 +87,13 @@ void conv2d_forward(ExecutionContext& context, const LayerCall& call) {
 void conv2d_backward(ExecutionContext& context, const LayerCall& call) {
   CpuContext& cpu = cast(context);
   const ConvShape shape = conv_shape(call.shape, call.n);
-  const std::int64_t run = call.shape.out.plane() * call.n;
   for (int i = 0; i < call.lanes.count; ++i) {
     const int lane = call.lanes[i];
-    const float* dy = call.dy[lane];
+    const float* dy = sum_gradient(cpu, call, lane);
     void* scratch = call.scratch[lane];
     if (call.dweight) {
       cpu.kernels.conv2d_backward_weights(cpu.parallel, shape, call.x[lane], dy, call.dweight[lane], scratch);
     }
-    if (call.dbias) cpu.kernels.bias_gradient(cpu.parallel, shape.out_channels, run, dy, call.dbias[lane]);
     if (call.dx) cpu.kernels.conv2d_backward_data(cpu.parallel, shape, dy, call.weight[lane], call.dx[lane], scratch);
   }
 }

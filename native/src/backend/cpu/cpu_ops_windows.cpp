@@ -1,5 +1,6 @@
 // Pools and batch_norm on the CPU.
 #include "backend/cpu/cpu_context.h"
+#include "backend/cpu/cpu_scratch.h"
 
 namespace convsweep::cpu {
 namespace {
@@ -22,14 +23,31 @@ PoolShape pool_shape(const LayerShape& s, int n) {
   return p;
 }
 
-BatchNormShape norm_shape(const LayerCall& call) { return {call.shape.in.channels, call.shape.in.plane() * call.n}; }
+BatchNormShape norm_shape(const LayerCall& call) {
+  return {call.shape.in.channels, call.shape.in.plane() * call.n, call.fusion.relu_behind};
+}
+
+PoolPrologue prologue(const LayerCall& call, int lane) {
+  const Fusion& f = call.fusion;
+  PoolPrologue before;
+  before.activation = f.activation == Op::tanh ? Activation::tanh : Activation::relu;
+  before.dropout = f.dropout && call.training;
+  if (before.dropout) before.drop = dropout_args(call.scalars[lane], f.rate, f.dropout_layer);
+  return before;
+}
 
 void max_forward(ExecutionContext& context, const LayerCall& call) {
   CpuContext& cpu = cast(context);
   for (int i = 0; i < call.lanes.count; ++i) {
     const int lane = call.lanes[i];
     auto* winners = call.training ? reinterpret_cast<std::uint16_t*>(call.saved[lane]) : nullptr;
-    cpu.kernels.max_pool2d_forward(cpu.parallel, pool_shape(call.shape, call.n), call.x[lane], call.y[lane], winners);
+    const PoolShape shape = pool_shape(call.shape, call.n);
+    if (call.fusion.pool()) {
+      cpu.kernels.max_pool2d_fused_forward(cpu.parallel, shape, prologue(call, lane), call.x[lane], call.y[lane], winners,
+                                           call.scratch[lane]);
+    } else {
+      cpu.kernels.max_pool2d_forward(cpu.parallel, shape, call.x[lane], call.y[lane], winners);
+    }
   }
 }
 
@@ -38,8 +56,14 @@ void max_backward(ExecutionContext& context, const LayerCall& call) {
   CpuContext& cpu = cast(context);
   for (int i = 0; i < call.lanes.count; ++i) {
     const int lane = call.lanes[i];
-    cpu.kernels.max_pool2d_backward(cpu.parallel, pool_shape(call.shape, call.n), call.dy[lane],
-                                    reinterpret_cast<const std::uint16_t*>(call.saved[lane]), call.dx[lane]);
+    const PoolShape shape = pool_shape(call.shape, call.n);
+    const auto* winners = reinterpret_cast<const std::uint16_t*>(call.saved[lane]);
+    if (call.fusion.pool()) {
+      cpu.kernels.max_pool2d_fused_backward(cpu.parallel, shape, prologue(call, lane), call.y[lane], call.dy[lane],
+                                            winners, call.dx[lane]);
+    } else {
+      cpu.kernels.max_pool2d_backward(cpu.parallel, shape, call.dy[lane], winners, call.dx[lane]);
+    }
   }
 }
 
@@ -64,7 +88,10 @@ void average_backward(ExecutionContext& context, const LayerCall& call) {
 
 void max_pool2d_forward(ExecutionContext& context, const LayerCall& call) { max_forward(context, call); }
 void max_pool2d_backward(ExecutionContext& context, const LayerCall& call) { max_backward(context, call); }
-std::size_t max_pool2d_scratch_bytes(const LayerShape&, int, int) { return 0; }
+std::size_t max_pool2d_scratch_bytes(const LayerShape& shape, int n, int width) {
+  // Enough for a fused one, whether it is or not.
+  return most_scratch([&](const KernelTable& k) { return k.max_pool2d_fused_scratch_bytes(pool_shape(shape, n), width); });
+}
 void global_max_pool2d_forward(ExecutionContext& context, const LayerCall& call) { max_forward(context, call); }
 void global_max_pool2d_backward(ExecutionContext& context, const LayerCall& call) { max_backward(context, call); }
 std::size_t global_max_pool2d_scratch_bytes(const LayerShape&, int, int) { return 0; }
@@ -99,9 +126,9 @@ void batch_norm_backward(ExecutionContext& context, const LayerCall& call) {
   for (int i = 0; i < call.lanes.count; ++i) {
     const int lane = call.lanes[i];
     const auto* mean = reinterpret_cast<const float*>(call.saved[lane]);
-    cpu.kernels.batch_norm_backward(cpu.parallel, shape, call.x[lane], call.dy[lane], call.weight[lane], mean,
-                                    mean + shape.channels, call.dx ? call.dx[lane] : nullptr, call.dweight[lane],
-                                    call.dbias[lane]);
+    cpu.kernels.batch_norm_backward(cpu.parallel, shape, call.x[lane], call.dy[lane], call.weight[lane],
+                                    call.bias[lane], mean, mean + shape.channels, call.dx ? call.dx[lane] : nullptr,
+                                    call.dweight[lane], call.dbias[lane]);
   }
 }
 

@@ -19,6 +19,8 @@
 //   acc);
 //     then acc + bias where there is a bias. A convolution's k runs over (kernel row, kernel column, channel); a tap
 //     that falls on padding, or that a stride skips, takes no part.
+//   * A convolution of stride 1 with a 3 x 3 or 5 x 5 kernel and many channels goes through Winograd's transforms instead,
+//     by its shape alone; the order of its sums stands in kernels_impl_winograd.h and docs/decisions/0007.
 //   * A reduction along the vector axis: element i of a contiguous run goes to partial sum i mod 16; at the end
 //     p[i] += p[i+8] for i < 8, then +4, +2, +1. A conv's weight gradient uses one output row (wo, n) as the run and
 //     keeps its partial sums over the rows; there a tap on padding takes part with x = 0. Bias gradients and batch-norm
@@ -44,12 +46,16 @@ struct ConvShape {
   int stride_h = 1, stride_w = 1;
   // Padding above and left; below and right follow from the output's size.
   int pad_top = 0, pad_left = 0;
+  // Forward only: y is cut off at 0.
+  bool relu = false;
 };
 
 struct LinearShape {
   int batch = 1;
   int in_features = 1;
   int out_features = 1;
+  // Forward only: y is cut off at 0.
+  bool relu = false;
 };
 
 // A global pool is a pool whose window is the whole plane: see global_pool_shape().
@@ -78,9 +84,11 @@ struct RecurrentShape {
 };
 
 // x and y are [channels][run]: run = height * width * batch, or batch for flat features.
+// `relu`: y is cut off at 0, and dy is the gradient of that.
 struct BatchNormShape {
   int channels = 1;
   std::int64_t run = 1;
+  bool relu = false;
 };
 
 // Philox4x32-10: element e is word e % 4 of the block with counter (e / 4, counter1, counter2, counter3).
@@ -95,6 +103,15 @@ struct DropoutArgs {
   std::uint32_t drop_below = 0;
   // 1 / (1 - rate).
   float scale = 1.0F;
+};
+
+enum class Activation : std::uint8_t { none, relu, tanh };
+
+// What a max pool does to its input first: the activation, then dropout, which only goes with relu.
+struct PoolPrologue {
+  Activation activation = Activation::none;
+  bool dropout = false;
+  DropoutArgs drop;
 };
 
 struct SoftmaxLossArgs {
@@ -229,6 +246,9 @@ struct KernelTable {
 
   // dbias[c] = sum of dy[c][0 .. run-1]. For linear layers: channels = out_features, run = batch.
   void (*bias_gradient)(Parallel& parallel, int channels, std::int64_t run, const float* dy, float* dbias);
+  // The same for a layer with relu behind it: dx = y > 0 ? dy : 0, and dbias, which may be null, its sums. dx may be dy.
+  void (*relu_bias_gradient)(Parallel& parallel, int channels, std::int64_t run, const float* y, const float* dy,
+                             float* dx, float* dbias);
 
   // y[c][0 .. run-1] += bias[c].
   void (*add_bias)(Parallel& parallel, int channels, std::int64_t run, const float* bias, float* y);
@@ -255,6 +275,13 @@ struct KernelTable {
                              std::uint16_t* argmax);
   void (*max_pool2d_backward)(Parallel& parallel, const PoolShape& shape, const float* dy, const std::uint16_t* argmax,
                               float* dx);
+  // The pool with what stands before it in one; x is the input of that. For windows side by side without padding.
+  // Backward reads the pooled y. Dropout's elements are those of x.
+  std::size_t (*max_pool2d_fused_scratch_bytes)(const PoolShape& shape, int width);
+  void (*max_pool2d_fused_forward)(Parallel& parallel, const PoolShape& shape, const PoolPrologue& before,
+                                   const float* x, float* y, std::uint16_t* argmax, void* scratch);
+  void (*max_pool2d_fused_backward)(Parallel& parallel, const PoolShape& shape, const PoolPrologue& before,
+                                    const float* y, const float* dy, const std::uint16_t* argmax, float* dx);
   // Divides by size_h * size_w, padding counted as zeros (PyTorch's default).
   void (*avg_pool2d_forward)(Parallel& parallel, const PoolShape& shape, const float* x, float* y);
   void (*avg_pool2d_backward)(Parallel& parallel, const PoolShape& shape, const float* dy, float* dx);
@@ -269,8 +296,8 @@ struct KernelTable {
                           float* y);
   // dx may be dy, or null when only dgamma and dbeta are wanted.
   void (*batch_norm_backward)(Parallel& parallel, const BatchNormShape& shape, const float* x, const float* dy,
-                              const float* gamma, const float* mean, const float* inv_std, float* dx, float* dgamma,
-                              float* dbeta);
+                              const float* gamma, const float* beta, const float* mean, const float* inv_std, float* dx,
+                              float* dgamma, float* dbeta);
 
   // logits and dlogits are [classes][batch]; dlogits may be null (evaluation) or equal logits. Loss of a column:
   // -sum_c t_c log p_c. dlogits = (p - t) * (1 / valid). labels[n] in [0, classes) for n < valid.

@@ -12,16 +12,37 @@
 #include "kernels_impl_loss.h"
 #include "kernels_impl_min_plus.h"
 #include "kernels_impl_norm.h"
-#include "kernels_impl_pool.h"
+#include "kernels_impl_pool_fused.h"
 #include "kernels_impl_recurrent.h"
+#include "kernels_impl_winograd.h"
 
 namespace convsweep::cpu::CONVSWEEP_ISA {
 
 inline std::size_t conv2d_scratch_bytes(const ConvShape& s, int width) {
+  if (winograd_fits(s)) return winograd_scratch_bytes(s, width);
   const int out = s.out_channels / s.groups, in = s.in_channels / s.groups, taps = s.kernel_h * s.kernel_w;
   const std::size_t a = ConvPlan(flattened(forward_taps(s, nullptr)), out, in * taps).bytes(width);
   const std::size_t b = ConvPlan(flattened(backward_taps(s, nullptr)), in, out * taps).bytes(width);
   return larger(larger(a, b), conv2d_weights_scratch_bytes(s, width));
+}
+
+// Directly, or by Winograd's transforms where the shape gains from them.
+inline void conv2d_forward(Parallel& parallel, const ConvShape& s, const float* x, const float* weights,
+                           const float* bias, float* y, void* scratch) {
+  if (winograd_fits(s)) return winograd_forward(parallel, s, x, weights, bias, y, scratch);
+  direct_forward(parallel, s, x, weights, bias, y, scratch);
+}
+
+inline void conv2d_backward_data(Parallel& parallel, const ConvShape& s, const float* dy, const float* weights,
+                                 float* dx, void* scratch) {
+  if (winograd_fits(s)) return winograd_backward_data(parallel, s, dy, weights, dx, scratch);
+  direct_backward_data(parallel, s, dy, weights, dx, scratch);
+}
+
+inline void conv2d_backward_weights(Parallel& parallel, const ConvShape& s, const float* x, const float* dy,
+                                    float* dweights, void* scratch) {
+  if (winograd_fits(s)) return winograd_backward_weights(parallel, s, x, dy, dweights, scratch);
+  direct_backward_weights(parallel, s, x, dy, dweights, scratch);
 }
 
 inline constexpr KernelTable make_table(Isa isa, const char* name) {
@@ -42,6 +63,7 @@ inline constexpr KernelTable make_table(Isa isa, const char* name) {
   t.recurrent_forward = &recurrent_forward;
   t.recurrent_backward = &recurrent_backward;
   t.bias_gradient = &bias_gradient;
+  t.relu_bias_gradient = &relu_bias_gradient;
   t.add_bias = &add_bias;
   t.relu_forward = &relu_forward;
   t.relu_backward = &relu_backward;
@@ -55,6 +77,9 @@ inline constexpr KernelTable make_table(Isa isa, const char* name) {
   t.dropout = &dropout;
   t.max_pool2d_forward = &max_pool2d_forward;
   t.max_pool2d_backward = &max_pool2d_backward;
+  t.max_pool2d_fused_scratch_bytes = &max_pool2d_fused_scratch_bytes;
+  t.max_pool2d_fused_forward = &max_pool2d_fused_forward;
+  t.max_pool2d_fused_backward = &max_pool2d_fused_backward;
   t.avg_pool2d_forward = &avg_pool2d_forward;
   t.avg_pool2d_backward = &avg_pool2d_backward;
   t.batch_norm_train = &batch_norm_train;

@@ -186,8 +186,8 @@ struct ConvPlan {
 
 // One group: C[m][grid] = A unfold(source); at(row, channel, kernel row * kernel_w + kernel column) yields A.
 template <class At>
-void conv_product(Parallel& parallel, const Taps& taps, int m, int channels, const float* bias, float* c, void* scratch,
-                  const At& at) {
+void conv_product(Parallel& parallel, const Taps& taps, int m, int channels, const float* bias, bool relu, float* c,
+                  void* scratch, const At& at) {
   const int k = channels * taps.kernel_h * taps.kernel_w;
   const ConvPlan plan(taps, m, k);
   char* const memory = static_cast<char*>(scratch);
@@ -204,12 +204,13 @@ void conv_product(Parallel& parallel, const Taps& taps, int m, int channels, con
   p.c = c;
   p.c_stride = taps.grid_h * taps.run();
   p.bias = bias;
+  p.relu = relu;
   const TapSource source(taps, channels, offset, plan.product.vectors, plan.product.tiles);
   product(parallel, p, plan.product, source, static_cast<double>(m) * k * static_cast<double>(p.c_stride),
           reinterpret_cast<float*>(memory + plan.panels_at));
 }
 
-inline void conv2d_forward(Parallel& parallel, const ConvShape& s, const float* x, const float* weights,
+inline void direct_forward(Parallel& parallel, const ConvShape& s, const float* x, const float* weights,
                            const float* bias, float* y, void* scratch) {
   const int m = s.out_channels / s.groups, channels = s.in_channels / s.groups,
             taps_a_channel = s.kernel_h * s.kernel_w;
@@ -220,12 +221,12 @@ inline void conv2d_forward(Parallel& parallel, const ConvShape& s, const float* 
     taps.source += g * channels * taps.source_plane();
     const float* w = weights + g * m * k;
     conv_product(parallel, flattened(taps), m, channels, bias == nullptr ? nullptr : bias + g * m,
-                 y + g * m * out_plane, scratch,
+                 s.relu, y + g * m * out_plane, scratch,
                  [=](int row, int channel, int tap) { return w[row * k + channel * taps_a_channel + tap]; });
   }
 }
 
-inline void conv2d_backward_data(Parallel& parallel, const ConvShape& s, const float* dy, const float* weights,
+inline void direct_backward_data(Parallel& parallel, const ConvShape& s, const float* dy, const float* weights,
                                  float* dx, void* scratch) {
   const int m = s.in_channels / s.groups, channels = s.out_channels / s.groups,
             taps_a_channel = s.kernel_h * s.kernel_w;
@@ -234,7 +235,7 @@ inline void conv2d_backward_data(Parallel& parallel, const ConvShape& s, const f
     Taps taps = backward_taps(s, dy);
     taps.source += g * channels * taps.source_plane();
     const float* w = weights + Index{g} * channels * m * taps_a_channel;
-    conv_product(parallel, flattened(taps), m, channels, nullptr, dx + g * m * in_plane, scratch,
+    conv_product(parallel, flattened(taps), m, channels, nullptr, false, dx + g * m * in_plane, scratch,
                  [=](int row, int channel, int tap) { return w[(Index{channel} * m + row) * taps_a_channel + tap]; });
   }
 }

@@ -235,7 +235,7 @@ inline WeightPlan weight_plan(const ConvShape& s, int width) {
           weights_serial(s, width)};
 }
 
-inline void conv2d_backward_weights(Parallel& parallel, const ConvShape& s, const float* x, const float* dy,
+inline void direct_backward_weights(Parallel& parallel, const ConvShape& s, const float* x, const float* dy,
                                     float* dweights, void* scratch) {
   const WeightPlan plan = weight_plan(s, parallel.width());
   const int m = plan.m, channels = s.in_channels / s.groups;

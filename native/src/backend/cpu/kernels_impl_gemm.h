@@ -55,6 +55,7 @@ struct MatrixSource {
       float* out = to + group;
       int k = 0;
       if (here == kLanes) {
+        for (; k + kLanes <= k1 - k0; k += kLanes, out += kLanes * to_width) transpose16(from + k, stride, out, to_width);
         for (; k + 4 <= k1 - k0; k += 4, out += 4 * to_width) {
           Vec v[4];
           load_transposed(from + k, stride, v);
@@ -90,7 +91,8 @@ inline std::size_t gemm_scratch_bytes(bool trans_a, bool, int m, int n, int k, i
 }
 
 inline void gemm(Parallel& parallel, bool trans_a, bool trans_b, int m, int n, int k, const float* a, std::int64_t lda,
-                 const float* b, std::int64_t ldb, const float* row_bias, float* c, std::int64_t ldc, void* scratch) {
+                 const float* b, std::int64_t ldb, const float* row_bias, bool relu, float* c, std::int64_t ldc,
+                 void* scratch) {
   const GemmPlan plan(trans_a, m, n, k);
   char* const memory = static_cast<char*>(scratch);
   Product p;
@@ -102,6 +104,7 @@ inline void gemm(Parallel& parallel, bool trans_a, bool trans_b, int m, int n, i
   p.c = c;
   p.c_stride = ldc;
   p.bias = row_bias;
+  p.relu = relu;
   if (plan.layout == Layout::packed) {
     float* const packed = reinterpret_cast<float*>(memory);
     if (trans_a) {
@@ -116,6 +119,11 @@ inline void gemm(Parallel& parallel, bool trans_a, bool trans_b, int m, int n, i
           reinterpret_cast<float*>(memory + plan.packed_bytes));
 }
 
+inline void gemm(Parallel& parallel, bool trans_a, bool trans_b, int m, int n, int k, const float* a, std::int64_t lda,
+                 const float* b, std::int64_t ldb, const float* row_bias, float* c, std::int64_t ldc, void* scratch) {
+  gemm(parallel, trans_a, trans_b, m, n, k, a, lda, b, ldb, row_bias, false, c, ldc, scratch);
+}
+
 inline std::size_t linear_scratch_bytes(const LinearShape& s, int width) {
   return larger(larger(gemm_scratch_bytes(false, false, s.out_features, s.batch, s.in_features, width),
                        gemm_scratch_bytes(true, false, s.in_features, s.batch, s.out_features, width)),
@@ -124,19 +132,19 @@ inline std::size_t linear_scratch_bytes(const LinearShape& s, int width) {
 
 inline void linear_forward(Parallel& parallel, const LinearShape& s, const float* x, const float* weights,
                            const float* bias, float* y, void* scratch) {
-  gemm(parallel, false, false, s.out_features, s.batch, s.in_features, weights, s.in_features, x, s.batch, bias, y,
+  gemm(parallel, false, false, s.out_features, s.batch, s.in_features, weights, s.in_features, x, s.batch, bias, s.relu, y,
        s.batch, scratch);
 }
 
 inline void linear_backward_data(Parallel& parallel, const LinearShape& s, const float* dy, const float* weights,
                                  float* dx, void* scratch) {
-  gemm(parallel, true, false, s.in_features, s.batch, s.out_features, weights, s.in_features, dy, s.batch, nullptr, dx,
+  gemm(parallel, true, false, s.in_features, s.batch, s.out_features, weights, s.in_features, dy, s.batch, nullptr, false, dx,
        s.batch, scratch);
 }
 
 inline void linear_backward_weights(Parallel& parallel, const LinearShape& s, const float* x, const float* dy,
                                     float* dweights, void* scratch) {
-  gemm(parallel, false, true, s.out_features, s.in_features, s.batch, dy, s.batch, x, s.batch, nullptr, dweights,
+  gemm(parallel, false, true, s.out_features, s.in_features, s.batch, dy, s.batch, x, s.batch, nullptr, false, dweights,
        s.in_features, scratch);
 }
 

@@ -66,9 +66,33 @@ inline void add_bias(Parallel& parallel, int channels, std::int64_t run, const f
   });
 }
 
-// y = (x - mean) * scale + shift
-inline void normalise(const float* x, Index count, float mean, float scale, float shift, float* y) {
-  const Vec centre = Vec::of(mean), factor = Vec::of(scale), offset = Vec::of(shift);
+// The gradient behind a relu brought in front of it, and its sums: dx = y > 0 ? dy : 0; dbias may be null.
+inline void relu_bias_gradient(Parallel& parallel, int channels, std::int64_t run, const float* y, const float* dy,
+                               float* dx, float* dbias) {
+  const Vec zero = Vec::zero();
+  for_each_channel(parallel, channels, run, [&](Index c) {
+    const float* out = y + c * run;
+    const float* grad = dy + c * run;
+    float* to = dx + c * run;
+    const double sum = sum_run(run, [=](Vec acc, Index i, Mask m) {
+      const Vec g = select(less(zero, load(out + i, m)), load(grad + i, m), zero);
+      store(to + i, g, m);
+      return acc + g;
+    });
+    if (dbias != nullptr) dbias[c] = static_cast<float>(sum);
+  });
+}
+
+// y = (x - mean) * scale + shift, perhaps cut off at 0
+inline void normalise(const float* x, Index count, float mean, float scale, float shift, bool relu, float* y) {
+  const Vec centre = Vec::of(mean), factor = Vec::of(scale), offset = Vec::of(shift), zero = Vec::zero();
+  if (relu) {
+    for_each_vector(0, count, [&](Index i, Mask m) {
+      const Vec v = fma(load(x + i, m) - centre, factor, offset);
+      store(y + i, select(less(v, zero), zero, v), m);
+    });
+    return;
+  }
   for_each_vector(0, count, [&](Index i, Mask m) { store(y + i, fma(load(x + i, m) - centre, factor, offset), m); });
 }
 
@@ -91,7 +115,7 @@ inline void batch_norm_train(Parallel& parallel, const BatchNormShape& s, float 
     inv_std[c] = inverse;
     running_mean[c] = (1.0F - momentum) * running_mean[c] + momentum * centre;
     running_var[c] = (1.0F - momentum) * running_var[c] + momentum * static_cast<float>(unbiased);
-    normalise(in, s.run, centre, gamma[c] * inverse, beta[c], y + c * s.run);
+    normalise(in, s.run, centre, gamma[c] * inverse, beta[c], s.relu, y + c * s.run);
   });
 }
 
@@ -101,34 +125,48 @@ inline void batch_norm_eval(Parallel& parallel, const BatchNormShape& s, float e
   for_each_channel(parallel, s.channels, s.run, [&](Index c) {
     const double variance = static_cast<double>(running_var[c]) + static_cast<double>(epsilon);
     const float inverse = static_cast<float>(1.0 / __builtin_sqrt(variance));
-    normalise(x + c * s.run, s.run, running_mean[c], gamma[c] * inverse, beta[c], y + c * s.run);
+    normalise(x + c * s.run, s.run, running_mean[c], gamma[c] * inverse, beta[c], s.relu, y + c * s.run);
   });
 }
 
 // dbeta = sum dy; dgamma = inv_std sum dy (x - mean);
 // dx = gamma inv_std (dy - dbeta / count - (x - mean) inv_std dgamma / count)
-inline void batch_norm_backward(Parallel& parallel, const BatchNormShape& s, const float* x, const float* dy,
-                                const float* gamma, const float* mean, const float* inv_std, float* dx, float* dgamma,
-                                float* dbeta) {
+template <bool relu>
+void batch_norm_backward(Parallel& parallel, const BatchNormShape& s, const float* x, const float* dy,
+                         const float* gamma, const float* beta, const float* mean, const float* inv_std, float* dx,
+                         float* dgamma, float* dbeta) {
   for_each_channel(parallel, s.channels, s.run, [&](Index c) {
     const float* in = x + c * s.run;
     const float* grad = dy + c * s.run;
     const double count = static_cast<double>(s.run), inverse = static_cast<double>(inv_std[c]);
-    const double sum = sum_floats(grad, s.run);
-    const Vec mid = Vec::of(mean[c]);
+    const Vec mid = Vec::of(mean[c]), zero = Vec::zero();
+    const Vec scale = Vec::of(gamma[c] * inv_std[c]), offset = Vec::of(beta[c]);
+    // The gradient where the output was above 0; that output is worked out again rather than read.
+    const auto gradient = [=](Index i, Mask m) {
+      const Vec g = load(grad + i, m);
+      if constexpr (!relu) return g;
+      return select(less(zero, fma(load(in + i, m) - mid, scale, offset)), g, zero);
+    };
+    const double sum = sum_run(s.run, [=](Vec acc, Index i, Mask m) { return acc + gradient(i, m); });
     const double product =
-        sum_run(s.run, [=](Vec acc, Index i, Mask m) { return fma(load(grad + i, m), load(in + i, m) - mid, acc); });
+        sum_run(s.run, [=](Vec acc, Index i, Mask m) { return fma(gradient(i, m), load(in + i, m) - mid, acc); });
     dbeta[c] = static_cast<float>(sum);
     dgamma[c] = static_cast<float>(product * inverse);
     if (dx == nullptr) return;
     float* out = dx + c * s.run;
-    const Vec scale = Vec::of(gamma[c] * inv_std[c]);
     const Vec average = Vec::of(static_cast<float>(sum / count));
     const Vec slope = Vec::of(static_cast<float>(product * inverse * inverse / count));
     for_each_vector(0, s.run, [&](Index i, Mask m) {
-      store(out + i, scale * fma(mid - load(in + i, m), slope, load(grad + i, m) - average), m);
+      store(out + i, scale * fma(mid - load(in + i, m), slope, gradient(i, m) - average), m);
     });
   });
+}
+
+inline void batch_norm_backward(Parallel& parallel, const BatchNormShape& s, const float* x, const float* dy,
+                                const float* gamma, const float* beta, const float* mean, const float* inv_std,
+                                float* dx, float* dgamma, float* dbeta) {
+  if (s.relu) return batch_norm_backward<true>(parallel, s, x, dy, gamma, beta, mean, inv_std, dx, dgamma, dbeta);
+  batch_norm_backward<false>(parallel, s, x, dy, gamma, beta, mean, inv_std, dx, dgamma, dbeta);
 }
 
 }  // namespace convsweep::cpu::CONVSWEEP_ISA

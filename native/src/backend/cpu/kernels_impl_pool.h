@@ -99,9 +99,11 @@ inline bool tiled(const PoolShape& s) {
   return s.stride_h == s.size_h && s.stride_w == s.size_w && s.pad_top == 0 && s.pad_left == 0;
 }
 
-// Writes every pixel of a window from the window's one gradient; the sum of one term is 0 + it.
-inline void max_pool2d_backward_tiled(Parallel& parallel, const PoolShape& s, const float* dy,
-                                      const std::uint16_t* argmax, float* dx) {
+// Writes every pixel of a window from the window's one gradient, which is through(place, mask, 0 + dy): the sum of one
+// term.
+template <class F>
+void max_pool2d_backward_tiled(Parallel& parallel, const PoolShape& s, const float* dy, const std::uint16_t* argmax,
+                               float* dx, F&& through) {
   const Index batch = s.batch, in_row = s.in_width * batch, out_row = s.out_width * batch;
   const Vec zero = Vec::zero();
   const int covered_w = s.out_width * s.size_w;
@@ -112,8 +114,9 @@ inline void max_pool2d_backward_tiled(Parallel& parallel, const PoolShape& s, co
     for (int column = 0; column < s.out_width; ++column) {
       float* const corner = plane + row * s.size_h * in_row + column * s.size_w * batch;
       for_each_vector(0, batch, [&](Index n, Mask m) {
-        const Vec g = zero + load(dy + out + column * batch + n, m);
-        const Int winner = load_u16(argmax + out + column * batch + n, m);
+        const Index place = out + column * batch + n;
+        const Vec g = through(place, m, zero + load(dy + place, m));
+        const Int winner = load_u16(argmax + place, m);
         int at = 0;
         for (int r = 0; r < s.size_h; ++r) {
           for (int c = 0; c < s.size_w; ++c, ++at) {
@@ -133,7 +136,7 @@ inline void max_pool2d_backward_tiled(Parallel& parallel, const PoolShape& s, co
 inline void max_pool2d_backward(Parallel& parallel, const PoolShape& s, const float* dy, const std::uint16_t* argmax,
                                 float* dx) {
   if (tiled(s)) {
-    max_pool2d_backward_tiled(parallel, s, dy, argmax, dx);
+    max_pool2d_backward_tiled(parallel, s, dy, argmax, dx, [](Index, Mask, Vec g) { return g; });
     return;
   }
   const Vec zero = Vec::zero();

@@ -35,6 +35,10 @@ struct Product {
   float* c = nullptr;
   Index c_stride = 0;
   const float* bias = nullptr;
+  // Cut C off at 0.
+  bool relu = false;
+  // Go on from what C holds instead of from 0.
+  bool accumulate = false;
 };
 
 struct ProductPlan {
@@ -163,7 +167,8 @@ void product_block(const Product& p, const ProductPlan& plan, const Source& sour
           args.depth = 0;
           args.b = buffer;
           args.b_stride = 0;
-          args.first = true;
+          args.first = !p.accumulate;
+          args.relu = p.relu;
           product_tiles(p, plan, args, tile_kind(p.layout), vectors, 0, panel.column, p.bias != nullptr, tile0, tile1);
           continue;
         }
@@ -182,7 +187,8 @@ void product_block(const Product& p, const ProductPlan& plan, const Source& sour
             args.b = buffer;
             args.b_stride = Index{vectors} * kLanes;
           }
-          args.first = k0 == first;
+          args.first = k0 == first && !p.accumulate;
+          args.relu = p.relu && k1 == last;
           product_tiles(p, plan, args, kind, vectors, k0, panel.column, p.bias != nullptr && k1 == last, tile0, tile1);
         });
       }

@@ -33,6 +33,8 @@ struct TileArgs {
   Index c_stride = 0;
   // Bias of the tile's rows; null unless this is the last block of k and there is a bias.
   const float* bias = nullptr;
+  // Cut off at 0 in the end; only with the last block of k.
+  bool relu = false;
   // Start from 0 instead of from C.
   bool first = false;
   // Lanes of the last vector that C has.
@@ -111,6 +113,14 @@ void tile(const TileArgs& args) {
       const Vec bias = Vec::of(args.bias[i]);
 #pragma GCC unroll 16
       for (int j = 0; j < NV; ++j) acc[i][j] = acc[i][j] + bias;
+    }
+  }
+  if (args.relu) {
+    const Vec zero = Vec::zero();
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 16
+      for (int j = 0; j < NV; ++j) acc[i][j] = select(less(acc[i][j], zero), zero, acc[i][j]);
     }
   }
 #pragma GCC unroll 16

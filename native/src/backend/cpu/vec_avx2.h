@@ -183,6 +183,15 @@ CONVSWEEP_INLINE void load_transposed(const float* p, std::int64_t stride, Vec o
   for (int j = 0; j < 4; ++j) out[j] = Vec{lo[j], hi[j]};
 }
 
+// to[k * to_stride + i] = p[i * stride + k] for 16 x 16 floats.
+CONVSWEEP_INLINE void transpose16(const float* p, std::int64_t stride, float* to, std::int64_t to_stride) {
+  for (int k = 0; k < 16; k += 4) {
+    Vec v[4];
+    load_transposed(p + k, stride, v);
+    for (int j = 0; j < 4; ++j) store(to + (k + j) * to_stride, v[j]);
+  }
+}
+
 // Philox4x32-10 of blocks first .. first + 15. words[q] holds the draws of elements 4 * first + 16 q .. + 15.
 CONVSWEEP_INLINE void philox16(std::uint32_t first, std::uint32_t c1, std::uint32_t c2, std::uint32_t c3,
                                std::uint64_t key, Int words[4]) {

@@ -122,6 +122,34 @@ CONVSWEEP_INLINE void load_transposed(const float* p, std::int64_t stride, Vec o
   out[3].v = _mm512_shuffle_ps(b, d, 0xEE);
 }
 
+// to[k * to_stride + i] = p[i * stride + k] for 16 x 16 floats.
+CONVSWEEP_INLINE void transpose16(const float* p, std::int64_t stride, float* to, std::int64_t to_stride) {
+  __m512 a[16], b[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) a[i] = _mm512_loadu_ps(p + i * stride);
+  // Pairs of rows, then fours: each 128-bit quarter of b[4 g + j] holds column 4 quarter + j of rows 4 g .. 4 g + 3.
+#pragma GCC unroll 4
+  for (int g = 0; g < 4; ++g) {
+    const __m512 s = _mm512_unpacklo_ps(a[4 * g], a[4 * g + 1]), t = _mm512_unpackhi_ps(a[4 * g], a[4 * g + 1]);
+    const __m512 u = _mm512_unpacklo_ps(a[4 * g + 2], a[4 * g + 3]), v = _mm512_unpackhi_ps(a[4 * g + 2], a[4 * g + 3]);
+    b[4 * g] = _mm512_shuffle_ps(s, u, 0x44);
+    b[4 * g + 1] = _mm512_shuffle_ps(s, u, 0xEE);
+    b[4 * g + 2] = _mm512_shuffle_ps(t, v, 0x44);
+    b[4 * g + 3] = _mm512_shuffle_ps(t, v, 0xEE);
+  }
+  // Quarters to their places.
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const __m512 low = _mm512_shuffle_f32x4(b[j], b[4 + j], 0x88), high = _mm512_shuffle_f32x4(b[j], b[4 + j], 0xDD);
+    const __m512 low2 = _mm512_shuffle_f32x4(b[8 + j], b[12 + j], 0x88);
+    const __m512 high2 = _mm512_shuffle_f32x4(b[8 + j], b[12 + j], 0xDD);
+    _mm512_storeu_ps(to + j * to_stride, _mm512_shuffle_f32x4(low, low2, 0x88));
+    _mm512_storeu_ps(to + (4 + j) * to_stride, _mm512_shuffle_f32x4(high, high2, 0x88));
+    _mm512_storeu_ps(to + (8 + j) * to_stride, _mm512_shuffle_f32x4(low, low2, 0xDD));
+    _mm512_storeu_ps(to + (12 + j) * to_stride, _mm512_shuffle_f32x4(high, high2, 0xDD));
+  }
+}
+
 // Philox4x32-10 of blocks first .. first + 15. words[q] holds the draws of elements 4 * first + 16 q .. + 15.
 CONVSWEEP_INLINE void philox16(std::uint32_t first, std::uint32_t c1, std::uint32_t c2, std::uint32_t c3,
                                std::uint64_t key, Int words[4]) {
