@@ -13,6 +13,7 @@ import type {
   Engine,
   LaneOptions,
   LaneWeights,
+  LayerTime,
   MatmulOptions,
   MatrixOperations,
   Session,
@@ -45,6 +46,7 @@ interface Addon {
   loadWeights(session: unknown, lane: number, data: Float32Array): void;
   writeText(session: unknown, lane: number, options: WriteOptions): Uint8Array;
   memory(session: unknown): SessionMemory;
+  takeProfile(session: unknown): LayerTime[];
   closeSession(session: unknown): void;
 }
 
@@ -126,6 +128,9 @@ class NativeSession implements Session {
   }
   memory(): SessionMemory {
     return engineCall(() => this.#addon.memory(this.#handle));
+  }
+  takeProfile(): LayerTime[] {
+    return engineCall(() => this.#addon.takeProfile(this.#handle));
   }
   close(): void {
     engineCall(() => this.#addon.closeSession(this.#handle));

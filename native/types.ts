@@ -56,6 +56,8 @@ export interface SessionOptions {
    * into [1] (wrapping) as proof of life. `null` for none.
    */
   readonly control: Int32Array | null;
+  /** Measure each layer, for `takeProfile`. Never changes a result. */
+  readonly profile?: boolean;
 }
 
 export interface LaneOptions {
@@ -150,6 +152,20 @@ export interface WriteOptions {
   readonly temperature: number;
 }
 
+/** What the calls of one layer in one direction took, or of one other operation (`layer` -1, no direction). */
+export interface LayerTime {
+  readonly layer: number;
+  readonly op: string;
+  readonly direction: "forward" | "backward" | "";
+  readonly calls: number;
+  /** Of the calling thread; lanes on different threads add up. */
+  readonly seconds: number;
+  /** A multiply-add counts 2, taps on padding count. 0 where no formula is known. */
+  readonly flops: number;
+  /** Of the operands, once each. */
+  readonly bytes: number;
+}
+
 export interface Session {
   readonly capacity: number;
   /** Puts a trial into a free lane and returns its index. Throws ENGINE_LANES_FULL. */
@@ -164,6 +180,8 @@ export interface Session {
   /** Numbers of the characters that follow, drawn with the lane's seed. Only of recipes whose data set is a text. */
   writeText(lane: number, options: WriteOptions): Uint8Array;
   memory(): SessionMemory;
+  /** Times since the last call; empty unless the session was made with `profile`. */
+  takeProfile(): readonly LayerTime[];
   /** Idempotent. Every other call after it throws ENGINE_CLOSED. */
   close(): void;
 }

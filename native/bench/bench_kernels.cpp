@@ -207,7 +207,7 @@ void bench_elementwise(Report& report, const KernelTable& k, Parallel& parallel)
     k.batch_norm_train(parallel, s, 0.1F, 1e-5F, x.get(), &p[0], &p[32], y.get(), &p[64], &p[96], &p[128], &p[160]);
   });
   report.add("batch norm backward, 32 x 32 Ki", 0, [&] {
-    k.batch_norm_backward(parallel, s, x.get(), y.get(), &p[0], &p[64], &p[96], g.get(), &p[128], &p[160]);
+    k.batch_norm_backward(parallel, s, x.get(), y.get(), &p[0], &p[32], &p[64], &p[96], g.get(), &p[128], &p[160]);
   });
   std::vector<std::uint8_t> bytes(784 * 1000, 7);
   std::vector<std::int32_t> index;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "backend/profiling.h"
 #include "backend/registry.h"
 #include "binding/entries.h"
 #include "binding/guard.h"
@@ -18,6 +19,8 @@ constexpr int any_lane = 2147483647;
 
 struct Box {
   std::unique_ptr<Session> session;
+  // The session's backend where it was asked for a profile, else null.
+  ProfilingBackend* profile = nullptr;
   // Keeps the shared words alive while the session may look at them.
   Napi::Reference<Napi::Value> control;
 };
@@ -60,6 +63,12 @@ Napi::Value open_session(const Napi::CallbackInfo& info) {
   config.lanes = read_integer(options.Get("lanes"), "options.lanes", 1, any_lane);
   config.threads = read_integer(options.Get("threads"), "options.threads", 1, any_lane);
   config.backend = make_backend(device, read_text(options.Get("isa"), "options.isa"));
+  ProfilingBackend* profile = nullptr;
+  if (options.Get("profile").ToBoolean()) {
+    auto timed = make_profiling_backend(std::move(config.backend));
+    profile = timed.get();
+    config.backend = std::move(timed);
+  }
   config.dataset = find_dataset(digest);
   if (config.dataset == nullptr) {
     throw Error(ErrorCode::ENGINE_NO_DATASET, "options.dataset",
@@ -70,6 +79,7 @@ Napi::Value open_session(const Napi::CallbackInfo& info) {
   auto box = std::make_unique<Box>();
   if (config.control != nullptr) box->control = Napi::Reference<Napi::Value>::New(control, 1);
   box->session = std::make_unique<Session>(std::move(config));
+  box->profile = profile;
   auto handle = Napi::External<Box>::New(env, box.get(), [](Napi::Env, Box* data) { delete data; });
   box.release();
   handle.TypeTag(&session_tag);
@@ -193,8 +203,26 @@ Napi::Value write_text(const Napi::CallbackInfo& info) {
 
 Napi::Value memory(const Napi::CallbackInfo& info) { return memory_object(info.Env(), session_of(info).memory()); }
 
+Napi::Value take_profile(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Box& box = box_of(info);
+  if (box.profile == nullptr) return Napi::Array::New(env);
+  return list_of(env, box.profile->take(), [env](const LayerTime& time) {
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("layer", time.layer);
+    o.Set("op", time.op);
+    o.Set("direction", time.direction);
+    o.Set("calls", static_cast<double>(time.calls));
+    o.Set("seconds", time.seconds);
+    o.Set("flops", time.flops);
+    o.Set("bytes", time.bytes);
+    return o;
+  });
+}
+
 Napi::Value close_session(const Napi::CallbackInfo& info) {
   Box& box = box_of(info);
+  box.profile = nullptr;
   box.session->close();
   box.control.Reset();
   return info.Env().Undefined();
@@ -213,6 +241,7 @@ void add_session_entries(Napi::Env env, Napi::Object exports) {
   exports.Set("loadWeights", Napi::Function::New<guard<load_weights>>(env, "loadWeights"));
   exports.Set("writeText", Napi::Function::New<guard<write_text>>(env, "writeText"));
   exports.Set("memory", Napi::Function::New<guard<memory>>(env, "memory"));
+  exports.Set("takeProfile", Napi::Function::New<guard<take_profile>>(env, "takeProfile"));
   exports.Set("closeSession", Napi::Function::New<guard<close_session>>(env, "closeSession"));
 }
 
