@@ -7,7 +7,7 @@ import { ConvsweepError } from "../../proto/contract.js";
 import { CohortThread, type CohortThreadOptions } from "../../worker/cohort-thread.js";
 import { Control } from "../../worker/control.js";
 import type { Held, Job, Outcome, ThreadCommand, ThreadMessage } from "../../worker/messages.js";
-import { EngineFault, ScriptedEngine, scriptedWeights } from "./scripted-engine.js";
+import { DAMAGED, EngineFault, ScriptedEngine, scriptedWeights } from "./scripted-engine.js";
 
 const HYPERPARAMETERS = {
   learning_rate: 0.1,
@@ -225,6 +225,54 @@ describe("a device's thread", () => {
     const before = h.of(b).length;
     await h.until(() => h.of(b).length > before + 3);
     expect(h.of(a).at(-1)?.kind).toBe("ended");
+  });
+
+  it("saves a lane at the end of an epoch that another follows, and not again before the last is taken care of", async () => {
+    const h = harness({ checkpointMillis: 0 });
+    const a = job({ epochs: 5 });
+    h.assign(a);
+    await h.outcomeOf(a);
+    const saved = h.of(a).flatMap((m) => (m.kind === "saved" ? [m.lane] : []));
+    expect(saved).toEqual([{ epoch: 1, data: Uint8Array.of(1) }]);
+    expect(
+      h
+        .of(a)
+        .map((m) => m.kind)
+        .slice(0, 4),
+    ).toEqual(["started", "report", "saved", "report"]);
+  });
+
+  it("goes on from a saved lane: its epoch is said, reports follow it, the weights are those of one never interrupted", async () => {
+    const h = harness();
+    const a = job({ epochs: 5 });
+    h.post({ kind: "assign", job: a, from: { epoch: 3, data: Uint8Array.of(3) } });
+    const outcome = await h.outcomeOf(a);
+    expect(h.of(a)[0]).toMatchObject({ kind: "started", fromEpoch: 3 });
+    expect(h.of(a).flatMap((m) => (m.kind === "report" ? [m.epoch] : []))).toEqual([4, 5]);
+    expect(outcome).toEqual({ kind: "completed", weightsHash: hashOf(scriptedWeights(BigInt(`0x${a.seed}`), 5)) });
+  });
+
+  it("B7: says that a saved lane is refused and waits to be told how to begin", async () => {
+    const h = harness();
+    const a = job({ epochs: 2 });
+    h.post({ kind: "assign", job: a, from: { epoch: 1, data: Uint8Array.of(DAMAGED) } });
+    await h.until(() => h.of(a).length > 0);
+    expect(h.of(a)).toMatchObject([{ kind: "unusable", error: { code: "ENGINE_CORRUPT_CHECKPOINT" } }]);
+    h.post({ kind: "assign", job: a, from: null });
+    await h.outcomeOf(a);
+    expect(h.of(a)[1]).toMatchObject({ kind: "started", fromEpoch: 0 });
+  });
+
+  it("saves a lane before it stops when the trial shall go on", async () => {
+    const h = harness();
+    const a = job({ epochs: 1_000_000 });
+    h.assign(a);
+    await h.until(() => h.of(a).length > 3);
+    h.post({ kind: "stop", held: heldOf(a), save: true });
+    expect((await h.outcomeOf(a)).kind).toBe("stopped");
+    const [before, last] = h.of(a).slice(-2);
+    const epochs = h.of(a).filter((m) => m.kind === "report").length;
+    expect([before, last]).toMatchObject([{ kind: "saved", lane: { epoch: epochs } }, { kind: "ended" }]);
   });
 
   it("says nothing more of an attempt that was dropped, and only of the one with that token", async () => {

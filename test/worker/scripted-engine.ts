@@ -2,7 +2,7 @@
  * An engine that computes nothing: lanes advance one epoch a slice and end as their hyperparameters say, so that the
  * loop around the engine can be tested to the message. It implements native's interface and keeps its promises.
  *
- * learning_rate r: integer part = epoch at which the lane diverges (0: never). l2 above 1: addLane refuses.
+ * A checkpoint is one byte, the epoch. learning_rate r: integer part = epoch at which the lane diverges (0: never). l2 above 1: addLane refuses.
  */
 
 import type { Recipe } from "../../native/recipe.js";
@@ -16,6 +16,9 @@ import type {
   SessionOptions,
   SliceResult,
 } from "../../worker/engine.js";
+
+/** First byte of a checkpoint that the engine refuses. */
+export const DAMAGED = 255;
 
 export class EngineFault extends Error {
   override readonly name = "EngineError";
@@ -63,9 +66,11 @@ export class ScriptedSession implements Session {
     this.open();
     const [rate = 0, l2 = 0] = options.hyperparameters;
     if (l2 > 1) throw fault("ENGINE_BAD_ARGUMENT", "l2 is too large", "hyperparameters[1]");
+    const epoch = options.checkpoint?.[0] ?? 0;
+    if (epoch === DAMAGED) throw fault("ENGINE_CORRUPT_CHECKPOINT", "these bytes are not a lane's checkpoint");
     for (let lane = 0; lane < this.capacity; lane += 1) {
       if (this.lanes.has(lane)) continue;
-      this.lanes.set(lane, { seed: options.seed, divergesAt: Math.floor(rate), epoch: 0, state: "training" });
+      this.lanes.set(lane, { seed: options.seed, divergesAt: Math.floor(rate), epoch, state: "training" });
       return lane;
     }
     throw fault("ENGINE_LANES_FULL", "no lane is free");
@@ -127,8 +132,8 @@ export class ScriptedSession implements Session {
   }
 
   setHyperparameters(): void {}
-  saveLane(): Uint8Array {
-    return new Uint8Array();
+  saveLane(lane: number): Uint8Array {
+    return Uint8Array.of(this.lane(lane).epoch);
   }
   loadWeights(): void {}
   writeText(): Uint8Array {
