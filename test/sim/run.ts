@@ -1,4 +1,7 @@
 /** Runs a plan once and says what came of it. */
+import type { Mutation } from "../../coordinator/core/events.js";
+import { stateFrom } from "../../coordinator/core/state.js";
+import { stateText } from "./ending.js";
 import type { MutantName } from "./mutants.js";
 import type { Violation } from "./oracle.js";
 import type { Plan } from "./plan.js";
@@ -11,6 +14,10 @@ export interface Outcome {
   /** Events that the core decided. */
   readonly decided: number;
   readonly commits: number;
+  /** Every batch that became durable. */
+  readonly log: readonly (readonly Mutation[])[];
+  /** What a restart would find at the end, as text. */
+  readonly onDisk: () => string;
   readonly counts: ReadonlyMap<string, number>;
   /** What happened, a line each; `null` unless asked for. */
   readonly notes: readonly string[] | null;
@@ -29,6 +36,8 @@ export function runPlan(plan: Plan, mutant: MutantName | null = null, noting = f
     steps,
     decided: oracle.decided,
     commits: disk.log.length,
+    log: disk.log,
+    onDisk: () => stateText(stateFrom(disk.load())),
     counts,
     notes,
   };
