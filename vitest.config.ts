@@ -21,7 +21,7 @@ export default defineConfig({
         test: {
           ...shared,
           name: "e2e",
-          include: ["test/{e2e,fault}/**/*.test.ts"],
+          include: ["test/{e2e,fault,corpus,docs}/**/*.test.ts"],
           testTimeout: 240_000,
           fileParallelism: false,
         },
