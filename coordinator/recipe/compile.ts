@@ -101,8 +101,8 @@ function nameOf(top: TopLevel, fileName: string): string {
   const stem = (fileName.split(/[/\\]/).at(-1) ?? "").replace(/\.[^.]*$/, "");
   const name = top.string("name", stem || "sweep").trim();
   const node = top.node("name");
-  if (node !== undefined && (name === "" || name.length > 200)) {
-    throw top.reader.unexpected(node, "name", "text of 1 to 200 characters");
+  if (node !== undefined && (name === "" || name.length > 200 || /[\r\n\t]/.test(name))) {
+    throw top.reader.unexpected(node, "name", "text of 1 to 200 characters on one line");
   }
   return name;
 }

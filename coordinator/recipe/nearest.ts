@@ -1,6 +1,7 @@
 /**
  * The known word nearest to a mistyped one: restricted Damerau-Levenshtein distance (a swap of neighbours costs one),
- * case and `-`/`_` aside. Answers only if it is near enough to be meant. Not here: wording.
+ * case and `-`/`_` aside; or the only one that begins with it. Answers only if it is near enough to be meant. Not here:
+ * wording.
  */
 
 /** Insertions, deletions, replacements and swaps of neighbours that turn one text into the other. */
@@ -38,5 +39,12 @@ export function nearest(word: string, known: Iterable<string>): string | null {
       least = distance;
     }
   }
-  return best;
+  return best ?? onlyBeginning(plain(word), known);
+}
+
+/** `max` for `maximize`: at least three letters, and no other word begins so. */
+function onlyBeginning(word: string, known: Iterable<string>): string | null {
+  if (word.length < 3) return null;
+  const longer = [...known].filter((candidate) => plain(candidate).startsWith(word));
+  return longer.length === 1 ? (longer[0] ?? null) : null;
 }

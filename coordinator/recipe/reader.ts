@@ -10,7 +10,7 @@ import { nearest } from "./nearest.js";
 import { describe, type FileNode, type MapEntry, type MapNode, type Position } from "./node.js";
 import { refusal } from "./yaml.js";
 
-const NUMERIC = /^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?$/;
+const NUMERIC = /^[-+]?(?:[0-9]+(?:_[0-9]+)*(?:\.(?:[0-9]+(?:_[0-9]+)*)?)?|\.[0-9]+(?:_[0-9]+)*)(?:[eE][-+]?[0-9]+)?$/;
 const YAML_1_1_FLAGS: Readonly<Record<string, boolean>> = { yes: true, on: true, no: false, off: false };
 
 export interface Bounds {

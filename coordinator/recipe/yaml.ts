@@ -2,8 +2,8 @@
  * Text of a sweep file to a tree: YAML 1.2 core (JSON is a part of it), within limits.
  *
  * Guarantees: at most 1 MiB, 10,000 values, 64 levels and 100 aliases, whatever the text; no tags, no directives, no
- * second document, no doubled key; numbers are finite and integers exact; a parser's warning is an error. Every refusal
- * names file, line and column. Not here: which keys mean something.
+ * second document, no doubled key; numbers are finite and integers exact; no character that cannot be seen or that turns
+ * text around; a parser's warning is an error. Every refusal names file, line and column. Not here: which keys mean something.
  */
 import {
   type Alias,
@@ -20,10 +20,22 @@ import { ConvsweepError, LIMITS } from "../../proto/contract.js";
 import type { FileNode, MapEntry, Position } from "./node.js";
 
 const MAX_DEPTH = 64;
+const TOO_DEEP = `nested deeper than ${MAX_DEPTH} levels`;
 const MAX_NODES = 10_000;
 const MAX_ALIASES = 100;
 /** Names that would reach into JavaScript's own objects. */
 const REFUSED_KEYS = ["__proto__", "constructor", "prototype"];
+
+/**
+ * Control characters but tab and line ends, and those that make text run the other way: nobody sees them, and they can
+ * make a name look like another.
+ */
+const INVISIBLE =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069\ufffd]/u;
+
+const codePoint = (character: string): string =>
+  `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
 
 export function refusal(fileName: string, at: Position, message: string, expected = "", found = ""): ConvsweepError {
   const path = `${fileName}:${at.line}:${at.column}`;
@@ -49,15 +61,47 @@ export function parseFile(text: string, fileName: string): FileNode {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
-  const document = parseText(text.replace(/^\uFEFF/, ""), lines);
-  if (document === null) throw refusal(fileName, start, `nested deeper than ${MAX_DEPTH} levels`);
+  const source = text.replace(/^\uFEFF/, "");
+  checkText(source, fileName);
+  const document = parseText(source, lines);
+  if (document === null) throw refusal(fileName, start, TOO_DEEP);
   const problem = document.errors[0] ?? document.warnings[0];
   if (problem !== undefined) {
-    throw refusal(fileName, position(problem.pos[0]), `not valid YAML: ${said(problem.message)}`);
+    const format = fileName.endsWith(".json") ? "JSON" : "YAML";
+    const words = said(problem.message, source.slice(problem.pos[0], problem.pos[0] + 80));
+    throw refusal(fileName, position(problem.pos[0]), `not valid ${format}: ${words}`);
   }
   if (document.contents === null)
     throw refusal(fileName, start, "the file is empty; expected a sweep", "a sweep", "nothing");
   return new Converter(fileName, document, position).convert(document.contents as Node, 0, "");
+}
+
+/** What must not stand anywhere in the file, whatever it would mean. */
+function checkText(source: string, fileName: string): void {
+  const at = source.search(INVISIBLE);
+  if (at >= 0) {
+    const before = source.slice(0, at).split(/\r\n?|\n/);
+    const place = { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
+    const character = source[at] ?? "";
+    const what =
+      character === "\ufffd"
+        ? "expected UTF-8 text, found other bytes"
+        : `the character ${codePoint(character)}, which nobody can see, has no place in a sweep file`;
+    throw refusal(fileName, place, what);
+  }
+  // The parser would run out of stack, slowly.
+  const deep = source.search(new RegExp(`(?:[[{]\\s*){${MAX_DEPTH + 1}}`));
+  if (deep >= 0) {
+    const before = source.slice(0, deep).split("\n");
+    throw refusal(fileName, { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 }, TOO_DEEP);
+  }
+  const first = source.split("\n").findIndex((line) => !/^\s*(?:#.*)?$/.test(line));
+  if (/^%(?:YAML|TAG)\b/.test(source.split("\n")[first] ?? ""))
+    throw refusal(
+      fileName,
+      { line: first + 1, column: 1 },
+      "directives (%YAML, %TAG) are not allowed; the format is YAML 1.2",
+    );
 }
 
 /** `null` where the parser ran out of stack. */
@@ -78,12 +122,29 @@ function parseText(text: string, lineCounter: LineCounter): Document.Parsed | nu
   }
 }
 
-/** The parser's first sentence, without advice to programmers. */
-function said(message: string): string {
+/** The parser's first sentence, in the words of people; `there` is the text it speaks of. */
+function said(message: string, there: string): string {
+  if (/call stack/i.test(message)) return TOO_DEEP;
   if (message.startsWith("Source contains multiple documents"))
     return "a sweep file holds one document, found `---` and more";
-  if (message === "Map keys must be unique") return "the key stands there twice";
-  return message.replace(/^Unresolved tag: (.*)$/, "the tag $1 is not known").replace(/^[A-Z]/, (c) => c.toLowerCase());
+  if (message === "Map keys must be unique") {
+    const key = /^"[^"]*"|^[^\s:,{}[\]]+/.exec(there)?.[0] ?? "";
+    return `the key ${key} stands there twice`;
+  }
+  const unclosed = /^Flow (map|sequence) in block collection must be sufficiently indented/.exec(message)?.[1];
+  if (unclosed !== undefined)
+    return unclosed === "map"
+      ? "a { is not closed by }, or not indented enough"
+      : "a [ is not closed by ], or not indented enough";
+  if (/^Missing closing ["']quote$/.test(message)) return `a text that begins with ${message.at(16)} has no end`;
+  if (message === "Unexpected scalar at node end") return "something follows where the value has ended";
+  if (message === "All mapping items must start at the same column")
+    return "the keys of a mapping must begin in the same column";
+  return message
+    .replace(/^Unresolved tag: (?:tag:yaml\.org,2002:(.*)|(.*))$/, (_all, core?: string, own?: string) =>
+      core === undefined ? `the tag ${own} is not known` : `the tag !!${core} is not known`,
+    )
+    .replace(/^[A-Z]/, (c) => c.toLowerCase());
 }
 
 class Converter {
@@ -103,7 +164,7 @@ class Converter {
     const at = this.#position(node?.range?.[0] ?? 0);
     this.#nodes += 1;
     if (this.#nodes > MAX_NODES) throw this.#refuse(at, `more than ${MAX_NODES} values in one file`);
-    if (depth > MAX_DEPTH) throw this.#refuse(at, `nested deeper than ${MAX_DEPTH} levels`);
+    if (depth > MAX_DEPTH) throw this.#refuse(at, TOO_DEEP);
     if (node === null || node === undefined) return { kind: "scalar", value: null, whole: false, at };
     if (isAlias(node)) return this.#resolve(node, depth, path, at);
     if (isSeq(node)) {
@@ -153,7 +214,11 @@ class Converter {
       return { value, whole: false };
     }
     if (value === null || typeof value === "boolean") return { value, whole: false };
-    if (typeof value !== "string") throw this.#refuse(at, `${here}expected text, a number or true/false`);
+    if (typeof value !== "string")
+      throw this.#refuse(at, `${here}expected text, a number or true/false, found binary data`);
+    const unseen = INVISIBLE.exec(value)?.[0];
+    if (unseen !== undefined)
+      throw this.#refuse(at, `${here}expected text that can be seen, found ${codePoint(unseen)} in it`);
     if (/\p{Surrogate}/u.test(value)) throw this.#refuse(at, `${here}expected text, found half a character`);
     return { value, whole: false };
   }

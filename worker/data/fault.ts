@@ -21,9 +21,11 @@ export function checkLength(file: string, found: number, expected: number): void
     file,
     Math.min(found, expected),
     `the file to end after ${expected} bytes`,
-    found < expected ? `its end, ${expected - found} bytes too early` : `${found - expected} bytes more`,
+    found < expected ? `its end, ${bytes(expected - found)} too early` : `${bytes(found - expected)} more`,
   );
 }
+
+const bytes = (count: number): string => (count === 1 ? "1 byte" : `${count} bytes`);
 
 /** Every label is below `classes`; label i stands at byte `first + i * step` of the file. */
 export function checkLabels(file: string, labels: Uint8Array, classes: number, first: number, step: number): void {

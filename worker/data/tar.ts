@@ -95,7 +95,9 @@ export async function unpackTarGz(
     await unpackMembers(reader, called, folder, wanted, written);
   } catch (error) {
     if (error instanceof ConvsweepError) throw error;
-    throw new ConvsweepError("CORRUPT", `${archive} does not unpack: ${(error as Error).message}`, {
+    const { message } = error as Error;
+    const why = message === "incorrect header check" ? "expected a file packed by gzip, found something else" : message;
+    throw new ConvsweepError("CORRUPT", `${archive} does not unpack: ${why}`, {
       path: archive,
       cause: error,
     });

@@ -1,0 +1,123 @@
+/**
+ * The command line: verbs, help, exit codes. main.ts starts it. 0 done, 1 a failed run, 2 bad input, 65 a damaged store, 74 a disk
+ * that failed; every error is one message on standard error.
+ */
+import { Command, CommanderError } from "commander";
+import { ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../../proto/contract.js";
+import { addBackup } from "./backup.js";
+import { addCerts } from "./certs.js";
+import { addGlobalOptions } from "./context.js";
+import { addDoctor } from "./doctor.js";
+import { addEvents } from "./events.js";
+import { addPage } from "./page.js";
+import { addPlan } from "./plan.js";
+import { addQuery } from "./query.js";
+import { addRestore } from "./restore.js";
+import { addRun } from "./run.js";
+import { addSweep } from "./sweep.js";
+import { addToken } from "./token.js";
+import { addTrial } from "./trial.js";
+import { addTrials } from "./trials.js";
+import { addUp } from "./up.js";
+import { addWorkerVerbs } from "./worker-verbs.js";
+import { addWorkers } from "./workers.js";
+import { addWrite } from "./write.js";
+
+const BAD_INPUT: ReadonlySet<string> = new Set([
+  "BAD_INPUT",
+  "NOT_FOUND",
+  "WRONG_STATE",
+  "TOO_LARGE",
+  "CONFLICT",
+  "FORBIDDEN",
+  "UNAUTHENTICATED",
+]);
+
+/** As in sysexits.h: EX_DATAERR, EX_IOERR. */
+const OF_THE_DISK: ReadonlyMap<string, number> = new Map([
+  ["CORRUPT", 65],
+  ["SYNC_FAILED", 74],
+]);
+
+function makeProgram(): Command {
+  const program = new Command("convsweep");
+  program
+    .description(
+      "Searches hyperparameters of convolutional networks: trials train together, every result can be repeated to the bit.",
+    )
+    .version(PROGRAM_VERSION)
+    .showSuggestionAfterError()
+    .exitOverride()
+    // What it has to say about a wrong command line is said by `report`, like every other error.
+    .configureOutput({ outputError: () => undefined })
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText(
+      "after",
+      `
+Start here:
+  convsweep run examples/quickstart.yaml --keep    a first sweep, nothing to download
+  convsweep trials 1                               its leaderboard
+  convsweep up --workers 1                         a coordinator that stays
+
+Exit codes: 0 done, 1 a run failed, 2 bad input, 65 the store is damaged, 74 its disk failed.`,
+    );
+  addGlobalOptions(program);
+  addRun(program);
+  addUp(program);
+  addWorkerVerbs(program);
+  addPlan(program);
+  addPage(program);
+  addSweep(program);
+  addTrials(program);
+  addTrial(program);
+  addWrite(program);
+  addQuery(program);
+  addWorkers(program);
+  addEvents(program);
+  addDoctor(program);
+  addBackup(program);
+  addRestore(program);
+  addCerts(program);
+  addToken(program);
+  return program;
+}
+
+/** What is wrong with a command line, in the words of commander. */
+function usageError(thrown: CommanderError): ConvsweepError {
+  const message = thrown.message.replace(/^error: /, "").replace(/\s*\n\s*/g, " ");
+  return new ConvsweepError("BAD_INPUT", `${message} (--help shows what there is)`);
+}
+
+/** What a parameter of a sweep may be; other messages say by themselves what was expected. */
+function parameterHint({ path, expected, found }: ConvsweepError): string {
+  if (!path?.startsWith("parameters.") || expected === null) return "";
+  return `; expected ${expected}${found === null ? "" : `, found ${found}`}`;
+}
+
+function report(error: ConvsweepError, json: boolean): void {
+  if (json) process.stderr.write(`${JSON.stringify({ error: error.toData() })}\n`);
+  else {
+    process.stderr.write(`convsweep: ${error.message}${parameterHint(error)}\n`);
+    if (error.code === "INTERNAL" && error.cause instanceof Error) process.stderr.write(`${error.cause.stack ?? ""}\n`);
+  }
+}
+
+// Whatever is written is its owner's alone unless a file says otherwise.
+process.umask(0o077);
+/** Runs one command line, without the program's own name; answers the exit code. Never throws. */
+export async function runCommandLine(args: readonly string[]): Promise<number> {
+  try {
+    process.exitCode = 0;
+    await makeProgram().parseAsync([...args], { from: "user" });
+    // Verbs of the worker program set it to that program's own.
+    return Number(process.exitCode);
+  } catch (thrown) {
+    if (thrown instanceof CommanderError && (thrown.exitCode === 0 || thrown.code === "commander.help")) {
+      // Help and version, which are no error when they were asked for; a verb that lacks its second word shows help too.
+      return thrown.exitCode === 0 ? 0 : 2;
+    }
+    const error = thrown instanceof CommanderError ? usageError(thrown) : toConvsweepError(thrown);
+    report(error, args.includes("--json"));
+    return OF_THE_DISK.get(error.code) ?? (BAD_INPUT.has(error.code) ? 2 : 1);
+  }
+}
