@@ -5,7 +5,7 @@
  * certificates on the gRPC port unless told otherwise, or is refused with the command that makes certificates. Plaintext
  * beyond this machine needs to be asked for by name and is warned of every hour. Not here: TLS itself (server-tls.ts).
  */
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { ConvsweepError, millis } from "../../proto/contract.js";
 import { isLoopback } from "../../proto/tls.js";
 import { hasCertificates } from "./certs-folder.js";
@@ -18,8 +18,9 @@ export type Security = "auto" | "tls" | "mtls";
 
 /** Refuses a store where others could put files: what they write there would be believed. */
 export function checkStoreFolder(dir: string): void {
-  const found = statSync(dir, { throwIfNoEntry: false });
-  if (found === undefined) return;
+  // What cannot be a folder is refused by who opens the store, in better words.
+  if (!existsSync(dir)) return;
+  const found = statSync(dir);
   const mine = process.getuid?.() ?? found.uid;
   const foreign = found.uid !== mine && mine !== 0;
   if ((found.mode & 0o002) === 0 && !foreign) return;
