@@ -5,6 +5,7 @@
  * A checkpoint is one byte, the epoch. learning_rate r: integer part = epoch at which the lane diverges (0: never). l2 above 1: addLane refuses.
  */
 
+import { createHash } from "node:crypto";
 import type { Recipe } from "../../native/recipe.js";
 import type {
   DatasetArrays,
@@ -43,6 +44,13 @@ interface Lane {
 /** Weights of a scripted lane: a function of its seed and its epochs. */
 export function scriptedWeights(seed: bigint, epoch: number): Float32Array {
   return Float32Array.of(Number(seed % 1000n), epoch, 0.5);
+}
+
+/** SHA-256 over little-endian float32, worked out byte by byte. */
+export function hashOf(data: Float32Array): string {
+  const view = new DataView(new ArrayBuffer(data.length * 4));
+  for (const [i, value] of data.entries()) view.setFloat32(i * 4, value, true);
+  return createHash("sha256").update(new Uint8Array(view.buffer)).digest("hex");
 }
 
 export class ScriptedSession implements Session {
