@@ -11,7 +11,8 @@ import type { Recipe } from "../../native/recipe.js";
 import type { SweepSpec } from "../core/types.js";
 import { compileSweep } from "../recipe/compile.js";
 import { contextOf, parseLanes } from "./context.js";
-import { formatBytes, formatDuration, formatNumber, formatTable } from "./format.js";
+import { formatBytes, formatDuration, formatNumber } from "./format.js";
+import { layerTable } from "./layer-table.js";
 import type { Output } from "./output.js";
 import { readSweepFile } from "./run.js";
 import { captureWorkerProgram } from "./worker-process.js";
@@ -77,26 +78,8 @@ function writeNetwork(output: Output, recipe: Recipe, layers: ReturnType<typeof 
   output.line(
     output.paint.bold(`${recipe.network.name ?? "network"} on ${recipe.dataset.name} (${channels}x${rows}x${columns})`),
   );
-  const table = formatTable(
-    [
-      { title: "layer", align: "left" },
-      { title: "output", align: "right" },
-      { title: "parameters", align: "right" },
-      { title: "multiply-adds", align: "right" },
-    ],
-    layers.map((layer) => [
-      layer.op,
-      layer.output[1] * layer.output[2] === 1 ? String(layer.output[0]) : layer.output.join("x"),
-      layer.parameters.toLocaleString("en"),
-      layer.multiplyAdds.toLocaleString("en"),
-    ]),
-  );
+  const table = layerTable(recipe.network.layers, layers, output.columns);
   for (const [index, line] of table.entries()) output.line(index === 0 ? output.paint.dim(line) : line);
-  const parameters = layers.reduce((sum, layer) => sum + layer.parameters, 0);
-  const work = layers.reduce((sum, layer) => sum + layer.multiplyAdds, 0);
-  output.line(
-    `${parameters.toLocaleString("en")} parameters, ${formatNumber(work / 1e6)} million multiply-adds an image forward`,
-  );
   output.line();
 }
 

@@ -1,6 +1,16 @@
-/** Convolutional networks: `digits`, `tinycnn`, `lenet`, `lenet-dropout`, `convnet5`. */
+/** Convolutional networks: `digits`, `tinycnn`, `lenet`, `lenet-dropout`, `convnet5`, `simpnet`. */
+import type { LayerSpec } from "../recipe.js";
 import type { NetworkEntry } from "./entry.js";
-import { batchNorm, conv2d, dropout, flatten, linear, maxPool, relu, tanh, withInit } from "./layers.js";
+import { batchNorm, conv2d, dropout, flatten, globalMaxPool, linear, maxPool, relu, tanh, withInit } from "./layers.js";
+
+/** SimpNet's repeated part. `pool`: the window of a max pooling, 0 for none. */
+const simple = (filters: number, kernel = 3, pool = 0): LayerSpec[] => [
+  conv2d(filters, kernel, "same"),
+  batchNorm,
+  relu,
+  ...(pool > 0 ? [maxPool(pool)] : []),
+  dropout(0.2),
+];
 
 export const convolutional: readonly NetworkEntry[] = [
   {
@@ -115,5 +125,35 @@ export const convolutional: readonly NetworkEntry[] = [
       hyperparameters: { learning_rate: 0.001, l2: 1e-4 },
     },
     source: "a five-layer convnet in the manner of Stanford CS231n, assignment 2",
+  },
+  {
+    name: "simpnet",
+    summary: "thirteen convolutions with batch norm and dropout, global max pooling, 1,022,656 parameters",
+    input: [1, 28, 28],
+    layers: [
+      ...simple(66),
+      ...simple(64),
+      ...simple(64),
+      ...simple(64),
+      ...simple(96, 3, 2),
+      ...simple(96),
+      ...simple(96),
+      ...simple(96),
+      ...simple(96),
+      ...simple(144, 3, 2),
+      ...simple(144, 1),
+      ...simple(178, 1),
+      ...simple(216, 3, 7),
+      globalMaxPool,
+      flatten,
+      linear(10),
+    ],
+    defaults: {
+      optimizer: "momentum",
+      batch_size: 100,
+      epochs: 20,
+      hyperparameters: { learning_rate: 0.05, momentum: 0.9, l2: 1e-4 },
+    },
+    source: "HasanPour, Rouhani, Fayyaz, Sabokrou, Adeli 2018, SimpNet (its slim form of about a million parameters)",
   },
 ];

@@ -5,11 +5,19 @@
 import { convolutional } from "./convolutional.js";
 import { dense } from "./dense.js";
 import type { NetworkEntry } from "./entry.js";
+import { inceptionNetworks } from "./inception.js";
 import { recurrent } from "./recurrent.js";
+import { residualNetworks } from "./residual.js";
 
 export type { NetworkEntry } from "./entry.js";
 
-export const networks: readonly NetworkEntry[] = [...dense, ...convolutional, ...recurrent];
+export const networks: readonly NetworkEntry[] = [
+  ...dense,
+  ...convolutional,
+  ...residualNetworks,
+  ...inceptionNetworks,
+  ...recurrent,
+];
 
 export function findNetwork(name: string): NetworkEntry | null {
   return networks.find((entry) => entry.name === name) ?? null;

@@ -55,7 +55,8 @@ export function partsOf(
   return [];
 }
 
-function mapParts(layer: LayerSpec, change: (part: readonly LayerSpec[]) => readonly LayerSpec[]): LayerSpec {
+/** The layer with each of its lists changed; most have none. */
+export function mapParts(layer: LayerSpec, change: (part: readonly LayerSpec[]) => readonly LayerSpec[]): LayerSpec {
   if (layer.op === "residual") return { ...layer, body: change(layer.body), shortcut: change(layer.shortcut) };
   if (layer.op === "branches") return { ...layer, branches: layer.branches.map(change) };
   return layer;
@@ -66,14 +67,28 @@ export function flatLayers(layers: readonly LayerSpec[]): LayerSpec[] {
   return layers.flatMap((layer) => [layer, ...partsOf(layer).flatMap((part) => flatLayers(part.layers))]);
 }
 
-/** Windows side by side: the stride is the size. */
-export function maxPool(size: number): LayerSpec {
-  return { op: "max_pool2d", size: square(size), stride: square(size), padding: "valid" };
+/** Without a bias, which a batch norm behind it would take away again; padded so that stride 1 keeps the size. */
+export function plainConv(filters: number, kernel: number, stride = 1): LayerSpec {
+  const { groups, init } = LAYER_DEFAULTS;
+  const padding = square((kernel - 1) / 2);
+  return { op: "conv2d", filters, kernel: square(kernel), stride: square(stride), padding, groups, bias: false, init };
+}
+
+/** Windows side by side unless a stride is given. */
+export function maxPool(size: number, stride = size, padding = 0): LayerSpec {
+  return {
+    op: "max_pool2d",
+    size: square(size),
+    stride: square(stride),
+    padding: padding === 0 ? "valid" : square(padding),
+  };
 }
 
 export const relu: LayerSpec = { op: "relu" };
 export const tanh: LayerSpec = { op: "tanh" };
 export const flatten: LayerSpec = { op: "flatten" };
+export const globalAvgPool: LayerSpec = { op: "global_avg_pool2d" };
+export const globalMaxPool: LayerSpec = { op: "global_max_pool2d" };
 export const batchNorm: LayerSpec = { op: "batch_norm", ...LAYER_DEFAULTS.batchNorm };
 
 export const rowsAsSequence: LayerSpec = { op: "rows_as_sequence" };
@@ -86,6 +101,16 @@ export function lstm(units: number, what: "every step" | "last step"): LayerSpec
 /** A vector for each of the data set's characters: `vocabulary` is set to their number. */
 export function embedding(units: number): LayerSpec {
   return { op: "embedding", vocabulary: 10, units };
+}
+
+/** Adds `shortcut`, or the input itself, to what `body` yields. */
+export function residual(body: readonly LayerSpec[], shortcut: readonly LayerSpec[] = []): LayerSpec {
+  return { op: "residual", body, shortcut };
+}
+
+/** What the branches yield, one after another along the channels. */
+export function branches(...lists: readonly (readonly LayerSpec[])[]): LayerSpec {
+  return { op: "branches", branches: lists };
 }
 
 export function dropout(rate: number): LayerSpec {

@@ -15,6 +15,8 @@ import { makeStarts, openStart, STEPS, sha256 } from "./pytorch/start.mjs";
 
 interface Golden {
   readonly start: string;
+  /** How far PyTorch's own single precision is off these losses, at most; large networks have it. */
+  readonly single?: number;
   readonly losses: readonly number[];
   readonly tensors: readonly {
     readonly sum: number;
@@ -23,7 +25,11 @@ interface Golden {
   }[];
 }
 
-/** Single precision against double over ten steps: relative, for losses and for the norm of every tensor. */
+/**
+ * Single precision against double over ten steps: relative, for losses and for the norm of every tensor. In resnet50
+ * alone rounding noise grows beyond it, in PyTorch's own single precision too: two programs with different roundings may then
+ * be off by several times what one is.
+ */
 const RELATIVE = 1e-4;
 /**
  * Absolute, for what is nearly zero: one hundredth of the way ten of Adam's steps of 1e-4 can go. A bias beside batch norm
@@ -38,6 +44,8 @@ describe("ten training steps agree with PyTorch", () => {
       const golden = JSON.parse(
         readFileSync(new URL(`../../test/golden/pytorch/${start.name}.json`, import.meta.url), "utf8"),
       ) as Golden;
+      const relative = Math.max(RELATIVE, 5 * (golden.single ?? 0));
+      expect(relative).toBeLessThan(1e-3);
       const values = start.recipe.hyperparameters;
       const { session, lane } = openStart(
         engine,
@@ -57,7 +65,7 @@ describe("ten training steps agree with PyTorch", () => {
         expect(
           Math.abs(loss - expected) / Math.abs(expected),
           `loss of step ${step}: ${loss} against ${expected}`,
-        ).toBeLessThan(RELATIVE);
+        ).toBeLessThan(relative);
       }
       const { tensors, data } = session.weights(lane);
       expect(tensors).toHaveLength(golden.tensors.length);
@@ -69,12 +77,12 @@ describe("ten training steps agree with PyTorch", () => {
         const expected = golden.tensors[index];
         const norm = Math.sqrt(own.reduce((sum, x) => sum + x * x, 0));
         expect(Math.abs(norm - (expected?.norm ?? Number.NaN)), `norm of ${name}`).toBeLessThanOrEqual(
-          RELATIVE * (expected?.norm ?? 0) + NEARLY_ZERO,
+          relative * (expected?.norm ?? 0) + NEARLY_ZERO,
         );
         const typical = (expected?.norm ?? 0) / Math.sqrt(size);
         for (const [place, value] of expected?.elements ?? []) {
           expect(Math.abs((own[place] ?? Number.NaN) - value), `${name}[${place}]`).toBeLessThanOrEqual(
-            20 * RELATIVE * typical + NEARLY_ZERO,
+            20 * relative * typical + NEARLY_ZERO,
           );
         }
       }

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { hyperparameters } from "../hyperparameters.js";
-import { networks } from "../networks/index.js";
+import { findNetwork, networks } from "../networks/index.js";
 import { checkNetwork, inferShapes, ShapeError } from "../networks/shapes.js";
 import type { LayerSpec, Padding, Pair } from "../recipe.js";
 import { engine, engineError, openSmall, smallRecipe, vector } from "./support.js";
@@ -25,16 +25,22 @@ describe.each(networks.map(({ name }) => name))("%s", (name) => {
   });
 });
 
-it("tinycnn has the 26,594 parameters its description says", () => {
-  const { recipe } = smallRecipe("tinycnn");
-  const summaries = inferShapes(recipe.network.layers, [1, 28, 28]);
-  expect(summaries.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(26_594);
-});
-
-it("lstm-rows has the 214,282 parameters its description says", () => {
-  const { recipe } = smallRecipe("lstm-rows");
-  const summaries = inferShapes(recipe.network.layers, [1, 28, 28]);
-  expect(summaries.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(214_282);
+/** As their descriptions or papers say, or PyTorch models made after them. */
+it.each([
+  ["tinycnn", 26_594],
+  ["lstm-rows", 214_282],
+  ["simpnet", 1_022_656],
+  ["resnet18", 11_173_962],
+  ["resnet50", 23_520_842],
+  ["wide-resnet", 2_748_890],
+  // 1,649,402 in the paper, whose batch norm has no scale: one less for each of its 1,712 channels.
+  ["inception-small", 1_649_402 + 1_712],
+  // 6,166,250 with a bias in each of its 7,904 filters, which batch norm takes away again.
+  ["googlenet", 6_166_250 - 7_904],
+])("%s has %d parameters", (name, parameters) => {
+  const entry = findNetwork(name);
+  const summaries = inferShapes(entry?.layers ?? [], entry?.input ?? [1, 1, 1]);
+  expect(summaries.reduce((sum, layer) => sum + layer.parameters, 0)).toBe(parameters);
 });
 
 it("counts what lists within lists hold, by hand", () => {

@@ -2,9 +2,11 @@
 import { datasets } from "../datasets.js";
 import { hyperparameters } from "../hyperparameters.js";
 import { type DatasetArrays, EngineError, loadEngine, type SessionOptions, type SliceResult } from "../index.js";
-import { findNetwork } from "../networks/index.js";
+import { findNetwork, type NetworkEntry } from "../networks/index.js";
+import { mapParts } from "../networks/layers.js";
 import { NO_AUGMENTATION } from "../networks/recipe-for.js";
-import type { LaneHyperparameter, Recipe } from "../recipe.js";
+import { inferShapes } from "../networks/shapes.js";
+import type { LaneHyperparameter, LayerSpec, Recipe } from "../recipe.js";
 
 export const engine = loadEngine();
 
@@ -53,6 +55,25 @@ export function smallText(steps: number, windows: number): DatasetArrays {
 /** What a recipe says of it. */
 export const SMALL_TEXT = { path: "/small.txt", sha256: "", characters: "abcdefghij" } as const;
 
+/** With a fraction of the filters. */
+function narrowed(layers: readonly LayerSpec[], factor: number): LayerSpec[] {
+  return layers.map((layer) =>
+    mapParts("filters" in layer ? { ...layer, filters: Math.ceil(layer.filters / factor) } : layer, (part) =>
+      narrowed(part, factor),
+    ),
+  );
+}
+
+/** Networks of more than 20 million multiply-adds an image with so few filters that they need less than 4 million. */
+function affordable({ layers, input }: NetworkEntry): readonly LayerSpec[] {
+  const cost = (some: readonly LayerSpec[]): number =>
+    inferShapes(some, input).reduce((sum, { multiplyAdds }) => sum + multiplyAdds, 0);
+  if (cost(layers) <= 2e7) return layers;
+  let factor = 2;
+  while (cost(narrowed(layers, factor)) > 4e6) factor *= 2;
+  return narrowed(layers, factor);
+}
+
 /** The network on the first images of a small set: registered under the digest that comes with it. */
 export function smallRecipe(name: string, changes: Partial<Recipe> = {}): { recipe: Recipe; digest: string } {
   const network = findNetwork(name);
@@ -72,7 +93,7 @@ export function smallRecipe(name: string, changes: Partial<Recipe> = {}): { reci
   ) as Record<LaneHyperparameter, number | null>;
   const recipe: Recipe = {
     version: 1,
-    network: { name, layers: network.layers },
+    network: { name, layers: affordable(network) },
     dataset: {
       ...dataset,
       shape: network.input,

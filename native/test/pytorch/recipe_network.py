@@ -60,70 +60,88 @@ class Recurrent(nn.Module):
         return y.transpose(1, 2).unsqueeze(2) if self.every else y[:, -1]
 
 
+class Residual(nn.Module):
+    def __init__(self, body, shortcut):
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x):
+        return self.body(x) + self.shortcut(x)
+
+
+class Branches(nn.Module):
+    def __init__(self, branches):
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x):
+        return torch.cat([branch(x) for branch in self.branches], 1)
+
+
+def build_layer(spec, x, dropout):
+    """-> modules. `x`: an input, for what depends on its shape and to give lazy modules theirs."""
+    op = spec["op"]
+    if op == "linear":
+        return [nn.LazyLinear(spec["units"], bias=spec["bias"])]
+    if op == "conv2d":
+        front, padding = padded(spec["padding"], spec["kernel"])
+        conv = nn.LazyConv2d(spec["filters"], tuple(spec["kernel"]), tuple(spec["stride"]), padding, groups=spec["groups"], bias=spec["bias"])
+        return [conv] if front is None else [front, conv]
+    if op == "conv_transpose2d":
+        return [nn.LazyConvTranspose2d(spec["filters"], tuple(spec["kernel"]), tuple(spec["stride"]), tuple(spec["padding"]), tuple(spec["output_padding"]), groups=spec["groups"], bias=spec["bias"])]
+    if op == "reshape":
+        return [Reshape(spec["shape"])]
+    if op == "batch_norm":
+        kind = nn.BatchNorm2d if x.dim() == 4 else nn.BatchNorm1d
+        return [kind(x.shape[1], eps=spec["epsilon"], momentum=spec["momentum"])]
+    if op == "relu":
+        return [nn.ReLU()]
+    if op == "leaky_relu":
+        return [nn.LeakyReLU(spec["slope"])]
+    if op == "tanh":
+        return [nn.Tanh()]
+    if op == "sigmoid":
+        return [nn.Sigmoid()]
+    if op == "dropout":
+        return [nn.Dropout(spec["rate"] if dropout is None else dropout)]
+    if op in ("max_pool2d", "avg_pool2d"):
+        kind = nn.MaxPool2d if op == "max_pool2d" else nn.AvgPool2d
+        front, padding = padded(spec["padding"], spec["size"])
+        assert front is None, "asymmetric pooling is not used by the catalogue"
+        return [kind(tuple(spec["size"]), tuple(spec["stride"]), padding)]
+    if op == "global_avg_pool2d":
+        return [nn.AdaptiveAvgPool2d(1)]
+    if op == "global_max_pool2d":
+        return [nn.AdaptiveMaxPool2d(1)]
+    if op == "embedding":
+        return [Embedding(spec)]
+    if op == "rows_as_sequence":
+        return [RowsAsSequence()]
+    if op in ("rnn", "lstm"):
+        return [Recurrent(spec, x.shape[1])]
+    if op == "flatten":
+        return [nn.Flatten()]
+    if op == "residual":
+        return [Residual(build_list(spec["body"], x, dropout), build_list(spec["shortcut"], x, dropout))]
+    if op == "branches":
+        return [Branches([build_list(branch, x, dropout) for branch in spec["branches"]])]
+    raise ValueError(f"unknown layer {op}")
+
+
+def build_list(specs, x, dropout):
+    modules = []
+    for spec in specs:
+        for module in build_layer(spec, x, dropout):
+            x = module(x)
+            modules.append(module)
+    return nn.Sequential(*modules)
+
+
 def build_network(recipe, dropout):
     """`dropout`: a rate for every dropout layer, or None for each layer's own."""
-    channels, height, width = recipe["dataset"]["shape"]
-    shape = (channels, height, width)
-    layers = []
-    for spec in recipe["network"]["layers"]:
-        op = spec["op"]
-        if op == "linear":
-            layers.append(nn.LazyLinear(spec["units"], bias=spec["bias"]))
-        elif op == "conv2d":
-            front, padding = padded(spec["padding"], spec["kernel"])
-            if front is not None:
-                layers.append(front)
-            layers.append(nn.LazyConv2d(spec["filters"], tuple(spec["kernel"]), tuple(spec["stride"]), padding, groups=spec["groups"], bias=spec["bias"]))
-        elif op == "conv_transpose2d":
-            layers.append(nn.LazyConvTranspose2d(spec["filters"], tuple(spec["kernel"]), tuple(spec["stride"]), tuple(spec["padding"]), tuple(spec["output_padding"]), groups=spec["groups"], bias=spec["bias"]))
-        elif op == "reshape":
-            layers.append(Reshape(spec["shape"]))
-        elif op == "batch_norm":
-            layers.append(None)  # its kind depends on the input's rank, see below
-            layers[-1] = ("batch_norm", spec)
-        elif op == "relu":
-            layers.append(nn.ReLU())
-        elif op == "leaky_relu":
-            layers.append(nn.LeakyReLU(spec["slope"]))
-        elif op == "tanh":
-            layers.append(nn.Tanh())
-        elif op == "sigmoid":
-            layers.append(nn.Sigmoid())
-        elif op == "dropout":
-            layers.append(nn.Dropout(spec["rate"] if dropout is None else dropout))
-        elif op in ("max_pool2d", "avg_pool2d"):
-            kind = nn.MaxPool2d if op == "max_pool2d" else nn.AvgPool2d
-            front, padding = padded(spec["padding"], spec["size"])
-            assert front is None, "asymmetric pooling is not used by the catalogue"
-            layers.append(kind(tuple(spec["size"]), tuple(spec["stride"]), padding))
-        elif op == "global_avg_pool2d":
-            layers += [nn.AdaptiveAvgPool2d(1)]
-        elif op == "global_max_pool2d":
-            layers += [nn.AdaptiveMaxPool2d(1)]
-        elif op == "embedding":
-            layers.append(Embedding(spec))
-        elif op == "rows_as_sequence":
-            layers.append(RowsAsSequence())
-        elif op in ("rnn", "lstm"):
-            layers.append((op, spec))  # needs the number of features, see below
-        elif op == "flatten":
-            layers.append(nn.Flatten())
-        else:
-            raise ValueError(f"unknown layer {op}")
-
-    modules, x = [], torch.zeros(2, *shape, dtype=torch.long if "text" in recipe["dataset"] else None)
+    kind = torch.long if "text" in recipe["dataset"] else None
     with torch.no_grad():
-        for layer in layers:
-            if isinstance(layer, tuple):
-                spec = layer[1]
-            if isinstance(layer, tuple) and layer[0] in ("rnn", "lstm"):
-                layer = Recurrent(spec, x.shape[1])
-            elif isinstance(layer, tuple):
-                kind = nn.BatchNorm2d if x.dim() == 4 else nn.BatchNorm1d
-                layer = kind(x.shape[1], eps=spec["epsilon"], momentum=spec["momentum"])
-            x = layer(x)
-            modules.append(layer)
-    network = nn.Sequential(*modules)
+        network = build_list(recipe["network"]["layers"], torch.zeros(2, *recipe["dataset"]["shape"], dtype=kind), dropout)
     for module in network.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             module.reset_running_stats()
