@@ -8,7 +8,9 @@
  * Not here: searching, seeds of a sweep, where it runs.
  */
 
+/** 1: classification. 2: with a procedure. The engine reads both, so that what is stored stays what it is. */
 export const RECIPE_VERSION = 1;
+export const PROCEDURE_RECIPE_VERSION = 2;
 
 /** How a parameter tensor starts. `fan_in` counts inputs of one output unit; of rnn and lstm the units. Biases start at zero. */
 export type Init = "he_normal" | "he_uniform" | "glorot_uniform" | "torch_uniform" | "dcgan_normal";
@@ -81,6 +83,20 @@ export interface NetworkSpec {
   /** The catalogue's name, for people; never used to look anything up again. */
   readonly name: string | null;
   readonly layers: readonly LayerSpec[];
+}
+
+/**
+ * How a network learns, where it is not classification.
+ *
+ * `gan`: the network is a generator of images from `latent` normal deviates; the discriminator, one logit an image, learns to
+ * tell them from the data set's. Both have the recipe's optimiser and the lane's hyperparameters. `conditional`: the class, as
+ * one-hot planes, follows the channels of both inputs.
+ */
+export interface Procedure {
+  readonly kind: "gan";
+  readonly discriminator: readonly LayerSpec[];
+  readonly latent: number;
+  readonly conditional: boolean;
 }
 
 export interface DatasetSpec {
@@ -173,8 +189,10 @@ export type LaneHyperparameter =
   | "saturation";
 
 export interface Recipe {
-  readonly version: typeof RECIPE_VERSION;
+  readonly version: typeof RECIPE_VERSION | typeof PROCEDURE_RECIPE_VERSION;
   readonly network: NetworkSpec;
+  /** From version 2. */
+  readonly procedure?: Procedure;
   readonly dataset: DatasetSpec;
   readonly batch_size: number;
   readonly epochs: number;

@@ -72,24 +72,30 @@ export interface LaneOptions {
   readonly checkpoint: Uint8Array | null;
 }
 
+/** Images in rows of `columns`, one after another, plane by plane; values of -1 to 1. */
+export interface Pictures {
+  readonly shape: readonly [number, number, number];
+  readonly columns: number;
+  readonly values: Float32Array;
+}
+
 /** Metrics of one finished epoch of one lane. Epochs count from 1 here: `epoch` epochs are done. */
 export interface LaneReport {
   readonly lane: number;
   readonly epoch: number;
   /** Optimiser steps done. */
   readonly step: number;
-  readonly train_loss: number;
-  readonly train_accuracy: number;
-  /** NaN when the recipe holds no validation images out. */
-  readonly val_loss: number;
-  readonly val_accuracy: number;
-  /** As used at the last step of the epoch. */
-  readonly learning_rate: number;
+  /**
+   * In the order in which they are shown. Of classification: train_loss, train_accuracy, val_loss, val_accuracy (NaN when the
+   * recipe holds no validation images out), learning_rate (of the epoch's last step), and after the last epoch, if the
+   * recipe asks for it, test_loss and test_accuracy. Of a GAN: d_loss, g_loss, d_real_accuracy, d_fake_accuracy,
+   * learning_rate.
+   */
+  readonly metrics: readonly { readonly name: string; readonly value: number }[];
   /** Training images of this lane a second of slice time, while it shared the device. */
   readonly images_per_second: number;
-  /** `null` unless this was the last epoch and the recipe asks for it. */
-  readonly test_loss: number | null;
-  readonly test_accuracy: number | null;
+  /** What a generator draws from the same latent vectors after every epoch; `null` of classification. */
+  readonly pictures: Pictures | null;
   /** All epochs are done; the lane waits to be saved and removed. */
   readonly finished: boolean;
 }

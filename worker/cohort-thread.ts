@@ -16,6 +16,7 @@ import type { Control } from "./control.js";
 import { type Engine, engineError, metricsOf, type SliceResult } from "./engine.js";
 import { type JobPlan, planJob } from "./job.js";
 import type { Held, Job, Outcome, SavedLane, ThreadCommand, ThreadMessage } from "./messages.js";
+import { Album, type Pictures } from "./pictures/album.js";
 
 export interface CohortThreadOptions {
   readonly engine: Engine;
@@ -71,6 +72,8 @@ export class CohortThread {
   private cohorts: Cohort[] = [];
   private waiting: Waiting[] = [];
   private readonly savings = new Map<string, Saving>();
+  /** Of attempts whose epochs bring pictures. */
+  private readonly albums = new Map<string, Album>();
   private wake: (() => void) | null = null;
   /** Memory came back since the waiting attempts were tried. */
   private freed = false;
@@ -288,13 +291,19 @@ export class CohortThread {
 
   private remove(cohort: Cohort, lane: number): void {
     const held = cohort.attemptIn(lane);
-    if (held) this.savings.delete(keyOf(held));
+    if (held) this.forget(held);
     try {
       cohort.remove(lane, this.options.now());
       this.freed = true;
     } catch (thrown) {
       this.breakCohort(cohort, engineError(thrown));
     }
+  }
+
+  /** What is remembered of an attempt beside its lane. */
+  private forget(held: Held): void {
+    this.savings.delete(keyOf(held));
+    this.albums.delete(keyOf(held));
   }
 
   private slice(cohort: Cohort): void {
@@ -309,6 +318,7 @@ export class CohortThread {
       const held = cohort.attemptIn(report.lane);
       if (!held) continue;
       this.post({ kind: "report", held, epoch: report.epoch, step: report.step, metrics: metricsOf(report) });
+      if (report.pictures !== null) this.show(held, report.epoch, report.pictures, report.finished);
       if (report.finished) this.sample(cohort, report.lane, held);
       if (report.finished) this.leave(cohort, report.lane, held, (weightsHash) => ({ kind: "completed", weightsHash }));
       else this.consider(cohort, report.lane, held, report.epoch);
@@ -336,6 +346,13 @@ export class CohortThread {
       const { code, message } = engineError(thrown);
       this.post({ kind: "log", level: "warn", message: `a lane wrote nothing: ${message}`, fields: { ...held, code } });
     }
+  }
+
+  private show(held: Held, epoch: number, pictures: Pictures, last: boolean): void {
+    const album = this.albums.get(keyOf(held)) ?? new Album();
+    this.albums.set(keyOf(held), album);
+    const artifacts = [album.add(epoch, pictures), last ? album.finish() : null];
+    for (const artifact of artifacts) if (artifact !== null) this.post({ kind: "artifact", held, artifact });
   }
 
   /** At the end of an epoch that another follows. */
@@ -371,7 +388,7 @@ export class CohortThread {
 
   private close(cohort: Cohort): void {
     this.cohorts = this.cohorts.filter((c) => c !== cohort);
-    for (const held of cohort.attempts) this.savings.delete(keyOf(held));
+    for (const held of cohort.attempts) this.forget(held);
     try {
       cohort.close();
     } catch (thrown) {

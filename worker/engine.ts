@@ -58,17 +58,7 @@ export function defaultLanes(device: DeviceInfo): number {
 
 /** The metrics of an epoch, in the order in which they are shown. */
 export function metricsOf(report: LaneReport): NamedMetric[] {
-  const metrics: NamedMetric[] = [
-    { name: "train_loss", value: report.train_loss },
-    { name: "train_accuracy", value: report.train_accuracy },
-    { name: "val_loss", value: report.val_loss },
-    { name: "val_accuracy", value: report.val_accuracy },
-    { name: "learning_rate", value: report.learning_rate },
-    { name: "images_per_second", value: report.images_per_second },
-  ];
-  if (report.test_loss !== null) metrics.push({ name: "test_loss", value: report.test_loss });
-  if (report.test_accuracy !== null) metrics.push({ name: "test_accuracy", value: report.test_accuracy });
-  return metrics;
+  return [...report.metrics, { name: "images_per_second", value: report.images_per_second }];
 }
 
 /**

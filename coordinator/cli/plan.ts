@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import type { Command } from "commander";
-import { inferShapes } from "../../native/networks/shapes.js";
+import { inferNetworks } from "../../native/networks/shapes.js";
 import type { Recipe } from "../../native/recipe.js";
 import type { SweepSpec } from "../core/types.js";
 import { compileSweep } from "../recipe/compile.js";
@@ -52,7 +52,7 @@ Examples:
       // The coordinator core holds a recipe as opaque data; compile made it from this type.
       const recipe = spec.recipe as unknown as Recipe;
       const probe = options.measure ? await measure(recipe, options.device, options.lanes) : null;
-      const layers = inferShapes(recipe.network.layers, recipe.dataset.shape);
+      const layers = inferNetworks(recipe.network.layers, recipe.procedure, recipe.dataset);
       const images = spec.runCap * recipe.epochs * (recipe.dataset.train_images - recipe.dataset.validation);
       const speed = probe?.speeds.at(-1) ?? null;
       if (output.json) {
@@ -73,7 +73,7 @@ Examples:
     });
 }
 
-function writeNetwork(output: Output, recipe: Recipe, layers: ReturnType<typeof inferShapes>): void {
+function writeNetwork(output: Output, recipe: Recipe, layers: ReturnType<typeof inferNetworks>): void {
   const [channels, rows, columns] = recipe.dataset.shape;
   output.line(
     output.paint.bold(`${recipe.network.name ?? "network"} on ${recipe.dataset.name} (${channels}x${rows}x${columns})`),

@@ -7,7 +7,13 @@
  * comes back as warnings. Not here: drawing, running, whether the data set is on a worker's disk.
  */
 import { createHash } from "node:crypto";
-import { type Decay, type Optimizer, RECIPE_VERSION, type Recipe } from "../../native/recipe.js";
+import {
+  type Decay,
+  type Optimizer,
+  PROCEDURE_RECIPE_VERSION,
+  RECIPE_VERSION,
+  type Recipe,
+} from "../../native/recipe.js";
 import { canonicalJson } from "../core/canonical.js";
 import type { Json, SweepSpec } from "../core/types.js";
 import { parseDuration } from "./duration.js";
@@ -43,13 +49,14 @@ export function compileSweep(text: string, fileName: string, folder = "."): Comp
   refuseAndIgnore(top);
   const dataset = compileDataset(reader, top.need("dataset"), top.node("validation"), filesFrom(folder));
   const trainingImages = dataset.train_images - dataset.validation;
-  const { spec: network, entry } = compileNetwork(reader, top.need("network"), dataset);
+  const { spec: network, procedure, entry } = compileNetwork(reader, top.need("network"), dataset);
   const parameters = compileParameters(reader, top.need("parameters"), trainingImages);
   const optimizer = optimizerOf(top, parameters, entry?.defaults.optimizer);
   const testAtEnd = top.flag("test_at_end");
   const recipe: Recipe = {
-    version: RECIPE_VERSION,
+    version: procedure === null ? RECIPE_VERSION : PROCEDURE_RECIPE_VERSION,
     network,
+    ...(procedure === null ? {} : { procedure }),
     dataset,
     batch_size: countOf(top, "batch_size", parameters, entry?.defaults.batch_size, trainingImages),
     epochs: countOf(top, "epochs", parameters, entry?.defaults.epochs, MAX_EPOCHS),
@@ -78,7 +85,11 @@ export function compileSweep(text: string, fileName: string, folder = "."): Comp
     space,
     sampler: { name: method, options: {} },
     scheduler: { name: "none", options: {} },
-    objective: compileObjective(reader, top.node("metric"), { validation: dataset.validation > 0, testAtEnd }),
+    objective: compileObjective(reader, top.node("metric"), {
+      validation: dataset.validation > 0,
+      testAtEnd,
+      procedure: procedure?.kind ?? "classification",
+    }),
     seed: top.whole("seed", DEFAULT_SEED, { min: 0, max: Number.MAX_SAFE_INTEGER }),
     runCap,
     maxParallel: top.present("max_parallel") ? top.whole("max_parallel", 1, { min: 1, max: 1_000_000 }) : null,

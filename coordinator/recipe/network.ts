@@ -13,8 +13,8 @@
  */
 import { findNetwork, type NetworkEntry, networks } from "../../native/networks/index.js";
 import { LAYER_DEFAULTS } from "../../native/networks/layers.js";
-import { checkNetwork, inferShapes, ShapeError } from "../../native/networks/shapes.js";
-import type { DatasetSpec, Init, LayerSpec, NetworkSpec, Padding, Pair } from "../../native/recipe.js";
+import { inferNetworks, ShapeError } from "../../native/networks/shapes.js";
+import type { DatasetSpec, Init, LayerSpec, NetworkSpec, Padding, Pair, Procedure } from "../../native/recipe.js";
 import { nearest } from "./nearest.js";
 import { describe } from "./node.js";
 import { type FileNode, isNothing, type MapEntry, type Position, type Reader } from "./reader.js";
@@ -66,6 +66,8 @@ const MAX_SIZE = 65_536;
 
 export interface CompiledNetwork {
   readonly spec: NetworkSpec;
+  /** `null`: classification. */
+  readonly procedure: Procedure | null;
   /** The catalogue's entry, for its defaults. */
   readonly entry: NetworkEntry | null;
 }
@@ -75,9 +77,10 @@ export function compileNetwork(reader: Reader, node: FileNode, dataset: DatasetS
   if (node.kind === "list") {
     const file = new LayerFile(reader);
     const layers = file.list(reader.list(node, path, "a list of layers"), node, path, 0);
-    checkShapes(reader, node.at, file.places, layers, dataset);
-    return { spec: { name: null, layers }, entry: null };
+    checkShapes(reader, node.at, file.places, layers, null, dataset);
+    return { spec: { name: null, layers }, procedure: null, entry: null };
   }
+  if (node.kind === "map") return compileGan(reader, node, path, dataset);
   const names = networks.map((entry) => entry.name);
   const what = `a name (${names.join(", ")}) or a list of layers`;
   const name = reader.text(node, path, what);
@@ -86,9 +89,33 @@ export function compileNetwork(reader: Reader, node: FileNode, dataset: DatasetS
     const near = nearest(name, names);
     throw reader.unexpected(node, path, what, near === null ? "" : `; did you mean ${near}?`);
   }
-  const layers = withClasses(entry.layers, dataset.classes);
-  checkShapes(reader, node.at, null, layers, dataset, `${name} on ${dataset.name}: `);
-  return { spec: { name, layers }, entry };
+  const procedure = entry.procedure ?? null;
+  const layers = procedure === null ? withClasses(entry.layers, dataset.classes) : entry.layers;
+  checkShapes(reader, node.at, null, layers, procedure, dataset, `${name} on ${dataset.name}: `);
+  return { spec: { name, layers }, procedure, entry };
+}
+
+/** `{generator: [...], discriminator: [...], latent: 100, conditional: false}` */
+function compileGan(reader: Reader, node: FileNode, path: string, dataset: DatasetSpec): CompiledNetwork {
+  const fields = reader.fields(node, path, ["generator", "discriminator", "latent", "conditional"]);
+  const file = new LayerFile(reader);
+  const list = (key: string): LayerSpec[] => {
+    const value = fields.get(key)?.value;
+    if (value === undefined) throw reader.error(node.at, path, `a network of two needs ${key}`, key, "no such key");
+    return file.list(reader.list(value, `${path}.${key}`, "a list of layers"), value, `${path}.${key}`, 0);
+  };
+  const layers = list("generator");
+  const discriminator = list("discriminator");
+  const latent = fields.get("latent")?.value;
+  const conditional = fields.get("conditional")?.value;
+  const procedure: Procedure = {
+    kind: "gan",
+    discriminator,
+    latent: latent === undefined ? 100 : reader.whole(latent, `${path}.latent`, { min: 1, max: 65_535 }),
+    conditional: conditional === undefined ? false : reader.flag(conditional, `${path}.conditional`),
+  };
+  checkShapes(reader, node.at, file.places, layers, procedure, dataset);
+  return { spec: { name: null, layers }, procedure, entry: null };
 }
 
 /** The catalogue's networks end in ten outputs, and those for texts begin with ten characters. */
@@ -106,19 +133,20 @@ function checkShapes(
   at: Position,
   places: ReadonlyMap<string, Position> | null,
   layers: readonly LayerSpec[],
+  procedure: Procedure | null,
   dataset: DatasetSpec,
   prefix = "",
 ): void {
   try {
-    checkEmbedding(layers, dataset);
-    checkNetwork(
-      inferShapes(layers, dataset.shape),
-      dataset.classes,
-      dataset.text === undefined ? 1 : dataset.shape[2],
-    );
+    if (procedure === null) checkEmbedding(layers, dataset);
+    inferNetworks(layers, procedure ?? undefined, dataset);
   } catch (thrown) {
     if (!(thrown instanceof ShapeError)) throw thrown;
-    const path = places === null ? thrown.path : thrown.path.replace("network.layers", "network");
+    const list = procedure === null ? "network" : "network.generator";
+    const path =
+      places === null
+        ? thrown.path
+        : thrown.path.replace("network.layers", list).replace("procedure.discriminator", "network.discriminator");
     const message = thrown.message.slice(thrown.path.length + 2);
     throw reader.error(
       nearestPlace(places, path) ?? at,

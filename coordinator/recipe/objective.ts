@@ -8,7 +8,9 @@ import type { Objective } from "../core/types.js";
 import type { FileNode, Reader } from "./reader.js";
 
 const METRICS = ["train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"] as const;
-type Metric = (typeof METRICS)[number];
+/** Of the discriminator: its loss, and the shares of real and drawn images that it knows; the generator's loss. */
+const GAN_METRICS = ["g_loss", "d_loss", "d_real_accuracy", "d_fake_accuracy"] as const;
+type Metric = (typeof METRICS)[number] | (typeof GAN_METRICS)[number];
 
 /** What other programs call the same. */
 const ALIASES: Readonly<Record<string, Metric>> = {
@@ -28,9 +30,11 @@ export interface MetricsThere {
   /** A validation part is held out. */
   readonly validation: boolean;
   readonly testAtEnd: boolean;
+  readonly procedure: "classification" | "gan";
 }
 
 export function compileObjective(reader: Reader, node: FileNode | undefined, there: MetricsThere): Objective {
+  if (node === undefined && there.procedure === "gan") return { name: "g_loss", goal: "minimize", target: null };
   if (node === undefined) {
     return { name: there.validation ? "val_accuracy" : "train_accuracy", goal: "maximize", target: null };
   }
@@ -70,8 +74,8 @@ export function compileObjective(reader: Reader, node: FileNode | undefined, the
 function compileName(reader: Reader, node: FileNode, there: MetricsThere): Metric {
   const path = "metric.name";
   const given = node.kind === "scalar" && typeof node.value === "string" ? node.value : "";
-  const alias = Object.hasOwn(ALIASES, given) ? ALIASES[given] : undefined;
-  const name = alias ?? reader.choice(node, path, METRICS);
+  const alias = there.procedure === "classification" && Object.hasOwn(ALIASES, given) ? ALIASES[given] : undefined;
+  const name = alias ?? reader.choice<Metric>(node, path, there.procedure === "gan" ? GAN_METRICS : METRICS);
   if (alias !== undefined) reader.warn(node.at, path, `${given} is called ${alias} here`);
   if (name.startsWith("val_") && !there.validation) {
     throw reader.unexpected(

@@ -1,5 +1,5 @@
 /** One network of the catalogue, as data. */
-import type { LaneHyperparameter, LayerSpec, Optimizer } from "../recipe.js";
+import type { LaneHyperparameter, LayerSpec, Optimizer, Procedure } from "../recipe.js";
 
 export interface NetworkEntry {
   readonly name: string;
@@ -7,6 +7,8 @@ export interface NetworkEntry {
   /** Channels, rows, columns it was made for; other inputs work where the layers allow. */
   readonly input: readonly [number, number, number];
   readonly layers: readonly LayerSpec[];
+  /** Absent: classification. */
+  readonly procedure?: Procedure;
   /** What a sweep file may leave out. */
   readonly defaults: {
     readonly optimizer: Optimizer;

@@ -5,6 +5,7 @@
 import { convolutional } from "./convolutional.js";
 import { dense } from "./dense.js";
 import type { NetworkEntry } from "./entry.js";
+import { generative } from "./generative.js";
 import { inceptionNetworks } from "./inception.js";
 import { recurrent } from "./recurrent.js";
 import { residualNetworks } from "./residual.js";
@@ -17,6 +18,7 @@ export const networks: readonly NetworkEntry[] = [
   ...residualNetworks,
   ...inceptionNetworks,
   ...recurrent,
+  ...generative,
 ];
 
 export function findNetwork(name: string): NetworkEntry | null {

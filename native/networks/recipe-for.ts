@@ -4,6 +4,7 @@ import {
   type Augmentation,
   type DatasetSpec,
   type LaneHyperparameter,
+  PROCEDURE_RECIPE_VERSION,
   RECIPE_VERSION,
   type Recipe,
 } from "../recipe.js";
@@ -31,8 +32,9 @@ export function recipeFor(
     hyperparameters.map(({ name, fallback }) => [name, network.defaults.hyperparameters[name] ?? fallback[optimizer]]),
   ) as Record<LaneHyperparameter, number | null>;
   return {
-    version: RECIPE_VERSION,
+    version: network.procedure === undefined ? RECIPE_VERSION : PROCEDURE_RECIPE_VERSION,
     network: { name: network.name, layers: network.layers },
+    ...(network.procedure === undefined ? {} : { procedure: network.procedure }),
     dataset,
     batch_size: network.defaults.batch_size,
     epochs: network.defaults.epochs,

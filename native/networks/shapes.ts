@@ -6,7 +6,7 @@
  * like): whoever reads a file checks those.
  */
 
-import type { LayerSpec, Padding, Pair } from "../recipe.js";
+import type { DatasetSpec, LayerSpec, Padding, Pair, Procedure } from "../recipe.js";
 import type { LayerSummary } from "../types.js";
 import { partsOf } from "./layers.js";
 
@@ -96,18 +96,42 @@ function rowOf(outputs: readonly Extent[], path: string): Extent {
   return [channels, first[1], first[2]];
 }
 
+/** All that a recipe trains; of a GAN the generator's layers, then the discriminator's. Throws ShapeError. */
+export function inferNetworks(
+  layers: readonly LayerSpec[],
+  procedure: Procedure | undefined,
+  { shape, classes, text }: Pick<DatasetSpec, "shape" | "classes" | "text">,
+): LayerSummary[] {
+  if (procedure === undefined) {
+    const summaries = inferShapes(layers, shape);
+    checkNetwork(summaries, classes, text === undefined ? 1 : shape[2]);
+    return summaries;
+  }
+  const { conditional, discriminator, latent } = procedure;
+  const more = conditional ? classes : 0;
+  const [channels, rows, columns] = shape;
+  const drawing = inferList(layers, [latent + more, 1, 1], "network.layers");
+  checkOutput(drawing, shape, `images of ${textOf(shape)}`, "network.layers");
+  const judging = inferList(discriminator, [channels + more, rows, columns], "procedure.discriminator");
+  checkOutput(judging, [1, 1, 1], "1 value", "procedure.discriminator");
+  return [...drawing, ...judging];
+}
+
 /** Throws ShapeError unless the network learns something and ends in one value for each class, of a text at each step. */
 export function checkNetwork(summaries: readonly LayerSummary[], classes: number, steps = 1): void {
+  const wanted: Extent = [classes, 1, steps];
+  const what =
+    steps === 1 ? `${classes} values, one a class` : `${textOf(wanted)}, a value for each character at each step`;
+  checkOutput(summaries, wanted, what, "network.layers");
+}
+
+function checkOutput(summaries: readonly LayerSummary[], wanted: Extent, what: string, path: string): void {
   const output = summaries.at(-1)?.output ?? [0, 0, 0];
-  if (output[0] !== classes || output[1] !== 1 || output[2] !== steps) {
-    const wanted =
-      steps === 1
-        ? `${classes} values, one a class`
-        : `${textOf([classes, 1, steps])}, a value for each character at each step`;
-    throw new ShapeError("network.layers", `expected the last layer to yield ${wanted}, found ${textOf(output)}`);
+  if (output.some((side, axis) => side !== wanted[axis])) {
+    throw new ShapeError(path, `expected the last layer to yield ${what}, found ${textOf(output)}`);
   }
   if (summaries.every((layer) => layer.parameters === 0)) {
-    throw new ShapeError("network.layers", "expected a layer with parameters, found none");
+    throw new ShapeError(path, "expected a layer with parameters, found none");
   }
 }
 

@@ -3,11 +3,13 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { hyperparameters } from "../hyperparameters.js";
 import { findNetwork, networks } from "../networks/index.js";
-import { checkNetwork, inferShapes, ShapeError } from "../networks/shapes.js";
+import { checkNetwork, inferNetworks, inferShapes, ShapeError } from "../networks/shapes.js";
 import type { LayerSpec, Padding, Pair } from "../recipe.js";
 import { engine, engineError, openSmall, smallRecipe, vector } from "./support.js";
 
-describe.each(networks.map(({ name }) => name))("%s", (name) => {
+const classifying = networks.filter(({ procedure }) => procedure === undefined);
+
+describe.each(classifying.map(({ name }) => name))("%s", (name) => {
   it("has as many parameters in the engine as in TypeScript, layer by layer", () => {
     const { session, recipe } = openSmall(name);
     session.addLane({ seed: 1n, hyperparameters: vector(recipe), checkpoint: null });
@@ -24,6 +26,61 @@ describe.each(networks.map(({ name }) => name))("%s", (name) => {
     session.close();
   });
 });
+
+describe.each(["gan", "cgan"])("%s", (name) => {
+  it("has as many parameters in the engine as in TypeScript", () => {
+    const { session, recipe } = openSmall(name);
+    session.addLane({ seed: 1n, hyperparameters: vector(recipe), checkpoint: null });
+    const { tensors } = session.weights(0);
+    const count = (which: string): number =>
+      tensors
+        .filter(({ name: tensor }) => tensor.startsWith(which) && !tensor.includes("running"))
+        .reduce((sum, { shape }) => sum + shape.reduce((product, side) => product * side, 1), 0);
+    const summaries = inferNetworks(recipe.network.layers, recipe.procedure, recipe.dataset);
+    const ends = recipe.network.layers.length;
+    const sum = (part: typeof summaries): number => part.reduce((total, { parameters }) => total + parameters, 0);
+    expect(count("generator.")).toBe(sum(summaries.slice(0, ends)));
+    expect(count("discriminator.")).toBe(sum(summaries.slice(ends)));
+    session.close();
+  });
+});
+
+it("gan has the 1,268,608 parameters its description says", () => {
+  const entry = findNetwork("gan");
+  const summaries = inferNetworks(entry?.layers ?? [], entry?.procedure, { shape: [1, 28, 28], classes: 10 });
+  expect(summaries.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(1_268_608);
+});
+
+it.each([
+  ["a generator of other images", { layers: [{ op: "flatten" }] }],
+  [
+    "a discriminator of two values",
+    { discriminator: [{ op: "flatten" }, { op: "linear", units: 2, bias: true, init: "he_normal" }] },
+  ],
+  ["a discriminator that learns nothing", { discriminator: [{ op: "relu" }] }],
+] as const)(
+  "refuses %s with the engine's words",
+  (_what, change: { layers?: readonly LayerSpec[]; discriminator?: readonly LayerSpec[] }) => {
+    const { recipe } = smallRecipe("cgan");
+    const layers = change.layers ?? recipe.network.layers;
+    const procedure = recipe.procedure && {
+      ...recipe.procedure,
+      discriminator: change.discriminator ?? recipe.procedure.discriminator,
+    };
+    const wrong = { ...recipe, network: { name: null, layers }, procedure };
+    let message = "";
+    try {
+      inferNetworks(layers, procedure, recipe.dataset);
+    } catch (error) {
+      message = error instanceof ShapeError ? error.message : String(error);
+    }
+    expect(message).not.toBe("");
+    expect(engineError(() => engine.planSession(JSON.stringify(wrong), "cpu"))).toMatchObject({
+      code: "ENGINE_BAD_RECIPE",
+      message,
+    });
+  },
+);
 
 /** As their descriptions or papers say, or PyTorch models made after them. */
 it.each([
@@ -42,6 +99,7 @@ it.each([
   const summaries = inferShapes(entry?.layers ?? [], entry?.input ?? [1, 1, 1]);
   expect(summaries.reduce((sum, layer) => sum + layer.parameters, 0)).toBe(parameters);
 });
+
 
 it("counts what lists within lists hold, by hand", () => {
   const conv = (filters: number): LayerSpec => ({

@@ -63,9 +63,9 @@ TEST_CASE("going on from a checkpoint gives the same bytes, whatever batch it wa
     CHECK(bytes == end);
     REQUIRE(seen.size() == reports.size());
     for (std::size_t i = 0; i < seen.size(); ++i) {
-      CHECK(seen[i].train_loss == reports[i].train_loss);
-      CHECK(seen[i].val_loss == reports[i].val_loss);
-      CHECK(seen[i].test_loss == reports[i].test_loss);
+      CHECK(seen[i].metric("train_loss") == reports[i].metric("train_loss"));
+      CHECK(seen[i].metric("val_loss") == reports[i].metric("val_loss"));
+      CHECK(seen[i].metrics.size() == reports[i].metrics.size());
     }
   }
 }

@@ -84,7 +84,7 @@ TEST_CASE("what lies between fused layers takes no memory") {
   RecipeText text;
   text.layers = fusible_networks()[0].layers;
   const Recipe recipe = text.recipe();
-  const Graph graph = build_graph(recipe);
+  const Graph graph = build_graphs(recipe)[0];
   const OpTable& ops = make_backend("cpu", "auto")->ops();
   const Plan apart = make_plan(graph, ops, recipe, 1, false), together = make_plan(graph, ops, recipe, 1, true);
   // 5 calls and the flatten are left of 9 layers: relu and dropout went into the pool, relu into the product.

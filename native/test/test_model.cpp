@@ -75,7 +75,7 @@ TEST_CASE("first weights have the spread that their names say, and differ from s
     text.layers = R"([{"op":"flatten"},{"op":"linear","units":200,"bias":false,"init":"he_normal"},)"
                   R"({"op":"linear","units":300,"bias":true,"init":")" +
                   std::string(names[k]) + R"("},{"op":"linear","units":4,"bias":true,"init":"he_normal"}])";
-    const Graph graph = build_graph(text.recipe());
+    const Graph graph = build_graphs(text.recipe())[0];
     const std::vector<float> one = initial_parameters(graph, 1), two = initial_parameters(graph, 2);
     const Tensor& tensor = graph.tensors[1];
     REQUIRE(tensor.size == 60000);

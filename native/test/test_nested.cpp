@@ -21,7 +21,7 @@ std::vector<std::uint8_t> trained(const RecipeText& text, std::uint64_t seed, co
 std::string message(const std::string& layers) {
   RecipeText text;
   text.layers = layers;
-  return thrown_by([&] { build_graph(text.recipe()); }).what();
+  return thrown_by([&] { build_graphs(text.recipe()); }).what();
 }
 
 }  // namespace
@@ -61,9 +61,9 @@ TEST_CASE("the CPU trains nested networks as the reference does") {
     const std::vector<LaneReport> a = run_to_end(*found), b = run_to_end(*wanted);
     REQUIRE(a.size() == 2);
     for (std::size_t i = 0; i < 2; ++i) {
-      CHECK(a[i].train_loss == doctest::Approx(b[i].train_loss).epsilon(1e-4));
-      CHECK(a[i].val_loss == doctest::Approx(b[i].val_loss).epsilon(1e-4));
-      CHECK(*a[1].test_loss == doctest::Approx(*b[1].test_loss).epsilon(1e-4));
+      CHECK(a[i].metric("train_loss") == doctest::Approx(b[i].metric("train_loss")).epsilon(1e-4));
+      CHECK(a[i].metric("val_loss") == doctest::Approx(b[i].metric("val_loss")).epsilon(1e-4));
+      CHECK(a[1].metric("test_loss") == doctest::Approx(b[1].metric("test_loss")).epsilon(1e-4));
     }
     CHECK(distance(found->weights(0), wanted->weights(0)) < 1e-4);
   }
@@ -73,13 +73,15 @@ TEST_CASE("tensors within lists are named by their place") {
   RecipeText text;
   text.layers = nested_networks()[0].layers;
   std::vector<std::string> names;
-  for (const Tensor& tensor : build_graph(text.recipe()).tensors) names.push_back(tensor.name);
+  const Graph graph = build_graphs(text.recipe())[0];
+  for (const Tensor& tensor : graph.tensors) names.push_back(tensor.name);
   CHECK(names[0] == "0.conv2d.weight");
   CHECK(names[5] == "3.residual.body.0.conv2d.weight");
   CHECK(std::find(names.begin(), names.end(), "5.residual.shortcut.1.batch_norm.running_var") != names.end());
   text.layers = nested_networks()[4].layers;
   names.clear();
-  for (const Tensor& tensor : build_graph(text.recipe()).tensors) names.push_back(tensor.name);
+  const Graph other = build_graphs(text.recipe())[0];
+  for (const Tensor& tensor : other.tensors) names.push_back(tensor.name);
   CHECK(std::find(names.begin(), names.end(), "3.residual.body.0.branches.1.0.branches.0.0.conv2d.weight") !=
         names.end());
 }

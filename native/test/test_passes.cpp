@@ -192,7 +192,7 @@ struct Planned {
     text.layers = layers;
     text.batch = 4;
     recipe = text.recipe();
-    graph = build_graph(recipe);
+    graph = build_graphs(recipe)[0];
     plan = make_plan(graph, make_backend("cpu", "auto")->ops(), recipe, 2, false);
   }
   RecipeText text;

@@ -18,7 +18,7 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 }
 
 std::string message(const std::string& json) {
-  return thrown_by([&] { build_graph(parse_recipe(json)); }).what();
+  return thrown_by([&] { build_graphs(parse_recipe(json))[0]; }).what();
 }
 
 std::string with_layers(const std::string& layers) {
@@ -85,7 +85,7 @@ TEST_CASE("a recipe is read whole") {
   CHECK(recipe.schedule.floor == 0.1);
   CHECK_FALSE(recipe.hyperparameters[7].has_value());
   CHECK(recipe.hyperparameters[0] == 0.01);
-  const Graph graph = build_graph(recipe);
+  const Graph graph = build_graphs(recipe)[0];
   CHECK(graph.parameters == 54 + 3 + 6 + 108 + 4);
   CHECK(graph.decayed == 54 + 108);
   CHECK(graph.statistics == 6);

@@ -57,7 +57,10 @@ describe("networks", () => {
     const entry = networks.find((candidate) => candidate.name === name);
     if (entry?.text === true) return;
     const dataset = entry?.input[0] === 3 ? "cifar10" : "mnist";
-    const { spec } = compileSweep(sub("lenet", name).replace("mnist", dataset), "f.yaml");
+    const metric = entry?.procedure === undefined ? "val_accuracy" : "g_loss";
+    const text = sub("lenet", name).replace("mnist", dataset).replace("val_accuracy", metric);
+    const { spec } = compileSweep(text, "f.yaml");
+    expect(recipeOf(spec).procedure).toEqual(entry?.procedure);
     expect(recipeOf(spec).network.layers).toEqual(entry?.layers);
   });
 

@@ -167,9 +167,9 @@ describe("a device's thread", () => {
       "val_loss",
       "val_accuracy",
       "learning_rate",
-      "images_per_second",
       "test_loss",
       "test_accuracy",
+      "images_per_second",
     ]);
     expect(last?.kind === "report" && last.metrics[2]?.value).toBeNaN();
   });

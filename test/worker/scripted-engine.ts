@@ -17,6 +17,7 @@ import type {
   SessionOptions,
   SliceResult,
 } from "../../worker/engine.js";
+import type { Pictures } from "../../worker/pictures/album.js";
 
 /** First byte of a checkpoint that the engine refuses. */
 export const DAMAGED = 255;
@@ -60,6 +61,8 @@ export class ScriptedSession implements Session {
   readonly lanes = new Map<number, Lane>();
   readonly epochs: number;
   closed = false;
+  /** What every epoch brings. */
+  pictures: Pictures | null = null;
   /** Thrown by the next slice. */
   sliceFault: Error | null = null;
 
@@ -114,14 +117,21 @@ export class ScriptedSession implements Session {
         lane: index,
         epoch: lane.epoch,
         step: lane.epoch * 10,
-        train_loss: 1 / lane.epoch,
-        train_accuracy: 0.5,
-        val_loss: Number.NaN,
-        val_accuracy: 0.25,
-        learning_rate: 0.1,
+        metrics: [
+          { name: "train_loss", value: 1 / lane.epoch },
+          { name: "train_accuracy", value: 0.5 },
+          { name: "val_loss", value: Number.NaN },
+          { name: "val_accuracy", value: 0.25 },
+          { name: "learning_rate", value: 0.1 },
+          ...(finished
+            ? [
+                { name: "test_loss", value: 2 },
+                { name: "test_accuracy", value: 0.75 },
+              ]
+            : []),
+        ],
         images_per_second: 1000,
-        test_loss: finished ? 2 : null,
-        test_accuracy: finished ? 0.75 : null,
+        pictures: this.pictures,
         finished,
       });
     }

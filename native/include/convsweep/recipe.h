@@ -121,9 +121,21 @@ struct Augmentation {
   double brightness = 0, contrast = 0, saturation = 0;
 };
 
+enum class ProcedureKind { classification, gan };
+
+// How the network is trained, and with what beside it.
+struct ProcedureSpec {
+  ProcedureKind kind = ProcedureKind::classification;
+  // gan: Recipe::layers are the generator.
+  std::vector<LayerSpec> discriminator;
+  int latent = 0;
+  bool conditional = false;
+};
+
 struct Recipe {
   std::string network_name;
   std::vector<LayerSpec> layers;
+  ProcedureSpec procedure;
   DatasetSpec dataset;
   int batch_size = 1;
   int epochs = 1;
@@ -140,6 +152,13 @@ struct Recipe {
   // FNV-1a, 64 bits, of the canonical text (keys sorted, shortest numbers) without network.name.
   std::uint64_t digest = 0;
 };
+
+// Rows of pictures that a GAN draws after an epoch; as many columns, or by class one a class.
+inline constexpr int picture_rows = 8;
+inline int picture_count(const Recipe& recipe) {
+  if (recipe.procedure.kind != ProcedureKind::gan) return 0;
+  return picture_rows * (recipe.procedure.conditional ? recipe.dataset.classes : picture_rows);
+}
 
 Recipe parse_recipe(std::string_view json);
 

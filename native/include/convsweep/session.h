@@ -18,6 +18,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "convsweep/backend.h"
@@ -39,14 +40,30 @@ struct SessionConfig {
   std::int32_t* control = nullptr;
 };
 
+struct Metric {
+  const char* name;
+  double value;
+};
+
+// Images in rows of `columns`: [image][channel][row][column], values of -1 to 1.
+struct Pictures {
+  Extent shape;
+  int columns = 1;
+  std::vector<float> values;
+};
+
 // See the types of the same names in native/types.ts.
 struct LaneReport {
   int lane = 0;
   std::uint32_t epoch = 0, step = 0;
-  double train_loss = 0, train_accuracy = 0, val_loss = 0, val_accuracy = 0;
-  double learning_rate = 0, images_per_second = 0;
-  std::optional<double> test_loss, test_accuracy;
+  // In the order in which they are shown; which there are depends on the procedure.
+  std::vector<Metric> metrics;
+  double images_per_second = 0;
+  std::optional<Pictures> pictures;
   bool finished = false;
+
+  // NaN where it is not reported.
+  double metric(std::string_view name) const;
 };
 
 struct LaneDivergence {

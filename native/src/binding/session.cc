@@ -1,6 +1,7 @@
 // Entries of a session. Its handle is a tagged External, so that no other object can pass for one.
 #include "convsweep/session.h"
 
+#include <array>
 #include <memory>
 #include <utility>
 
@@ -111,32 +112,42 @@ Napi::Value save_lane(const Napi::CallbackInfo& info) {
   return bytes_array(info.Env(), session_of(info).save_lane(lane_of(info)));
 }
 
-Napi::Object report_object(Napi::Env env, const LaneReport& r) {
-  const auto number_or_null = [env](const std::optional<double>& value) {
-    return value ? Napi::Value(Napi::Number::New(env, *value)) : env.Null();
-  };
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("lane", r.lane);
-  object.Set("epoch", r.epoch);
-  object.Set("step", r.step);
-  object.Set("train_loss", r.train_loss);
-  object.Set("train_accuracy", r.train_accuracy);
-  object.Set("val_loss", r.val_loss);
-  object.Set("val_accuracy", r.val_accuracy);
-  object.Set("learning_rate", r.learning_rate);
-  object.Set("images_per_second", r.images_per_second);
-  object.Set("test_loss", number_or_null(r.test_loss));
-  object.Set("test_accuracy", number_or_null(r.test_accuracy));
-  object.Set("finished", Napi::Boolean::New(env, r.finished));
-  return object;
-}
-
 template <class Items, class Make>
 Napi::Array list_of(Napi::Env env, const Items& items, Make make) {
   Napi::Array list = Napi::Array::New(env, items.size());
   std::uint32_t i = 0;
   for (const auto& item : items) list.Set(i++, make(item));
   return list;
+}
+
+Napi::Value pictures_value(Napi::Env env, const std::optional<Pictures>& pictures) {
+  if (!pictures) return env.Null();
+  const Extent& shape = pictures->shape;
+  Napi::Float32Array values = Napi::Float32Array::New(env, pictures->values.size());
+  std::copy(pictures->values.begin(), pictures->values.end(), values.Data());
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("shape", list_of(env, std::array{shape.channels, shape.rows, shape.columns},
+                              [&](int side) { return Napi::Number::New(env, side); }));
+  object.Set("columns", pictures->columns);
+  object.Set("values", values);
+  return object;
+}
+
+Napi::Object report_object(Napi::Env env, const LaneReport& r) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("lane", r.lane);
+  object.Set("epoch", r.epoch);
+  object.Set("step", r.step);
+  object.Set("metrics", list_of(env, r.metrics, [&](const Metric& metric) {
+               Napi::Object o = Napi::Object::New(env);
+               o.Set("name", metric.name);
+               o.Set("value", metric.value);
+               return o;
+             }));
+  object.Set("images_per_second", r.images_per_second);
+  object.Set("pictures", pictures_value(env, r.pictures));
+  object.Set("finished", Napi::Boolean::New(env, r.finished));
+  return object;
 }
 
 Napi::Value run_slice(const Napi::CallbackInfo& info) {

@@ -131,6 +131,11 @@ void check_dataset(const Dataset& dataset, const DatasetSpec& spec) {
   require_equal("test_images", dataset.test, spec.test_images, number(dataset.test), number(spec.test_images));
 }
 
+Normalisation between_minus_one_and_one(const Dataset& dataset) {
+  const auto channels = static_cast<std::size_t>(dataset.shape.channels);
+  return {std::vector<float>(channels, 2.0F / 255.0F), std::vector<float>(channels, -1.0F)};
+}
+
 Normalisation normalise(const Dataset& dataset, int images) {
   Normalisation result;
   if (dataset.text) return {{1.0F}, {0.0F}};

@@ -53,5 +53,7 @@ struct Normalisation {
   std::vector<float> scale, shift;
 };
 Normalisation normalise(const Dataset& dataset, int images);
+// value = byte * scale[c] + shift[c] is -1 for 0 and 1 for 255.
+Normalisation between_minus_one_and_one(const Dataset& dataset);
 
 }  // namespace convsweep

@@ -21,6 +21,8 @@ Tensor describe_tensor(const LayerShape& shape, const LayerSpec& spec, const Ten
     const std::int64_t window = std::int64_t{shape.kernel_rows} * shape.kernel_columns;
     tensor.fan_in = shape.in.channels / shape.groups * window;
     tensor.fan_out = shape.out.channels * window;
+    // As PyTorch does: its weight's second extent.
+    if (shape.op == Op::conv_transpose2d) tensor.fan_in = shape.out.channels / shape.groups * window;
     tensor.init = spec.init;
     // As PyTorch does: both weights by the number of hidden units.
     if (recurrent(shape)) tensor.fan_in = shape.out.channels;
@@ -150,31 +152,22 @@ class Builder {
   std::int64_t written_ = 0;
 };
 
-void check_output(const Graph& graph, const Extent& last) {
-  const Extent wanted{graph.classes, 1, graph.positions};
-  if (last == wanted) return;
-  const std::string text = graph.positions == 1
-                               ? std::to_string(graph.classes) + " values, one a class"
-                               : describe(wanted) + ", a value for each character at each step";
-  throw Error(ErrorCode::ENGINE_BAD_RECIPE, "network.layers",
-              "expected the last layer to yield " + text + ", found " + describe(last));
-}
-
-}  // namespace
-
-Graph build_graph(const Recipe& recipe) {
-  check_data(recipe);
+// The layers from `input` to `output`, which is called `what` in messages.
+Graph build_layers(const Recipe& recipe, const std::vector<LayerSpec>& layers, const Extent& input, const Extent& output,
+                   const std::string& what, const Where& where) {
   Graph graph;
-  graph.image = recipe.dataset.shape;
-  graph.classes = recipe.dataset.classes;
-  graph.positions = recipe.dataset.positions();
-  graph.values.push_back(graph.image);
+  graph.image = input;
+  graph.values.push_back(input);
   Builder builder(recipe, graph);
-  const int last = builder.list(recipe.layers, 0, Where{"network.layers", ""});
-  const Extent extent = graph.values[static_cast<std::size_t>(last)];
-  check_output(graph, extent);
+  const Extent out = graph.values[static_cast<std::size_t>(builder.list(layers, 0, where))];
+  graph.classes = out.channels;
+  graph.positions = static_cast<int>(output.plane());
+  if (!(out == output)) {
+    throw Error(ErrorCode::ENGINE_BAD_RECIPE, where.path,
+                "expected the last layer to yield " + what + ", found " + describe(out));
+  }
   if (graph.tensors.empty()) {
-    throw Error(ErrorCode::ENGINE_BAD_RECIPE, "network.layers", "expected a layer with parameters, found none");
+    throw Error(ErrorCode::ENGINE_BAD_RECIPE, where.path, "expected a layer with parameters, found none");
   }
   if (builder.written() * recipe.batch_size > (std::int64_t{1} << 38)) {
     throw Error(ErrorCode::ENGINE_BAD_RECIPE, "batch_size",
@@ -182,6 +175,31 @@ Graph build_graph(const Recipe& recipe) {
   }
   place_tensors(graph);
   return graph;
+}
+
+}  // namespace
+
+std::vector<Graph> build_graphs(const Recipe& recipe) {
+  check_data(recipe);
+  const DatasetSpec& data = recipe.dataset;
+  const ProcedureSpec& procedure = recipe.procedure;
+  std::vector<Graph> graphs;
+  if (procedure.kind == ProcedureKind::classification) {
+    const Extent output{data.classes, 1, data.positions()};
+    const std::string what = data.positions() == 1 ? std::to_string(data.classes) + " values, one a class"
+                                                   : describe(output) + ", a value for each character at each step";
+    graphs.push_back(build_layers(recipe, recipe.layers, data.shape, output, what, Where{"network.layers", ""}));
+    return graphs;
+  }
+  const int classes = procedure.conditional ? data.classes : 0;
+  const Extent latent{procedure.latent + classes, 1, 1};
+  Extent shown = data.shape;
+  shown.channels += classes;
+  graphs.push_back(build_layers(recipe, recipe.layers, latent, data.shape, "images of " + describe(data.shape),
+                                Where{"network.layers", "generator."}));
+  graphs.push_back(build_layers(recipe, procedure.discriminator, shown, Extent{1, 1, 1}, "1 value",
+                                Where{"procedure.discriminator", "discriminator."}));
+  return graphs;
 }
 
 }  // namespace convsweep

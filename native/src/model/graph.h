@@ -1,7 +1,8 @@
 // A recipe's network with every shape worked out, and its parameters in one run.
 //
-// Guarantees: build_graph either yields layers that fit together, end in one value a class and can be trained with the
-// recipe's batch size and data set, or throws Error ENGINE_BAD_RECIPE naming the place.
+// Guarantees: build_graphs either yields networks whose layers fit together, end in what the procedure needs (one value a
+// class; of a generator an image, of a discriminator one value) and can be trained with the recipe's batch size and data
+// set, or throws Error ENGINE_BAD_RECIPE naming the place.
 //
 // Nested lists (residual, branches) are flattened: layers stand in the order in which the recipe's text has them, a join
 // follows what it joins, and who reads what is said by values.
@@ -55,7 +56,9 @@ struct Node {
 };
 
 struct Graph {
+  // What goes in: the image; of a generator the latent vector.
   Extent image;
+  // Values that come out, one a class. Nothing reads it of a GAN.
   int classes = 0;
   // Labels of an image: of a text one a step.
   int positions = 1;
@@ -72,10 +75,11 @@ struct Graph {
   std::int64_t weights_size() const { return parameters + statistics; }
 };
 
-Graph build_graph(const Recipe& recipe);
+// One of classification; of a GAN the generator and the discriminator.
+std::vector<Graph> build_graphs(const Recipe& recipe);
 
-// Parameters of a lane before its first step, drawn from its seed.
-std::vector<float> initial_parameters(const Graph& graph, std::uint64_t seed);
+// Parameters of a lane before its first step, drawn from its seed. `network`: which of the recipe's it is.
+std::vector<float> initial_parameters(const Graph& graph, std::uint64_t seed, std::uint32_t network = 0);
 // Running means 0, running variances 1.
 std::vector<float> initial_statistics(const Graph& graph);
 

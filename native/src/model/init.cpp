@@ -32,11 +32,11 @@ void normals(std::uint32_t a, std::uint32_t b, double* out) {
   out[1] = radius * sin_pi(turns);
 }
 
-void fill_weights(const Tensor& t, std::uint64_t seed, float* out) {
+void fill_weights(const Tensor& t, std::uint64_t seed, std::uint32_t draw, float* out) {
   const double deviation = t.init == Init::dcgan_normal ? 0.02 : std::sqrt(2.0 / static_cast<double>(t.fan_in));
   const double limit = uniform_limit(t);
   for (std::int64_t element = 0; element < t.size; element += 4) {
-    const PhiloxBlock block = draw_block(seed, Purpose::init, static_cast<std::uint32_t>(t.layer), t.draw,
+    const PhiloxBlock block = draw_block(seed, Purpose::init, static_cast<std::uint32_t>(t.layer), draw,
                                          static_cast<std::uint32_t>(element / 4));
     double values[4];
     if (t.init == Init::he_normal || t.init == Init::dcgan_normal) {
@@ -52,13 +52,13 @@ void fill_weights(const Tensor& t, std::uint64_t seed, float* out) {
 
 }  // namespace
 
-std::vector<float> initial_parameters(const Graph& graph, std::uint64_t seed) {
+std::vector<float> initial_parameters(const Graph& graph, std::uint64_t seed, std::uint32_t network) {
   std::vector<float> run(static_cast<std::size_t>(graph.parameters), 0.0F);
   for (const Tensor& t : graph.tensors) {
     if (t.statistic) continue;
     float* out = run.data() + t.offset;
     if (t.fan_in >= 0) {
-      fill_weights(t, seed, out);
+      fill_weights(t, seed, t.draw + 2 * network, out);
     } else {
       for (std::int64_t i = 0; i < t.size; ++i) out[i] = t.fill;
     }

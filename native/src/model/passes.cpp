@@ -10,7 +10,7 @@ namespace {
 
 class Scheduler {
  public:
-  Scheduler(const Graph& graph, int batch);
+  Scheduler(const Graph& graph, int batch, bool input_gradient);
   Passes run() &&;
 
  private:
@@ -55,13 +55,14 @@ class Scheduler {
   std::vector<View> parents_;
 };
 
-Scheduler::Scheduler(const Graph& graph, int batch)
+Scheduler::Scheduler(const Graph& graph, int batch, bool input_gradient)
     : graph_(graph),
       batch_(batch),
       readers_(graph.values.size(), 0),
       values_(graph.values.size()),
       gradients_(graph.values.size()),
       wanted_(graph.values.size(), false) {
+  wanted_[0] = input_gradient;
   for (const Node& node : graph.nodes) {
     bool wanted = node.layer >= 0 && !layer_parameters(shape(node)).empty();
     for (const int input : node.inputs) {
@@ -238,7 +239,7 @@ void Scheduler::settle() {
       for (View* view : {&action.a, &action.b, &action.y}) *view = whole(*view);
     }
   }
-  for (View* view : {&passes_.input, &passes_.logits, &passes_.dlogits}) *view = whole(*view);
+  for (View* view : {&passes_.input, &passes_.logits, &passes_.dlogits, &passes_.input_gradient}) *view = whole(*view);
 }
 
 Passes Scheduler::run() && {
@@ -260,12 +261,19 @@ Passes Scheduler::run() && {
   touch(passes_.logits, time_);
   touch(passes_.dlogits, time_);
   for (Size i = graph_.nodes.size(); i-- > 0;) backward_node(graph_.nodes[i]);
+  if (wanted_[0]) {
+    passes_.input_gradient = gradients_[0];
+    touch(passes_.input_gradient, ++time_);
+    if (readers_[0] == 1) passes_.input_layer = graph_.nodes[0].layer;
+  }
   settle();
   return std::move(passes_);
 }
 
 }  // namespace
 
-Passes make_passes(const Graph& graph, int batch) { return Scheduler(graph, batch).run(); }
+Passes make_passes(const Graph& graph, int batch, bool input_gradient) {
+  return Scheduler(graph, batch, input_gradient).run();
+}
 
 }  // namespace convsweep

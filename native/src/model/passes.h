@@ -67,8 +67,12 @@ struct Passes {
   std::vector<LayerMemory> layers;
   std::vector<Action> forward, backward;
   View input, logits, dlogits;
+  // Where it was asked for: the gradient of value 0, and the layer that alone writes it, or -1.
+  View input_gradient;
+  int input_layer = -1;
 };
 
-Passes make_passes(const Graph& graph, int batch);
+// `input_gradient`: the backward pass goes on to the network's input.
+Passes make_passes(const Graph& graph, int batch, bool input_gradient = false);
 
 }  // namespace convsweep

@@ -57,7 +57,8 @@ std::size_t pack(const std::vector<Buffer>& buffers, std::vector<std::size_t>& o
 std::size_t scratch_size(const Graph& graph, const OpTable& ops, const Recipe& recipe, int width) {
   const int batch = recipe.batch_size;
   std::size_t most = gather_scratch_bytes(batch);
-  for (const int n : {batch, recipe.dataset.validation % batch, recipe.dataset.test_images % batch}) {
+  for (const int n : {batch, recipe.dataset.validation % batch, recipe.dataset.test_images % batch,
+                      picture_count(recipe) % batch}) {
     if (n == 0) continue;
     for (const GraphLayer& layer : graph.layers) {
       most = std::max(most, ops.layer(layer.shape.op).scratch_bytes(layer.shape, n, width));
@@ -70,7 +71,8 @@ std::size_t scratch_size(const Graph& graph, const OpTable& ops, const Recipe& r
 
 }  // namespace
 
-Plan make_plan(const Graph& graph, const OpTable& ops, const Recipe& recipe, int width, bool fuses) {
+Plan make_plan(const Graph& graph, const OpTable& ops, const Recipe& recipe, int width, bool fuses,
+               bool input_gradient) {
   Plan plan;
   plan.batch = recipe.batch_size;
   const Op optimizer = recipe.optimizer;
@@ -82,7 +84,7 @@ Plan make_plan(const Graph& graph, const OpTable& ops, const Recipe& recipe, int
   plan.statistics = arena.take(floats(graph.statistics));
   plan.labels = arena.take(static_cast<std::size_t>(plan.batch) * static_cast<std::size_t>(graph.positions) *
                             sizeof(std::int32_t));
-  plan.passes = make_passes(graph, plan.batch);
+  plan.passes = make_passes(graph, plan.batch, input_gradient);
   if (fuses) fuse_layers(plan.passes, graph);
   const std::size_t base = arena.take(pack(plan.passes.buffers, plan.buffers));
   for (std::size_t& offset : plan.buffers) offset += base;

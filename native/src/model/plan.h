@@ -36,7 +36,8 @@ struct Plan {
 };
 
 // `width`: how many threads may share one lane's operations. `fuses`: whether the backend does neighbouring layers in one
-// call.
-Plan make_plan(const Graph& graph, const OpTable& ops, const Recipe& recipe, int width, bool fuses);
+// call. `input_gradient`: as in passes.h.
+Plan make_plan(const Graph& graph, const OpTable& ops, const Recipe& recipe, int width, bool fuses,
+               bool input_gradient = false);
 
 }  // namespace convsweep

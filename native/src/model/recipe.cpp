@@ -192,6 +192,23 @@ void parse_network(const Json& json, Recipe& recipe) {
   fields.done();
 }
 
+ProcedureSpec parse_procedure(const Json& json) {
+  Fields fields(json, "procedure");
+  ProcedureSpec procedure;
+  fields.one_of("kind", {"gan"});
+  procedure.kind = ProcedureKind::gan;
+  const Json::Array& layers = fields.list("discriminator");
+  if (layers.empty()) {
+    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, "procedure.discriminator",
+                     "1 to " + std::to_string(max_layers) + " layers", "0");
+  }
+  procedure.discriminator = Layers{}.parse(layers, "procedure.discriminator", 0);
+  procedure.latent = fields.whole("latent", 1, max_side);
+  procedure.conditional = fields.boolean("conditional");
+  fields.done();
+  return procedure;
+}
+
 // Where the text comes from is the worker's business; that it is one decides what is computed.
 void parse_text(const Json& json, DatasetSpec& dataset) {
   Fields fields(json, "dataset.text");
@@ -315,8 +332,10 @@ std::string part_path(Op op, std::size_t part) {
 Recipe parse_recipe(std::string_view text) {
   const Json json = parse_json(text);
   Fields fields(json, "");
-  fields.integer("version", 1, 1);
+  // 1: classification. 2: with a procedure.
+  const std::int64_t version = fields.integer("version", 1, 2);
   Recipe recipe;
+  if (version >= 2) recipe.procedure = parse_procedure(fields.get("procedure"));
   parse_network(fields.get("network"), recipe);
   recipe.dataset = parse_dataset(fields.get("dataset"));
   recipe.batch_size = fields.whole("batch_size", 1, max_batch);
@@ -336,6 +355,9 @@ Recipe parse_recipe(std::string_view text) {
   fields.one_of("precision", {"float32"});
   recipe.shuffle = fields.boolean("shuffle");
   recipe.test_at_end = fields.boolean("test_at_end");
+  if (recipe.test_at_end && recipe.procedure.kind == ProcedureKind::gan) {
+    throw Error(ErrorCode::ENGINE_BAD_RECIPE, "test_at_end", "a GAN has nothing to test");
+  }
   parse_hyperparameters(fields.get("hyperparameters"), recipe);
   fields.done();
   recipe.digest = digest_of(json);

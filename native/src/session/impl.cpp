@@ -14,19 +14,37 @@ namespace {
 std::size_t round64(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // Lanes run on different threads: keep them off each other's cache lines, and off each other's cache sets.
-std::size_t lane_stride(const Plan& plan) { return plan.lane_bytes + 192; }
+std::size_t lane_stride(const LanePlan& plan) { return plan.lane_bytes + 192; }
+
+std::vector<Tensor> tensors_of(const LanePlan& plan) {
+  std::vector<Tensor> all;
+  for (const Network& network : plan.networks) {
+    all.insert(all.end(), network.graph.tensors.begin(), network.graph.tensors.end());
+  }
+  return all;
+}
+
+void append(std::vector<float>& to, const std::vector<float>& run) { to.insert(to.end(), run.begin(), run.end()); }
 
 }  // namespace
 
-SharedPlan plan_shared(const Recipe& recipe, int lanes, bool copy_dataset) {
+double LaneReport::metric(std::string_view name) const {
+  for (const Metric& metric : metrics) {
+    if (metric.name == name) return metric.value;
+  }
+  return Tally::nan();
+}
+
+SharedPlan plan_shared(const Recipe& recipe, const LanePlan& lane, int lanes, bool copy_dataset) {
   SharedPlan plan;
   const auto take = [&plan](std::size_t bytes) { return std::exchange(plan.bytes, plan.bytes + round64(bytes)); };
   const auto count = static_cast<std::size_t>(lanes);
   const DatasetSpec& data = recipe.dataset;
   const auto channels = static_cast<std::size_t>(data.shape.channels);
-  plan.scalars = take(count * sizeof(LaneScalars));
-  plan.metrics = take(count * sizeof(LaneMetrics));
-  plan.finite = take(count * sizeof(std::int32_t));
+  const std::size_t passes = count * static_cast<std::size_t>(lane.passes);
+  plan.scalars = take(passes * sizeof(LaneScalars));
+  plan.metrics = take(passes * sizeof(LaneMetrics));
+  plan.finite = take(passes * sizeof(std::int32_t));
   plan.scale = take(channels * sizeof(float));
   plan.shift = take(channels * sizeof(float));
   if (copy_dataset) {
@@ -40,17 +58,16 @@ SharedPlan plan_shared(const Recipe& recipe, int lanes, bool copy_dataset) {
 std::string fingerprint_of(const Backend& backend) { return backend.name() + " float32 " + engine_version; }
 
 SessionMemory plan_session(const Recipe& recipe, const Backend& backend) {
-  const Graph graph = build_graph(recipe);
-  const Plan plan = make_plan(graph, backend.ops(), recipe, 1, backend.fuses());
-  return {lane_stride(plan), plan_shared(recipe, 1, !backend.is_host()).bytes};
+  const LanePlan plan = plan_lane(recipe, backend.ops(), 1, backend.fuses());
+  return {lane_stride(plan), plan_shared(recipe, plan, 1, !backend.is_host()).bytes};
 }
 
 Session::Impl::Impl(SessionConfig given)
     : config(std::move(given)),
-      graph(build_graph(config.recipe)),
-      plan(make_plan(graph, config.backend->ops(), config.recipe, config.threads, config.backend->fuses())),
-      shared_plan(plan_shared(config.recipe, config.lanes, !config.backend->is_host())),
+      plan(plan_lane(config.recipe, config.backend->ops(), config.threads, config.backend->fuses())),
+      shared_plan(plan_shared(config.recipe, plan, config.lanes, !config.backend->is_host())),
       fingerprint(fingerprint_of(*config.backend)),
+      tensors(tensors_of(plan)),
       slots_(static_cast<std::size_t>(config.lanes)),
       pool_(config.threads),
       lanes_(*config.backend, lane_stride(plan) * static_cast<std::size_t>(config.lanes)),
@@ -65,7 +82,10 @@ Session::Impl::Impl(SessionConfig given)
   memory_.scalars = reinterpret_cast<LaneScalars*>(base + shared_plan.scalars);
   memory_.metrics = reinterpret_cast<LaneMetrics*>(base + shared_plan.metrics);
   memory_.finite = reinterpret_cast<std::int32_t*>(base + shared_plan.finite);
-  const Normalisation norm = normalise(data, data.train - config.recipe.dataset.validation);
+  memory_.pass_stride = static_cast<std::size_t>(config.lanes);
+  const Normalisation norm = config.recipe.procedure.kind == ProcedureKind::gan
+                                 ? between_minus_one_and_one(data)
+                                 : normalise(data, data.train - config.recipe.dataset.validation);
   backend.copy_in(base + shared_plan.scale, norm.scale.data(), norm.scale.size() * sizeof(float));
   backend.copy_in(base + shared_plan.shift, norm.shift.data(), norm.shift.size() * sizeof(float));
   memory_.scale = reinterpret_cast<const float*>(base + shared_plan.scale);
@@ -79,7 +99,7 @@ Session::Impl::Impl(SessionConfig given)
     memory_.images = reinterpret_cast<const std::uint8_t*>(base + shared_plan.images);
     memory_.labels = reinterpret_cast<const std::uint8_t*>(base + shared_plan.labels);
   }
-  step_.emplace(backend.ops(), config.recipe, graph, plan, memory_);
+  procedure_ = make_procedure(backend, config.recipe, plan, memory_);
 }
 
 int Session::Impl::free_lane() const {
@@ -98,37 +118,55 @@ const Slot& Session::Impl::slot(int lane) const {
   return slots_[static_cast<std::size_t>(lane)];
 }
 
-std::vector<float> Session::Impl::read_run(int lane, std::size_t offset, std::int64_t count) const {
+std::vector<float> Session::Impl::read_run(int lane, const Network& network, std::size_t offset,
+                                           std::int64_t count) const {
   if (offset == nowhere) return {};
   std::vector<float> run(static_cast<std::size_t>(count));
-  const std::byte* from = memory_.lanes + static_cast<std::size_t>(lane) * memory_.lane_stride + offset;
+  const std::byte* from =
+      memory_.lanes + static_cast<std::size_t>(lane) * memory_.lane_stride + network.base + offset;
   config.backend->copy_out(run.data(), from, run.size() * sizeof(float));
   return run;
 }
 
-void Session::Impl::write_run(int lane, std::size_t offset, const std::vector<float>& run) {
+void Session::Impl::write_run(int lane, const Network& network, std::size_t offset, std::span<const float> run) {
   if (offset == nowhere) return;
-  std::byte* to = memory_.lanes + static_cast<std::size_t>(lane) * memory_.lane_stride + offset;
+  std::byte* to = memory_.lanes + static_cast<std::size_t>(lane) * memory_.lane_stride + network.base + offset;
   config.backend->copy_in(to, run.data(), run.size() * sizeof(float));
 }
 
 LaneImage Session::Impl::image(int lane) const {
   LaneImage image;
   image.state = slot(lane).state;
-  image.parameters = read_run(lane, plan.parameters, graph.parameters);
-  image.state0 = read_run(lane, plan.state0, graph.parameters);
-  image.state1 = read_run(lane, plan.state1, graph.parameters);
-  image.statistics = read_run(lane, plan.statistics, graph.statistics);
+  for (const Network& network : plan.networks) {
+    const std::int64_t parameters = network.graph.parameters;
+    append(image.parameters, read_run(lane, network, network.plan.parameters, parameters));
+    append(image.state0, read_run(lane, network, network.plan.state0, parameters));
+    append(image.state1, read_run(lane, network, network.plan.state1, parameters));
+    append(image.statistics, read_run(lane, network, network.plan.statistics, network.graph.statistics));
+  }
+  return image;
+}
+
+LaneImage Session::Impl::fresh_image(std::uint64_t seed) const {
+  LaneImage image;
+  std::uint32_t number = 0;
+  for (const Network& network : plan.networks) {
+    append(image.parameters, initial_parameters(network.graph, seed, number++));
+    append(image.statistics, initial_statistics(network.graph));
+  }
+  if (plan.networks[0].plan.state0 != nowhere) image.state0.assign(image.parameters.size(), 0.0F);
+  if (plan.networks[0].plan.state1 != nowhere) image.state1.assign(image.parameters.size(), 0.0F);
   return image;
 }
 
 // The digest has matched, so a difference here is damage that the checksum did not see, or a forged file.
 void Session::Impl::check_image(const LaneImage& image) const {
-  const auto state = [this](std::size_t offset) { return offset == nowhere ? 0 : graph.parameters; };
-  const std::pair<std::size_t, std::int64_t> wanted[] = {{image.parameters.size(), graph.parameters},
-                                                         {image.state0.size(), state(plan.state0)},
-                                                         {image.state1.size(), state(plan.state1)},
-                                                         {image.statistics.size(), graph.statistics}};
+  const Plan& first = plan.networks[0].plan;
+  const auto state = [this](std::size_t offset) { return offset == nowhere ? 0 : plan.parameters(); };
+  const std::pair<std::size_t, std::int64_t> wanted[] = {{image.parameters.size(), plan.parameters()},
+                                                         {image.state0.size(), state(first.state0)},
+                                                         {image.state1.size(), state(first.state1)},
+                                                         {image.statistics.size(), plan.statistics()}};
   for (const auto& [found, expected] : wanted) {
     if (found != static_cast<std::size_t>(expected)) {
       throw unexpected(ErrorCode::ENGINE_CORRUPT_CHECKPOINT, "checkpoint", std::to_string(expected) + " values",
@@ -147,10 +185,20 @@ void Session::Impl::place(int lane, const LaneImage& image) {
   Slot& slot = slots_[static_cast<std::size_t>(lane)];
   slot = Slot{};
   slot.state = image.state;
-  write_run(lane, plan.parameters, image.parameters);
-  write_run(lane, plan.state0, image.state0);
-  write_run(lane, plan.state1, image.state1);
-  write_run(lane, plan.statistics, image.statistics);
+  std::size_t at = 0, statistics_at = 0;
+  for (const Network& network : plan.networks) {
+    const auto count = static_cast<std::size_t>(network.graph.parameters);
+    const auto part = [&](const std::vector<float>& run) {
+      return run.empty() ? std::span<const float>{} : std::span(run).subspan(at, count);
+    };
+    write_run(lane, network, network.plan.parameters, part(image.parameters));
+    write_run(lane, network, network.plan.state0, part(image.state0));
+    write_run(lane, network, network.plan.state1, part(image.state1));
+    const auto statistics = static_cast<std::size_t>(network.graph.statistics);
+    write_run(lane, network, network.plan.statistics, std::span(image.statistics).subspan(statistics_at, statistics));
+    at += count;
+    statistics_at += statistics;
+  }
   slot.taken = true;
 }
 

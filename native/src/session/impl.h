@@ -11,10 +11,10 @@
 #include "convsweep/session.h"
 #include "convsweep/thread_pool.h"
 #include "data/dataset.h"
-#include "model/graph.h"
-#include "model/plan.h"
+#include "model/lane_plan.h"
 #include "session/checkpoint.h"
 #include "session/lane.h"
+#include "session/procedures/procedure.h"
 #include "session/step.h"
 
 namespace convsweep {
@@ -40,7 +40,7 @@ struct SharedPlan {
   std::size_t scalars = 0, metrics = 0, finite = 0, scale = 0, shift = 0, images = 0, labels = 0;
   std::size_t bytes = 0;
 };
-SharedPlan plan_shared(const Recipe& recipe, int lanes, bool copy_dataset);
+SharedPlan plan_shared(const Recipe& recipe, const LanePlan& plan, int lanes, bool copy_dataset);
 
 struct Slot {
   bool taken = false;
@@ -65,9 +65,11 @@ class Session::Impl {
   const Slot& slot(int lane) const;
   Slot& slot(int lane) { return const_cast<Slot&>(std::as_const(*this).slot(lane)); }
 
-  std::vector<float> read_run(int lane, std::size_t offset, std::int64_t count) const;
-  void write_run(int lane, std::size_t offset, const std::vector<float>& run);
+  // One network's parameters, say, as a run; nothing where the plan has no such run.
+  std::vector<float> read_run(int lane, const Network& network, std::size_t offset, std::int64_t count) const;
+  void write_run(int lane, const Network& network, std::size_t offset, std::span<const float> run);
   LaneImage image(int lane) const;
+  LaneImage fresh_image(std::uint64_t seed) const;
   void place(int lane, const LaneImage& image);
   void check_image(const LaneImage& image) const;
 
@@ -80,20 +82,16 @@ class Session::Impl {
   SessionMemory memory() const { return {memory_.lane_stride, shared_plan.bytes}; }
 
   const SessionConfig config;
-  const Graph graph;
-  const Plan plan;
+  const LanePlan plan;
   const SharedPlan shared_plan;
   const std::string fingerprint;
+  // Of all networks, one after another.
+  const std::vector<Tensor> tensors;
 
  private:
   void train_batch(Slot& slot, int lane, ExecutionContext& context);
-  void evaluate_batch(Slot& slot, int lane, ExecutionContext& context);
-  std::optional<LaneReport> end_epoch(Slot& slot, int lane);
-  LaneMetrics metrics_of(int lane) const;
-  bool finite(int lane, ExecutionContext& context) const;
-  void set_scalars(int lane, const LaneScalars& scalars) const;
-  Part part(Phase phase) const;
-  int batches(Phase phase) const;
+  LaneReport end_epoch(Slot& slot, int lane, ExecutionContext& context);
+  int batches(Phase phase) const { return procedure_->batches(phase); }
 
   struct Slice;
   void run_lanes_apart(Slice& slice);
@@ -107,7 +105,7 @@ class Session::Impl {
   std::unique_ptr<ExecutionContext> together_;
   DeviceBuffer lanes_, shared_;
   DeviceMemory memory_;
-  std::optional<Step> step_;
+  std::unique_ptr<Procedure> procedure_;
 };
 
 }  // namespace convsweep

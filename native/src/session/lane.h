@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "convsweep/ops.h"
 #include "convsweep/recipe.h"
 
 namespace convsweep {
@@ -20,6 +21,11 @@ struct Tally {
   std::int64_t correct = 0;
   std::int64_t labels = 0;
 
+  void add(const LaneMetrics& metrics, int n) {
+    loss_sum += metrics.loss_sum;
+    correct += metrics.correct;
+    labels += n;
+  }
   double loss() const { return labels > 0 ? loss_sum / static_cast<double>(labels) : nan(); }
   double accuracy() const { return labels > 0 ? static_cast<double>(correct) / static_cast<double>(labels) : nan(); }
   static double nan() { return std::numeric_limits<double>::quiet_NaN(); }

@@ -1,5 +1,6 @@
 #include "convsweep/session.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -48,11 +49,7 @@ int Session::add_lane(std::uint64_t seed, const Hyperparameters& values,
     image = read_checkpoint(*saved, impl.config.recipe.digest, impl.fingerprint);
     impl.check_image(image);
   } else {
-    image.parameters = initial_parameters(impl.graph, seed);
-    image.statistics = initial_statistics(impl.graph);
-    const auto count = static_cast<std::size_t>(impl.graph.parameters);
-    if (impl.plan.state0 != nowhere) image.state0.assign(count, 0.0F);
-    if (impl.plan.state1 != nowhere) image.state1.assign(count, 0.0F);
+    image = impl.fresh_image(seed);
   }
   image.state.seed = seed;
   image.state.hyperparameters = values;
@@ -86,18 +83,21 @@ SliceResult Session::run_slice(const SliceLimits& limits) {
   return impl.run(limits);
 }
 
-const std::vector<Tensor>& Session::tensors() const { return open().graph.tensors; }
+const std::vector<Tensor>& Session::tensors() const { return open().tensors; }
 
 std::vector<float> Session::weights(int lane) const {
   const Impl& impl = open();
   impl.slot(lane);
-  const std::vector<float> parameters = impl.read_run(lane, impl.plan.parameters, impl.graph.parameters);
-  const std::vector<float> statistics = impl.read_run(lane, impl.plan.statistics, impl.graph.statistics);
   std::vector<float> all;
-  all.reserve(static_cast<std::size_t>(impl.graph.weights_size()));
-  for (const Tensor& tensor : impl.graph.tensors) {
-    const auto from = (tensor.statistic ? statistics : parameters).begin() + tensor.offset;
-    all.insert(all.end(), from, from + tensor.size);
+  all.reserve(static_cast<std::size_t>(impl.plan.weights_size()));
+  for (const Network& network : impl.plan.networks) {
+    const Graph& graph = network.graph;
+    const std::vector<float> parameters = impl.read_run(lane, network, network.plan.parameters, graph.parameters);
+    const std::vector<float> statistics = impl.read_run(lane, network, network.plan.statistics, graph.statistics);
+    for (const Tensor& tensor : graph.tensors) {
+      const auto from = (tensor.statistic ? statistics : parameters).begin() + tensor.offset;
+      all.insert(all.end(), from, from + tensor.size);
+    }
   }
   return all;
 }
@@ -105,25 +105,27 @@ std::vector<float> Session::weights(int lane) const {
 void Session::load_weights(int lane, std::span<const float> data) {
   Impl& impl = open();
   impl.slot(lane);
-  if (data.size() != static_cast<std::size_t>(impl.graph.weights_size())) {
-    throw unexpected(ErrorCode::ENGINE_BAD_ARGUMENT, "data", std::to_string(impl.graph.weights_size()) + " values",
+  if (data.size() != static_cast<std::size_t>(impl.plan.weights_size())) {
+    throw unexpected(ErrorCode::ENGINE_BAD_ARGUMENT, "data", std::to_string(impl.plan.weights_size()) + " values",
                      std::to_string(data.size()));
   }
-  std::vector<float> parameters(static_cast<std::size_t>(impl.graph.parameters));
-  std::vector<float> statistics(static_cast<std::size_t>(impl.graph.statistics));
-  std::size_t at = 0;
-  for (const Tensor& tensor : impl.graph.tensors) {
-    std::vector<float>& to = tensor.statistic ? statistics : parameters;
-    for (std::int64_t i = 0; i < tensor.size; ++i, ++at) {
-      if (!std::isfinite(data[at])) {
-        throw unexpected(ErrorCode::ENGINE_BAD_ARGUMENT, "data[" + std::to_string(at) + "]", "a finite number",
-                         std::to_string(data[at]));
-      }
-      to[static_cast<std::size_t>(tensor.offset + i)] = data[at];
+  for (std::size_t at = 0; at < data.size(); ++at) {
+    if (!std::isfinite(data[at])) {
+      throw unexpected(ErrorCode::ENGINE_BAD_ARGUMENT, "data[" + std::to_string(at) + "]", "a finite number",
+                       std::to_string(data[at]));
     }
   }
-  impl.write_run(lane, impl.plan.parameters, parameters);
-  impl.write_run(lane, impl.plan.statistics, statistics);
+  auto from = data.begin();
+  for (const Network& network : impl.plan.networks) {
+    std::vector<float> parameters(static_cast<std::size_t>(network.graph.parameters));
+    std::vector<float> statistics(static_cast<std::size_t>(network.graph.statistics));
+    for (const Tensor& tensor : network.graph.tensors) {
+      std::copy_n(from, tensor.size, (tensor.statistic ? statistics : parameters).begin() + tensor.offset);
+      from += tensor.size;
+    }
+    impl.write_run(lane, network, network.plan.parameters, parameters);
+    impl.write_run(lane, network, network.plan.statistics, statistics);
+  }
 }
 
 std::vector<std::uint8_t> Session::write_text(int lane, std::span<const std::uint8_t> start, int length,

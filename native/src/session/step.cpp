@@ -2,20 +2,6 @@
 
 namespace convsweep {
 
-template <class T>
-Lanes<T> Step::at(std::size_t offset) const {
-  if (offset == nowhere) return {};
-  return {reinterpret_cast<T*>(memory_.lanes + offset), static_cast<std::ptrdiff_t>(memory_.lane_stride / sizeof(T))};
-}
-
-// Of a batch of n: parts of buffers lie the closer the fewer images there are.
-template <class T>
-Lanes<T> Step::at(View view, int n) const {
-  if (!view) return {};
-  return at<T>(plan_.buffers[static_cast<std::size_t>(view.buffer)] +
-               static_cast<std::size_t>(view.skip * n) * sizeof(float));
-}
-
 LayerCall Step::layer_call(int index, LaneSet lanes, int n, bool training) const {
   const GraphLayer& layer = graph_.layers[static_cast<std::size_t>(index)];
   const LayerMemory& m = plan_.passes.layers[static_cast<std::size_t>(index)];
@@ -44,7 +30,7 @@ LayerCall Step::layer_call(int index, LaneSet lanes, int n, bool training) const
 
 void Step::gather(ExecutionContext& context, LaneSet lanes, Part part, int n, bool training) const {
   GatherCall call;
-  call.image = graph_.image;
+  call.image = recipe_.dataset.shape;
   call.n = n;
   call.lanes = lanes;
   call.scalars = memory_.scalars;
@@ -74,27 +60,79 @@ void Step::join(ExecutionContext& context, const Action& action, LaneSet lanes, 
   (action.kind == Action::Kind::add ? ops_.add : ops_.copy)(context, call);
 }
 
-void Step::run(ExecutionContext& context, const Action& action, LaneSet lanes, int n, bool training,
-               bool backward) const {
+namespace {
+
+// Its backward pass can leave the parameters' gradients out.
+bool can_spare_parameters(Op op) { return op == Op::linear || op == Op::conv2d || op == Op::conv_transpose2d; }
+
+}  // namespace
+
+void Step::forward_action(ExecutionContext& context, const Action& action, LaneSet lanes, int n, bool training) const {
   if (action.kind != Action::Kind::layer) {
     join(context, action, lanes, n);
     return;
   }
-  LayerCall call = layer_call(action.layer, lanes, n, training);
-  const LayerKernels& kernels = ops_.layer(call.shape.op);
-  if (!backward) {
-    kernels.forward(context, call);
+  const LayerCall call = layer_call(action.layer, lanes, n, training);
+  ops_.layer(call.shape.op).forward(context, call);
+}
+
+void Step::backward_action(ExecutionContext& context, const Action& action, LaneSet lanes, Backward what) const {
+  if (action.kind != Action::Kind::layer) {
+    join(context, action, lanes, plan_.batch);
     return;
   }
+  LayerCall call = layer_call(action.layer, lanes, plan_.batch, true);
   const LayerMemory& m = plan_.passes.layers[static_cast<std::size_t>(action.layer)];
-  call.dy = at<const float>(m.dy, n);
-  call.dx = at<float>(m.dx, n);
-  call.dcut = at<float>(m.dcut, n);
-  kernels.backward(context, call);
+  call.dy = at<const float>(m.dy, plan_.batch);
+  call.dx = at<float>(m.dx, plan_.batch);
+  call.dcut = at<float>(m.dcut, plan_.batch);
+  if (!what.input && action.layer == plan_.passes.input_layer) call.dx = {};
+  if (!what.parameters && can_spare_parameters(call.shape.op)) call.dweight = call.dbias = {};
+  ops_.layer(call.shape.op).backward(context, call);
+}
+
+void Step::draw_normal(ExecutionContext& context, LaneSet lanes, int count, int n, Purpose purpose,
+                       std::uint32_t first) const {
+  NormalCall call;
+  call.count = count;
+  call.n = n;
+  call.purpose = purpose;
+  call.first = first;
+  call.lanes = lanes;
+  call.scalars = memory_.scalars;
+  call.x = input(n);
+  ops_.draw_normal(context, call);
+}
+
+void Step::one_hot(ExecutionContext& context, LaneSet lanes, Lanes<const std::int32_t> labels, int classes,
+                   int n) const {
+  OneHotCall call;
+  call.classes = classes;
+  call.plane = graph_.image.plane();
+  call.n = n;
+  call.lanes = lanes;
+  call.labels = labels;
+  call.y = input(n);
+  call.y.base += (graph_.image.channels - classes) * call.plane * n;
+  ops_.one_hot(context, call);
 }
 
 void Step::forward(ExecutionContext& context, LaneSet lanes, int n, bool training) const {
-  for (const Action& action : plan_.passes.forward) run(context, action, lanes, n, training, false);
+  for (const Action& action : plan_.passes.forward) forward_action(context, action, lanes, n, training);
+}
+
+void Step::binary_loss(ExecutionContext& context, LaneSet lanes, int n, BinaryTarget target) const {
+  LossCall call;
+  call.n = n;
+  call.classes = 1;
+  call.lanes = lanes;
+  call.scalars = memory_.scalars;
+  call.logits = output(n);
+  call.labels = labels();
+  call.target = target;
+  call.dlogits = output_gradient(n);
+  call.metrics = memory_.metrics;
+  ops_.binary_cross_entropy(context, call);
 }
 
 void Step::loss(ExecutionContext& context, LaneSet lanes, int n, bool training) const {
@@ -111,8 +149,18 @@ void Step::loss(ExecutionContext& context, LaneSet lanes, int n, bool training) 
   ops_.softmax_cross_entropy(context, call);
 }
 
-void Step::backward(ExecutionContext& context, LaneSet lanes) const {
-  for (const Action& action : plan_.passes.backward) run(context, action, lanes, plan_.batch, true, true);
+void Step::backward(ExecutionContext& context, LaneSet lanes, Backward what) const {
+  for (const Action& action : plan_.passes.backward) backward_action(context, action, lanes, what);
+}
+
+void Step::add_gradients(ExecutionContext& context, LaneSet lanes, std::size_t from) const {
+  JoinCall call;
+  call.count = graph_.parameters;
+  call.lanes = lanes;
+  call.a = at<const float>(plan_.gradients);
+  call.b = at<const float>(from);
+  call.y = at<float>(plan_.gradients);
+  ops_.add(context, call);
 }
 
 void Step::update(ExecutionContext& context, LaneSet lanes) const {
@@ -133,7 +181,7 @@ void Step::train(ExecutionContext& context, LaneSet lanes, Part part) const {
   gather(context, lanes, part, plan_.batch, true);
   forward(context, lanes, plan_.batch, true);
   loss(context, lanes, plan_.batch, true);
-  backward(context, lanes);
+  backward(context, lanes, {});
   update(context, lanes);
 }
 
@@ -142,14 +190,6 @@ void Step::evaluate(ExecutionContext& context, LaneSet lanes, Part part, int n) 
   forward(context, lanes, n, false);
   loss(context, lanes, n, false);
 }
-
-void Step::forward_one(ExecutionContext& context, int lane) const {
-  forward(context, LaneSet{lane, 1, nullptr}, 1, false);
-}
-
-float* Step::input(int lane) const { return at<float>(plan_.passes.input, 1)[lane]; }
-
-const float* Step::logits(int lane) const { return at<const float>(plan_.passes.logits, 1)[lane]; }
 
 void Step::check_finite(ExecutionContext& context, LaneSet lanes) const {
   ops_.check_finite(context, lanes, at<const float>(plan_.parameters), graph_.parameters, memory_.finite);

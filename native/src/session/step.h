@@ -24,6 +24,18 @@ struct DeviceMemory {
   const std::uint8_t* labels = nullptr;
   const float* scale = nullptr;
   const float* shift = nullptr;
+  // Entries from one pass's scalars, metrics and finite to the next's: all lanes.
+  std::size_t pass_stride = 0;
+
+  // As a network that begins at byte `base` of a lane sees it in a pass.
+  DeviceMemory of(std::size_t base, std::size_t pass) const {
+    DeviceMemory memory = *this;
+    memory.lanes += base;
+    memory.scalars += pass * pass_stride;
+    memory.metrics += pass * pass_stride;
+    memory.finite += pass * pass_stride;
+    return memory;
+  }
 };
 
 // Images [first, first + size) of the data set, of which the batch is taken.
@@ -31,6 +43,15 @@ struct Part {
   std::uint32_t first = 0, size = 0;
 };
 
+// How far a backward pass goes.
+struct Backward {
+  // Gradients of the parameters; without them, layers where that saves work leave theirs out.
+  bool parameters = true;
+  // The gradient of the network's input, which the plan must know of.
+  bool input = false;
+};
+
+// What a procedure does with one network. Reads and writes what the plan places: input, activations, gradients.
 class Step {
  public:
   Step(const OpTable& ops, const Recipe& recipe, const Graph& graph, const Plan& plan, const DeviceMemory& memory)
@@ -40,26 +61,49 @@ class Step {
   void train(ExecutionContext& context, LaneSet lanes, Part part) const;
   // Gather, forward, loss over n images.
   void evaluate(ExecutionContext& context, LaneSet lanes, Part part, int n) const;
-  // Forward over the one image in input(lane), nothing else; what it yields is in logits(lane).
-  void forward_one(ExecutionContext& context, int lane) const;
-  float* input(int lane) const;
-  const float* logits(int lane) const;
   // Whether the parameters are finite, into DeviceMemory::finite.
   void check_finite(ExecutionContext& context, LaneSet lanes) const;
 
+  // Images and their labels into the input.
+  void gather(ExecutionContext& context, LaneSet lanes, Part part, int n, bool training) const;
+  // Normal deviates into the input's first `count` channels.
+  void draw_normal(ExecutionContext& context, LaneSet lanes, int count, int n, Purpose purpose,
+                   std::uint32_t first) const;
+  // Labels into the input's last `classes` channels.
+  void one_hot(ExecutionContext& context, LaneSet lanes, Lanes<const std::int32_t> labels, int classes, int n) const;
+  void forward(ExecutionContext& context, LaneSet lanes, int n, bool training) const;
+  // The losses, of a full batch, with the gradient of the output.
+  void binary_loss(ExecutionContext& context, LaneSet lanes, int n, BinaryTarget target) const;
+  void backward(ExecutionContext& context, LaneSet lanes, Backward what) const;
+  // Adds the gradients that lie at byte `from` of the network's memory.
+  void add_gradients(ExecutionContext& context, LaneSet lanes, std::size_t from) const;
+  void update(ExecutionContext& context, LaneSet lanes) const;
+
+  Lanes<float> input(int n) const { return at<float>(plan_.passes.input, n); }
+  Lanes<float> output(int n) const { return at<float>(plan_.passes.logits, n); }
+  Lanes<float> output_gradient(int n) const { return at<float>(plan_.passes.dlogits, n); }
+  Lanes<float> input_gradient(int n) const { return at<float>(plan_.passes.input_gradient, n); }
+  Lanes<std::int32_t> labels() const { return at<std::int32_t>(plan_.labels); }
+
  private:
   template <class T>
-  Lanes<T> at(std::size_t offset) const;
+  Lanes<T> at(std::size_t offset) const {
+    if (offset == nowhere) return {};
+    return {reinterpret_cast<T*>(memory_.lanes + offset),
+            static_cast<std::ptrdiff_t>(memory_.lane_stride / sizeof(T))};
+  }
+  // Of a batch of n: parts of buffers lie the closer the fewer images there are.
   template <class T>
-  Lanes<T> at(View view, int n) const;
-  void run(ExecutionContext& context, const Action& action, LaneSet lanes, int n, bool training, bool backward) const;
+  Lanes<T> at(View view, int n) const {
+    if (!view) return {};
+    return at<T>(plan_.buffers[static_cast<std::size_t>(view.buffer)] +
+                 static_cast<std::size_t>(view.skip * n) * sizeof(float));
+  }
+  void forward_action(ExecutionContext& context, const Action& action, LaneSet lanes, int n, bool training) const;
+  void backward_action(ExecutionContext& context, const Action& action, LaneSet lanes, Backward what) const;
   void join(ExecutionContext& context, const Action& action, LaneSet lanes, int n) const;
   LayerCall layer_call(int index, LaneSet lanes, int n, bool training) const;
-  void gather(ExecutionContext& context, LaneSet lanes, Part part, int n, bool training) const;
-  void forward(ExecutionContext& context, LaneSet lanes, int n, bool training) const;
   void loss(ExecutionContext& context, LaneSet lanes, int n, bool training) const;
-  void backward(ExecutionContext& context, LaneSet lanes) const;
-  void update(ExecutionContext& context, LaneSet lanes) const;
 
   const OpTable& ops_;
   const Recipe& recipe_;

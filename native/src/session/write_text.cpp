@@ -58,6 +58,9 @@ std::vector<std::uint8_t> Session::Impl::write_text(int lane, std::span<const st
                        "a character below " + std::to_string(recipe.dataset.classes), std::to_string(start[i]));
     }
   }
+  const Network& network = plan.networks[0];
+  const Graph& graph = network.graph;
+  const Step step(config.backend->ops(), recipe, graph, network.plan, memory_);
   const auto window = static_cast<std::size_t>(graph.positions), classes = static_cast<std::size_t>(graph.classes);
   std::vector<std::uint8_t> text(start.begin(), start.end());
   std::vector<float> input(window), logits(classes * window), last(classes);
@@ -65,9 +68,9 @@ std::vector<std::uint8_t> Session::Impl::write_text(int lane, std::span<const st
     const std::size_t used = std::min(window, text.size());
     std::fill(input.begin(), input.end(), 0.0F);
     std::copy(text.end() - static_cast<std::ptrdiff_t>(used), text.end(), input.begin());
-    config.backend->copy_in(step_->input(lane), input.data(), input.size() * sizeof(float));
-    step_->forward_one(*together_, lane);
-    config.backend->copy_out(logits.data(), step_->logits(lane), logits.size() * sizeof(float));
+    config.backend->copy_in(step.input(1)[lane], input.data(), input.size() * sizeof(float));
+    step.forward(*together_, LaneSet{lane, 1, nullptr}, 1, false);
+    config.backend->copy_out(logits.data(), step.output(1)[lane], logits.size() * sizeof(float));
     for (std::size_t c = 0; c < classes; ++c) last[c] = logits[c * window + used - 1];
     text.push_back(draw_character(last, temperature, state.seed, static_cast<std::uint32_t>(i)));
   }

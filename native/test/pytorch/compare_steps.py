@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from gan_steps import build, run_steps
 from recipe_network import build_network, build_optimizer
 
 STEPS = 10
@@ -36,6 +37,19 @@ def normalised(images, used):
     return (images - mean) / std
 
 
+def classify(recipe, start, network, images, labels):
+    optimizer = build_optimizer(recipe, network, start["hyperparameters"])
+    losses, batch = [], recipe["batch_size"]
+    for step in range(STEPS):
+        rows = slice(step * batch, (step + 1) * batch)
+        loss = F.cross_entropy(network(images[rows]), labels[rows], label_smoothing=start["hyperparameters"]["label_smoothing"])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
 def run(folder, precision):
     recipe = json.loads((folder / "recipe.json").read_text())
     start = json.loads((folder / "start.json").read_text())
@@ -48,33 +62,30 @@ def run(folder, precision):
     if text:
         characters = torch.from_numpy(np.fromfile(folder / "images.u8", np.uint8).copy()).long()
         images, labels = characters[:-1].reshape(count, 1, 1, width), characters[1:].reshape(count, 1, width)
-    else:
+    gan = "procedure" in recipe
+    if not text and not gan:
         images = normalised(images, used)
 
-    network = build_network(recipe, dropout=0.0).to(precision).train()
+    networks = list(build(recipe, precision)) if gan else [build_network(recipe, dropout=0.0).to(precision).train()]
+    tensors = [tensor for network in networks for tensor in tensors_of(network)]
     flat = torch.from_numpy(np.fromfile(folder / "weights.f32", np.float32).copy()).to(precision)
     at = 0
     with torch.no_grad():
-        for tensor in tensors_of(network):
+        for tensor in tensors:
             tensor.copy_(flat[at : at + tensor.numel()].reshape(tensor.shape))
             at += tensor.numel()
     assert at == flat.numel(), f"{folder.name}: {at} parameters here, {flat.numel()} there"
 
-    optimizer = build_optimizer(recipe, network, start["hyperparameters"])
-    losses, batch = [], recipe["batch_size"]
-    for step in range(STEPS):
-        rows = slice(step * batch, (step + 1) * batch)
-        loss = F.cross_entropy(network(images[rows]), labels[rows], label_smoothing=start["hyperparameters"]["label_smoothing"])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    if gan:
+        losses = run_steps(recipe, start, *networks, images, labels, STEPS)
+    else:
+        losses = classify(recipe, start, networks[0], images, labels)
     return {
         "network": folder.name,
         "torch": torch.__version__,
         "start": start["weights_sha256"],
         "losses": losses,
-        "tensors": [digest(t) for t in tensors_of(network)],
+        "tensors": [digest(t) for t in tensors],
     }
 
 

@@ -149,7 +149,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     writeFileSync(join(folder, "weights.f32"), bytes);
     writeFileSync(
       join(folder, "start.json"),
-      JSON.stringify({ hyperparameters: values, weights_sha256: sha256(bytes) }),
+      JSON.stringify({ seed: String(SEED), hyperparameters: values, weights_sha256: sha256(bytes) }),
     );
     session.close();
   }

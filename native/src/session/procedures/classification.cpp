@@ -1,0 +1,75 @@
+// Images to labels: train on batches, measure the validation part each epoch and, when asked to, the test set at the end.
+#include <algorithm>
+#include <cmath>
+
+#include "session/procedures/procedure.h"
+
+namespace convsweep {
+namespace {
+
+class Classification final : public Procedure {
+ public:
+  Classification(Backend& backend, const Recipe& recipe, const LanePlan& plan, const DeviceMemory& memory)
+      : Procedure(backend, recipe, plan, memory),
+        step_(backend.ops(), recipe, plan.networks[0].graph, plan.networks[0].plan, memory) {}
+
+  int batches(Phase phase) const override {
+    const auto size = static_cast<int>(part(phase).size);
+    const int batch = recipe_.batch_size;
+    return phase == Phase::train ? size / batch : size / batch + (size % batch != 0 ? 1 : 0);
+  }
+
+  bool train(LaneState& s, int lane, ExecutionContext& context) override {
+    set_scalars(memory_, lane, training_scalars(s));
+    step_.train(context, LaneSet{lane, 1, nullptr}, part(Phase::train));
+    const LaneMetrics metrics = metrics_of(memory_, lane);
+    const int labels = recipe_.batch_size * positions();
+    s.last_loss = metrics.loss_sum / labels;
+    if (!std::isfinite(metrics.loss_sum)) return false;
+    s.train.add(metrics, labels);
+    return true;
+  }
+
+  void evaluate(LaneState& s, int lane, ExecutionContext& context) override {
+    const Part whole = part(s.phase);
+    LaneScalars scalars;
+    scalars.position = s.batch * static_cast<std::uint32_t>(recipe_.batch_size);
+    const int n =
+        static_cast<int>(std::min(whole.size - scalars.position, static_cast<std::uint32_t>(recipe_.batch_size)));
+    set_scalars(memory_, lane, scalars);
+    step_.evaluate(context, LaneSet{lane, 1, nullptr}, whole, n);
+    Tally& tally = s.phase == Phase::validation ? s.validation : s.test;
+    tally.add(metrics_of(memory_, lane), n * positions());
+  }
+
+  bool finite(int lane, ExecutionContext& context) override {
+    step_.check_finite(context, LaneSet{lane, 1, nullptr});
+    return finite_in(memory_, lane);
+  }
+
+  void report(const LaneState& s, int, ExecutionContext&, LaneReport& report) override {
+    report.metrics = {{"train_loss", s.train.loss()},
+                      {"train_accuracy", s.train.accuracy()},
+                      {"val_loss", s.validation.loss()},
+                      {"val_accuracy", s.validation.accuracy()},
+                      {"learning_rate", s.last_learning_rate}};
+    if (s.test.labels == 0) return;
+    report.metrics.push_back({"test_loss", s.test.loss()});
+    report.metrics.push_back({"test_accuracy", s.test.accuracy()});
+  }
+
+ private:
+  // Labels of an image: of a text one a character.
+  int positions() const { return plan_.networks[0].graph.positions; }
+
+  const Step step_;
+};
+
+}  // namespace
+
+std::unique_ptr<Procedure> make_classification(Backend& backend, const Recipe& recipe, const LanePlan& plan,
+                                               const DeviceMemory& memory) {
+  return std::make_unique<Classification>(backend, recipe, plan, memory);
+}
+
+}  // namespace convsweep

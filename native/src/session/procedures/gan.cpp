@@ -1,0 +1,182 @@
+// Generative adversarial networks (Goodfellow et al. 2014), plain and by class (Mirza and Osindero 2014).
+//
+// A step, in the order of PyTorch's DCGAN example: the generator draws a batch; the discriminator learns from a real
+// batch and from the drawn one, by the sum of its losses; then it judges the drawn batch again, and the generator learns
+// to be taken for real (the non-saturating loss). Images are scaled to [-1, 1], the range of tanh.
+//
+// By class: the label of each real image, as one-hot planes, is appended to the channels of the discriminator's input,
+// and as one-hot values to the generator's latent vector; drawn images take the labels of the real batch.
+//
+// What the discriminator says is tallied in LaneState: `train` of real images, `validation` of drawn ones, `test` of
+// drawn ones again, as the generator sees it.
+#include <algorithm>
+#include <cmath>
+
+#include "session/procedures/procedure.h"
+
+namespace convsweep {
+namespace {
+
+// Uses of a network in one step. Each has its own numbers and metrics; the draws of dropout differ from pass to pass.
+enum Pass : int { generate, real, fake, judge };
+static_assert(judge + 1 == gan_passes);
+
+Plan with_gradients(Plan plan, std::size_t gradients) {
+  plan.gradients = gradients;
+  return plan;
+}
+
+class Gan final : public Procedure {
+ public:
+  Gan(Backend& backend, const Recipe& recipe, const LanePlan& plan, const DeviceMemory& memory)
+      : Procedure(backend, recipe, plan, memory),
+        classes_(recipe.procedure.conditional ? recipe.dataset.classes : 0),
+        image_(recipe.dataset.shape),
+        real_plan_(with_gradients(plan.networks[1].plan, plan.spare_gradients - plan.networks[1].base)),
+        memories_{memory_of(0, generate), memory_of(1, real), memory_of(1, fake), memory_of(1, judge)},
+        generator_(backend.ops(), recipe, plan.networks[0].graph, plan.networks[0].plan, memories_[generate]),
+        real_(backend.ops(), recipe, plan.networks[1].graph, real_plan_, memories_[real]),
+        fake_(backend.ops(), recipe, plan.networks[1].graph, plan.networks[1].plan, memories_[fake]),
+        judge_(backend.ops(), recipe, plan.networks[1].graph, plan.networks[1].plan, memories_[judge]) {}
+
+  int batches(Phase phase) const override {
+    return phase == Phase::train ? static_cast<int>(part(phase).size) / recipe_.batch_size : 0;
+  }
+
+  bool train(LaneState& s, int lane, ExecutionContext& context) override {
+    const LaneSet lanes{lane, 1, nullptr};
+    const int n = recipe_.batch_size;
+    LaneScalars scalars = training_scalars(s);
+    for (int pass = 0; pass < gan_passes; ++pass) {
+      scalars.step = s.step * gan_passes + static_cast<std::uint32_t>(pass);
+      set_scalars(memories_[pass], lane, scalars);
+    }
+    real_.gather(context, lanes, part(Phase::train), n, true);
+    label(real_, context, lanes, n);
+    label(generator_, context, lanes, n);
+    generator_.draw_normal(context, lanes, recipe_.procedure.latent, n, Purpose::latent, 0);
+    generator_.forward(context, lanes, n, true);
+
+    real_.forward(context, lanes, n, true);
+    real_.binary_loss(context, lanes, n, BinaryTarget::smoothed_one);
+    real_.backward(context, lanes, {.parameters = true, .input = false});
+    show(fake_, context, lanes, n);
+    fake_.forward(context, lanes, n, true);
+    fake_.binary_loss(context, lanes, n, BinaryTarget::zero);
+    fake_.backward(context, lanes, {.parameters = true, .input = false});
+    fake_.add_gradients(context, lanes, real_plan_.gradients);
+    fake_.update(context, lanes);
+
+    show(judge_, context, lanes, n);
+    judge_.forward(context, lanes, n, true);
+    judge_.binary_loss(context, lanes, n, BinaryTarget::one);
+    judge_.backward(context, lanes, {.parameters = false, .input = true});
+    copy(context, lanes, judge_.input_gradient(n), generator_.output_gradient(n), n);
+    generator_.backward(context, lanes, {.parameters = true, .input = false});
+    generator_.update(context, lanes);
+    return tally(s, lane);
+  }
+
+  void evaluate(LaneState&, int, ExecutionContext&) override {}
+
+  bool finite(int lane, ExecutionContext& context) override {
+    const LaneSet lanes{lane, 1, nullptr};
+    generator_.check_finite(context, lanes);
+    real_.check_finite(context, lanes);
+    return finite_in(memories_[generate], lane) && finite_in(memories_[real], lane);
+  }
+
+  void report(const LaneState& s, int lane, ExecutionContext& context, LaneReport& report) override {
+    report.metrics = {{"d_loss", s.train.loss() + s.validation.loss()},
+                      {"g_loss", s.test.loss()},
+                      {"d_real_accuracy", s.train.accuracy()},
+                      {"d_fake_accuracy", s.validation.accuracy()},
+                      {"learning_rate", s.last_learning_rate}};
+    report.pictures = draw_pictures(s, lane, context);
+  }
+
+ private:
+  DeviceMemory memory_of(std::size_t network, int pass) const {
+    return memory_.of(plan_.networks[network].base, static_cast<std::size_t>(pass));
+  }
+
+  // The labels of the real batch, into a network's input.
+  void label(const Step& step, ExecutionContext& context, LaneSet lanes, int n) const {
+    if (classes_ > 0) step.one_hot(context, lanes, real_.labels(), classes_, n);
+  }
+
+  // The generator's images, into the discriminator's input.
+  void show(const Step& step, ExecutionContext& context, LaneSet lanes, int n) const {
+    copy(context, lanes, generator_.output(n), step.input(n), n);
+    label(step, context, lanes, n);
+  }
+
+  void copy(ExecutionContext& context, LaneSet lanes, Lanes<const float> from, Lanes<float> to, int n) const {
+    JoinCall call;
+    call.count = image_.size() * n;
+    call.lanes = lanes;
+    call.a = from;
+    call.y = to;
+    backend_.ops().copy(context, call);
+  }
+
+  bool tally(LaneState& s, int lane) const {
+    const LaneMetrics of_real = metrics_of(memories_[real], lane), of_fake = metrics_of(memories_[fake], lane),
+                      of_judge = metrics_of(memories_[judge], lane);
+    s.last_loss = of_judge.loss_sum / recipe_.batch_size;
+    if (!std::isfinite(of_real.loss_sum + of_fake.loss_sum + of_judge.loss_sum)) return false;
+    s.train.add(of_real, recipe_.batch_size);
+    s.validation.add(of_fake, recipe_.batch_size);
+    s.test.add(of_judge, recipe_.batch_size);
+    return true;
+  }
+
+  // The same latent vectors after every epoch, with running statistics; by class a column is a class.
+  Pictures draw_pictures(const LaneState& s, int lane, ExecutionContext& context) const {
+    const LaneSet lanes{lane, 1, nullptr};
+    const int count = picture_count(recipe_);
+    LaneScalars scalars;
+    scalars.key = s.seed;
+    set_scalars(memories_[generate], lane, scalars);
+    Pictures pictures{image_, classes_ > 0 ? classes_ : picture_rows, {}};
+    pictures.values.resize(static_cast<std::size_t>(image_.size() * count));
+    std::vector<float> drawn;
+    for (int first = 0; first < count; first += recipe_.batch_size) {
+      const int n = std::min(recipe_.batch_size, count - first);
+      generator_.draw_normal(context, lanes, recipe_.procedure.latent, n, Purpose::sample,
+                             static_cast<std::uint32_t>(first));
+      if (classes_ > 0) {
+        std::vector<std::int32_t> labels(static_cast<std::size_t>(n));
+        for (int i = 0; i < n; ++i) labels[static_cast<std::size_t>(i)] = (first + i) % classes_;
+        backend_.copy_in(generator_.labels()[lane], labels.data(), labels.size() * sizeof(std::int32_t));
+        generator_.one_hot(context, lanes, generator_.labels(), classes_, n);
+      }
+      generator_.forward(context, lanes, n, false);
+      drawn.resize(static_cast<std::size_t>(image_.size() * n));
+      backend_.copy_out(drawn.data(), generator_.output(n)[lane], drawn.size() * sizeof(float));
+      for (std::int64_t pixel = 0; pixel < image_.size(); ++pixel) {
+        for (int i = 0; i < n; ++i) {
+          pictures.values[static_cast<std::size_t>((first + i) * image_.size() + pixel)] =
+              drawn[static_cast<std::size_t>(pixel * n + i)];
+        }
+      }
+    }
+    return pictures;
+  }
+
+  const int classes_;
+  const Extent image_;
+  // The discriminator's, with gradients of the real batch apart from those of the drawn one.
+  const Plan real_plan_;
+  const DeviceMemory memories_[gan_passes];
+  const Step generator_, real_, fake_, judge_;
+};
+
+}  // namespace
+
+std::unique_ptr<Procedure> make_gan(Backend& backend, const Recipe& recipe, const LanePlan& plan,
+                                    const DeviceMemory& memory) {
+  return std::make_unique<Gan>(backend, recipe, plan, memory);
+}
+
+}  // namespace convsweep
