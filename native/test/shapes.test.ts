@@ -100,7 +100,6 @@ it.each([
   expect(summaries.reduce((sum, layer) => sum + layer.parameters, 0)).toBe(parameters);
 });
 
-
 it("counts what lists within lists hold, by hand", () => {
   const conv = (filters: number): LayerSpec => ({
     op: "conv2d",
