@@ -36,6 +36,11 @@ const RELATIVE = 1e-4;
  * has a gradient of rounding noise; PyTorch's own single precision is off its double by as much there.
  */
 const NEARLY_ZERO = 1e-5;
+/**
+ * Single elements may be off by this much more than a plain sum would be: transformed convolutions round up to four times
+ * as much (docs/decisions/0007), and behind a max pool a tie may then fall the other way.
+ */
+const ROUNDING = 4;
 
 describe("ten training steps agree with PyTorch", () => {
   const engine = loadEngine();
@@ -82,7 +87,7 @@ describe("ten training steps agree with PyTorch", () => {
         const typical = (expected?.norm ?? 0) / Math.sqrt(size);
         for (const [place, value] of expected?.elements ?? []) {
           expect(Math.abs((own[place] ?? Number.NaN) - value), `${name}[${place}]`).toBeLessThanOrEqual(
-            20 * relative * typical + NEARLY_ZERO,
+            ROUNDING * (20 * relative * typical + NEARLY_ZERO),
           );
         }
       }

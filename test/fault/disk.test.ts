@@ -43,7 +43,7 @@ describe.skipIf(why !== null)("a disk", () => {
 
   async function begin() {
     mkdirSync(playground.store);
-    expect(mount("-t", "tmpfs", "-o", "size=8m", "tmpfs", playground.store)).toBe(true);
+    expect(mount("-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", playground.store)).toBe(true);
     const up = playground.start("up", "--listen", "127.0.0.1:0", "--page", "127.0.0.1:0", "--json");
     const ready = await up.line((line) => line["event"] === "up");
     const worker = playground.startCommand(
