@@ -18,7 +18,7 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 }
 
 std::string message(const std::string& json) {
-  return thrown_by([&] { build_graphs(parse_recipe(json))[0]; }).what();
+  return thrown_by([&] { build_graphs(parse_recipe(json)); }).what();
 }
 
 std::string with_layers(const std::string& layers) {
