@@ -21,6 +21,14 @@ describe("example sweep files", () => {
     expect(spec.name).toBe(name.replace(".yaml", ""));
   });
 
+  const canon = readdirSync(new URL("canon/", folder));
+  it.each(canon)("canon/%s trains the network it is named after, without a warning", (name) => {
+    const { spec, warnings } = compile(`canon/${name}`);
+    expect(warnings).toEqual([]);
+    expect(spec.name).toBe(`canon-${name.replace(".yaml", "")}`);
+    expect((spec.recipe as unknown as Recipe).network.name).toBe(name.replace(".yaml", ""));
+  });
+
   it("the quickstart has 16 random trials over learning rate and L2, both log-uniform", () => {
     const { spec } = compile("quickstart.yaml");
     expect(spec.runCap).toBe(16);
