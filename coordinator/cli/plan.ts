@@ -75,10 +75,10 @@ Examples:
 
 function writeNetwork(output: Output, recipe: Recipe, layers: ReturnType<typeof inferNetworks>): void {
   const [channels, rows, columns] = recipe.dataset.shape;
-  output.line(
-    output.paint.bold(`${recipe.network.name ?? "network"} on ${recipe.dataset.name} (${channels}x${rows}x${columns})`),
-  );
-  const table = layerTable(recipe.network.layers, layers, output.columns);
+  const title = `${recipe.network.name ?? "network"} on ${recipe.dataset.name} (${channels}x${rows}x${columns})`;
+  const second = recipe.procedure?.discriminator ?? [];
+  output.line(output.paint.bold(second.length > 0 ? `${title}: the generator, then the discriminator` : title));
+  const table = layerTable([...recipe.network.layers, ...second], layers, output.columns);
   for (const [index, line] of table.entries()) output.line(index === 0 ? output.paint.dim(line) : line);
   output.line();
 }

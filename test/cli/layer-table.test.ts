@@ -53,7 +53,7 @@ it.each(networks.map(({ name }) => name))("fits %s into 80 columns", (name) => {
   const lines = layerTable(entry?.layers ?? [], summaries, 80);
   expect(lines.length).toBeGreaterThan(summaries.length);
   for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
-  expect(lines[1]).toMatch(/^(conv2d [0-9]x[0-9]|flatten|rows_as_sequence|embedding) /);
+  expect(lines[1]).toMatch(/^(conv2d [0-9]x[0-9]|conv_transpose2d [0-9]x[0-9]|flatten|rows_as_sequence|embedding) /);
 });
 
 it("leaves kernels out where they do not fit", () => {
