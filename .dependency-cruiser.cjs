@@ -40,7 +40,7 @@ module.exports = {
     rule(
       "recipe-reads-native-data-only",
       { path: "^coordinator/" },
-      { path: "^native/", pathNot: "^native/(networks/|recipe\\.ts|hyperparameters\\.ts|datasets\\.ts)" },
+      { path: "^native/", pathNot: "^native/(networks/|recipe\\.ts|hyperparameters\\.ts|datasets\\.ts|arrays\\.ts)" },
       "the coordinator never loads the engine",
     ),
     rule(

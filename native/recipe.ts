@@ -112,6 +112,21 @@ export interface DatasetSpec {
   readonly seed: number | null;
   /** A text of one's own; absent for images. Its windows are the images: [1, 1, steps], a class a character. */
   readonly text?: TextSource;
+  /** Array files of one's own; absent otherwise. */
+  readonly arrays?: ArraySource;
+}
+
+/** Images and labels in `.npy` or IDX files; taken in the order of `orderOf` (arrays.ts), the last ones are for validation. */
+export interface ArraySource {
+  readonly images: ArrayFile;
+  readonly labels: ArrayFile;
+}
+
+export interface ArrayFile {
+  /** Absolute, on every machine that trains. */
+  readonly path: string;
+  /** Of the file's bytes, in hex. */
+  readonly sha256: string;
 }
 
 /** A text file, cut into windows of `shape[2]` characters one after another; the last ones are for validation. */

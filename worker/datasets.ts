@@ -22,8 +22,17 @@ export class DatasetShelf {
 
   /** The digest under which the engine has it. */
   async provide(spec: DatasetSpec): Promise<string> {
-    const { name, shape, classes, train_images, test_images, seed, text } = spec;
-    const key = JSON.stringify([name, shape, classes, train_images, test_images, seed, text?.sha256 ?? null]);
+    const { name, shape, classes, train_images, test_images, seed, text, arrays: files } = spec;
+    const key = JSON.stringify([
+      name,
+      shape,
+      classes,
+      train_images,
+      test_images,
+      seed,
+      text?.sha256 ?? null,
+      files ?? null,
+    ]);
     const known = this.digests.get(key);
     if (known !== undefined && this.engine.hasDataset(known)) return known;
     const { digest, arrays } = await loadDataset(spec, this.dataDir, (from, train, test) =>

@@ -53,6 +53,10 @@ export function compileSweep(text: string, fileName: string, folder = "."): Comp
   const parameters = compileParameters(reader, top.need("parameters"), trainingImages);
   const optimizer = optimizerOf(top, parameters, entry?.defaults.optimizer);
   const testAtEnd = top.flag("test_at_end");
+  const test = top.node("test_at_end");
+  if (testAtEnd && test && dataset.test_images === 0) {
+    throw reader.error(test.at, "test_at_end", `${dataset.name} has no test images; remove the key`, "false", "true");
+  }
   const recipe: Recipe = {
     version: procedure === null ? RECIPE_VERSION : PROCEDURE_RECIPE_VERSION,
     network,

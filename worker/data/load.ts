@@ -12,6 +12,7 @@ import { createHash } from "node:crypto";
 import type { DatasetArrays } from "../../native/index.js";
 import type { DatasetSpec } from "../../native/recipe.js";
 import { ConvsweepError } from "../../proto/contract.js";
+import { readArrays } from "./arrays.js";
 import { type Located, locate } from "./cache.js";
 import { readRecords } from "./cifar.js";
 import { readIdxImages, readIdxLabels } from "./idx.js";
@@ -48,8 +49,9 @@ export async function loadDataset(spec: DatasetSpec, dir: string, generate: Gene
     const key = JSON.stringify(["generated", spec.name, seed, train_images, test_images]);
     return shared(key, async () => generate(seed, train_images, test_images));
   }
-  const { text } = spec;
+  const { text, arrays } = spec;
   if (text !== undefined) return shared(JSON.stringify(["text", spec]), () => readText(spec, text));
+  if (arrays !== undefined) return shared(JSON.stringify(["arrays", spec]), () => readArrays(spec, arrays));
   const dataset = published(spec.name);
   if (dataset === null) {
     throw new ConvsweepError("BAD_INPUT", `no data set is called ${JSON.stringify(spec.name)}`, {
