@@ -24,5 +24,17 @@ void relu_backward(ExecutionContext& context, const LayerCall& call);
 // double, is taken in strides of the block and up a binary tree, so it differs from the CPU's in the last places of a
 // double.
 void softmax_cross_entropy(ExecutionContext& context, const LossCall& call);
+void binary_cross_entropy(ExecutionContext& context, const LossCall& call);
+
+// These give the CPU's bytes.
+void add(ExecutionContext& context, const JoinCall& call);
+void copy(ExecutionContext& context, const JoinCall& call);
+#define CONVSWEEP_UPDATE_OP(name, state) void update_##name(ExecutionContext& context, const UpdateCall& call);
+#include "ops/ops.def"
+void gather(ExecutionContext& context, const GatherCall& call);
+void draw_normal(ExecutionContext& context, const NormalCall& call);
+void one_hot(ExecutionContext& context, const OneHotCall& call);
+void check_finite(ExecutionContext& context, LaneSet lanes, Lanes<const float> values, std::int64_t count,
+                  std::int32_t* finite);
 
 }  // namespace convsweep::CONVSWEEP_CUDA_NAMESPACE
