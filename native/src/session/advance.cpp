@@ -3,9 +3,9 @@
 
 namespace convsweep {
 
-void Session::Impl::train_batch(Slot& slot, int lane, ExecutionContext& context) {
+void Session::Impl::end_training_batch(Slot& slot, int lane, ExecutionContext& context) {
   LaneState& s = slot.state;
-  const bool finite = procedure_->train(s, lane, context);
+  const bool finite = procedure_->tally(s, lane);
   ++s.step;
   ++s.batch;
   slot.epoch_images += config.recipe.batch_size;
@@ -33,12 +33,19 @@ LaneReport Session::Impl::end_epoch(Slot& slot, int lane, ExecutionContext& cont
 }
 
 std::optional<LaneReport> Session::Impl::advance(int lane, ExecutionContext& context) {
+  LaneState& s = slots_[static_cast<std::size_t>(lane)].state;
+  procedure_->prepare(s, lane);
+  procedure_->run(s.phase, LaneSet{lane, 1, nullptr}, procedure_->images(s), context);
+  return end_batch(lane, context);
+}
+
+std::optional<LaneReport> Session::Impl::end_batch(int lane, ExecutionContext& context) {
   Slot& slot = slots_[static_cast<std::size_t>(lane)];
   LaneState& s = slot.state;
   if (s.phase == Phase::train) {
-    train_batch(slot, lane, context);
+    end_training_batch(slot, lane, context);
   } else {
-    procedure_->evaluate(s, lane, context);
+    procedure_->tally(s, lane);
     ++s.batch;
   }
   if (s.status != LaneStatus::training) return std::nullopt;

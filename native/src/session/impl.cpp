@@ -45,6 +45,7 @@ SharedPlan plan_shared(const Recipe& recipe, const LanePlan& lane, int lanes, bo
   plan.scalars = take(passes * sizeof(LaneScalars));
   plan.metrics = take(passes * sizeof(LaneMetrics));
   plan.finite = take(passes * sizeof(std::int32_t));
+  plan.ids = take(count * sizeof(std::int32_t));
   plan.scale = take(channels * sizeof(float));
   plan.shift = take(channels * sizeof(float));
   if (copy_dataset) {

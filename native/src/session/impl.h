@@ -37,7 +37,7 @@ class DeviceBuffer {
 
 // Sizes of what lanes share, and their places in the shared buffer.
 struct SharedPlan {
-  std::size_t scalars = 0, metrics = 0, finite = 0, scale = 0, shift = 0, images = 0, labels = 0;
+  std::size_t scalars = 0, metrics = 0, finite = 0, ids = 0, scale = 0, shift = 0, images = 0, labels = 0;
   std::size_t bytes = 0;
 };
 SharedPlan plan_shared(const Recipe& recipe, const LanePlan& plan, int lanes, bool copy_dataset);
@@ -89,14 +89,22 @@ class Session::Impl {
   const std::vector<Tensor> tensors;
 
  private:
-  void train_batch(Slot& slot, int lane, ExecutionContext& context);
+  // After a batch has run: tallies, position, divergence; a report when it ended an epoch.
+  std::optional<LaneReport> end_batch(int lane, ExecutionContext& context);
+  void end_training_batch(Slot& slot, int lane, ExecutionContext& context);
   LaneReport end_epoch(Slot& slot, int lane, ExecutionContext& context);
   int batches(Phase phase) const { return procedure_->batches(phase); }
 
   struct Slice;
   void run_lanes_apart(Slice& slice);
   void run_lanes_in_turn(Slice& slice);
+  // Where memory is a device's: a batch of all lanes that are at the same kind of batch, in the same calls.
+  void run_lanes_together(Slice& slice);
+  LaneSet lane_set(const std::vector<std::int32_t>& lanes);
   void quantum(Slice& slice, int lane, ExecutionContext& context);
+  void count_batch(Slice& slice, int lane, std::optional<LaneReport> report);
+  // Whether there is more for the lane to do in this slice.
+  bool goes_on(const Slice& slice, int lane) const;
 
   std::vector<Slot> slots_;
   ThreadPool pool_;
@@ -106,6 +114,8 @@ class Session::Impl {
   DeviceBuffer lanes_, shared_;
   DeviceMemory memory_;
   std::unique_ptr<Procedure> procedure_;
+  // What lies at SharedPlan::ids.
+  std::vector<std::int32_t> ids_;
 };
 
 }  // namespace convsweep

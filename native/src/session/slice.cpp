@@ -1,7 +1,10 @@
 // Cuts the work of all lanes into slices. Decides order and threads only, never a result.
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <mutex>
+#include <utility>
+#include <vector>
 
 #include "session/impl.h"
 
@@ -33,32 +36,74 @@ struct Session::Impl::Slice {
   }
 };
 
-// Runs a lane for a while and puts it back into the queue if there is more to do in this slice.
-void Session::Impl::quantum(Slice& slice, int lane, ExecutionContext& context) {
+// What a finished batch means for the slice.
+void Session::Impl::count_batch(Slice& slice, int lane, std::optional<LaneReport> report) {
   Slot& slot = slots_[static_cast<std::size_t>(lane)];
   LaneProgress& progress = slice.progress[static_cast<std::size_t>(lane)];
-  const Clock::time_point leave = Clock::now() + stay;
-  const auto allowed = [&] { return !slice.limits.max_batches || progress.batches < *slice.limits.max_batches; };
-  while (slot.state.status == LaneStatus::training && allowed() && slice.goes_on(config.control)) {
-    std::optional<LaneReport> report = advance(lane, context);
-    ++progress.batches;
-    if (config.control != nullptr) {
-      std::atomic_ref<std::int32_t>(config.control[1]).fetch_add(1, std::memory_order_relaxed);
-    }
-    const Clock::time_point now = Clock::now();
-    if (report) {
-      const double spent = slot.epoch_seconds + seconds(now - slice.start);
-      report->images_per_second = spent > 0 ? static_cast<double>(slot.epoch_images) / spent : 0;
-      slot.epoch_seconds = -seconds(now - slice.start);
-      slot.epoch_images = 0;
-      progress.reports.push_back(*report);
-    }
-    if (now >= slice.deadline) slice.over = true;
-    if (now >= leave) break;
+  ++progress.batches;
+  if (config.control != nullptr) {
+    std::atomic_ref<std::int32_t>(config.control[1]).fetch_add(1, std::memory_order_relaxed);
   }
-  if (slot.state.status != LaneStatus::training || !allowed()) return;
+  const Clock::time_point now = Clock::now();
+  if (now >= slice.deadline) slice.over = true;
+  if (!report) return;
+  const double spent = slot.epoch_seconds + seconds(now - slice.start);
+  report->images_per_second = spent > 0 ? static_cast<double>(slot.epoch_images) / spent : 0;
+  slot.epoch_seconds = -seconds(now - slice.start);
+  slot.epoch_images = 0;
+  progress.reports.push_back(std::move(*report));
+}
+
+bool Session::Impl::goes_on(const Slice& slice, int lane) const {
+  const auto at = static_cast<std::size_t>(lane);
+  return slots_[at].state.status == LaneStatus::training &&
+         (!slice.limits.max_batches || slice.progress[at].batches < *slice.limits.max_batches);
+}
+
+// Runs a lane for a while and puts it back into the queue if there is more to do in this slice.
+void Session::Impl::quantum(Slice& slice, int lane, ExecutionContext& context) {
+  const Clock::time_point leave = Clock::now() + stay;
+  while (goes_on(slice, lane) && slice.goes_on(config.control)) {
+    count_batch(slice, lane, advance(lane, context));
+    if (Clock::now() >= leave) break;
+  }
+  if (!goes_on(slice, lane)) return;
   const std::lock_guard<std::mutex> lock(slice.mutex);
   slice.waiting.push_back(lane);
+}
+
+// Lanes in ascending order. Their numbers lie in device memory unless they follow one another.
+LaneSet Session::Impl::lane_set(const std::vector<std::int32_t>& lanes) {
+  const auto count = static_cast<int>(lanes.size());
+  if (lanes.back() - lanes.front() == count - 1) return {lanes.front(), count, nullptr};
+  auto* const ids = reinterpret_cast<std::int32_t*>(shared_.get() + shared_plan.ids);
+  if (ids_ != lanes) {
+    config.backend->copy_in(ids, lanes.data(), lanes.size() * sizeof(std::int32_t));
+    ids_ = lanes;
+  }
+  return {0, count, ids};
+}
+
+void Session::Impl::run_lanes_together(Slice& slice) {
+  while (!slice.waiting.empty() && slice.goes_on(config.control)) {
+    const LaneState& first = slots_[static_cast<std::size_t>(slice.waiting.front())].state;
+    const Phase phase = first.phase;
+    const int n = procedure_->images(first);
+    std::vector<std::int32_t> lanes;
+    std::erase_if(slice.waiting, [&](int lane) {
+      const LaneState& s = slots_[static_cast<std::size_t>(lane)].state;
+      if (s.phase != phase || procedure_->images(s) != n) return false;
+      lanes.push_back(lane);
+      return true;
+    });
+    std::sort(lanes.begin(), lanes.end());
+    for (const int lane : lanes) procedure_->prepare(slots_[static_cast<std::size_t>(lane)].state, lane);
+    procedure_->run(phase, lane_set(lanes), n, *together_);
+    for (const int lane : lanes) {
+      count_batch(slice, lane, end_batch(lane, *together_));
+      if (goes_on(slice, lane)) slice.waiting.push_back(lane);
+    }
+  }
 }
 
 void Session::Impl::run_lanes_in_turn(Slice& slice) {
@@ -100,7 +145,9 @@ SliceResult Session::Impl::run(const SliceLimits& limits) {
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     if (slots_[i].taken && slots_[i].state.status == LaneStatus::training) slice.waiting.push_back(static_cast<int>(i));
   }
-  if (static_cast<int>(slice.waiting.size()) >= pool_.width()) {
+  if (!config.backend->is_host()) {
+    run_lanes_together(slice);
+  } else if (static_cast<int>(slice.waiting.size()) >= pool_.width()) {
     run_lanes_apart(slice);
   } else {
     run_lanes_in_turn(slice);

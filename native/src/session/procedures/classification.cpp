@@ -1,4 +1,5 @@
-// Images to labels: train on batches, measure the validation part each epoch and, when asked to, the test set at the end.
+// Images to labels: train on batches, measure the validation part each epoch and, when asked to, the test set at the
+// end.
 #include <algorithm>
 #include <cmath>
 
@@ -19,27 +20,40 @@ class Classification final : public Procedure {
     return phase == Phase::train ? size / batch : size / batch + (size % batch != 0 ? 1 : 0);
   }
 
-  bool train(LaneState& s, int lane, ExecutionContext& context) override {
-    set_scalars(memory_, lane, training_scalars(s));
-    step_.train(context, LaneSet{lane, 1, nullptr}, part(Phase::train));
+  int images(const LaneState& s) const override {
+    return static_cast<int>(
+        std::min(part(s.phase).size - first_image(s), static_cast<std::uint32_t>(recipe_.batch_size)));
+  }
+
+  void prepare(LaneState& s, int lane) const override {
+    if (s.phase == Phase::train) {
+      set_scalars(memory_, lane, training_scalars(s));
+      return;
+    }
+    LaneScalars scalars;
+    scalars.position = first_image(s);
+    set_scalars(memory_, lane, scalars);
+  }
+
+  void run(Phase phase, LaneSet lanes, int n, ExecutionContext& context) const override {
+    if (phase == Phase::train) {
+      step_.train(context, lanes, part(phase));
+    } else {
+      step_.evaluate(context, lanes, part(phase), n);
+    }
+  }
+
+  bool tally(LaneState& s, int lane) const override {
     const LaneMetrics metrics = metrics_of(memory_, lane);
-    const int labels = recipe_.batch_size * positions();
+    const int labels = images(s) * positions();
+    if (s.phase != Phase::train) {
+      (s.phase == Phase::validation ? s.validation : s.test).add(metrics, labels);
+      return true;
+    }
     s.last_loss = metrics.loss_sum / labels;
     if (!std::isfinite(metrics.loss_sum)) return false;
     s.train.add(metrics, labels);
     return true;
-  }
-
-  void evaluate(LaneState& s, int lane, ExecutionContext& context) override {
-    const Part whole = part(s.phase);
-    LaneScalars scalars;
-    scalars.position = s.batch * static_cast<std::uint32_t>(recipe_.batch_size);
-    const int n =
-        static_cast<int>(std::min(whole.size - scalars.position, static_cast<std::uint32_t>(recipe_.batch_size)));
-    set_scalars(memory_, lane, scalars);
-    step_.evaluate(context, LaneSet{lane, 1, nullptr}, whole, n);
-    Tally& tally = s.phase == Phase::validation ? s.validation : s.test;
-    tally.add(metrics_of(memory_, lane), n * positions());
   }
 
   bool finite(int lane, ExecutionContext& context) override {
@@ -59,6 +73,10 @@ class Classification final : public Procedure {
   }
 
  private:
+  // Of the batch at the lane's position, within its part.
+  std::uint32_t first_image(const LaneState& s) const {
+    return s.batch * static_cast<std::uint32_t>(recipe_.batch_size);
+  }
   // Labels of an image: of a text one a character.
   int positions() const { return plan_.networks[0].graph.positions; }
 

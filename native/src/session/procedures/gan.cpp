@@ -1,8 +1,8 @@
 // Generative adversarial networks (Goodfellow et al. 2014), plain and by class (Mirza and Osindero 2014).
 //
 // A step, in the order of PyTorch's DCGAN example: the generator draws a batch; the discriminator learns from a real
-// batch and from the drawn one, by the sum of its losses; then it judges the drawn batch again, and the generator learns
-// to be taken for real (the non-saturating loss). Images are scaled to [-1, 1], the range of tanh.
+// batch and from the drawn one, by the sum of its losses; then it judges the drawn batch again, and the generator
+// learns to be taken for real (the non-saturating loss). Images are scaled to [-1, 1], the range of tanh.
 //
 // By class: the label of each real image, as one-hot planes, is appended to the channels of the discriminator's input,
 // and as one-hot values to the generator's latent vector; drawn images take the labels of the real batch.
@@ -43,14 +43,17 @@ class Gan final : public Procedure {
     return phase == Phase::train ? static_cast<int>(part(phase).size) / recipe_.batch_size : 0;
   }
 
-  bool train(LaneState& s, int lane, ExecutionContext& context) override {
-    const LaneSet lanes{lane, 1, nullptr};
-    const int n = recipe_.batch_size;
+  int images(const LaneState&) const override { return recipe_.batch_size; }
+
+  void prepare(LaneState& s, int lane) const override {
     LaneScalars scalars = training_scalars(s);
     for (int pass = 0; pass < gan_passes; ++pass) {
       scalars.step = s.step * gan_passes + static_cast<std::uint32_t>(pass);
       set_scalars(memories_[pass], lane, scalars);
     }
+  }
+
+  void run(Phase, LaneSet lanes, int n, ExecutionContext& context) const override {
     real_.gather(context, lanes, part(Phase::train), n, true);
     label(real_, context, lanes, n);
     label(generator_, context, lanes, n);
@@ -74,10 +77,18 @@ class Gan final : public Procedure {
     copy(context, lanes, judge_.input_gradient(n), generator_.output_gradient(n), n);
     generator_.backward(context, lanes, {.parameters = true, .input = false});
     generator_.update(context, lanes);
-    return tally(s, lane);
   }
 
-  void evaluate(LaneState&, int, ExecutionContext&) override {}
+  bool tally(LaneState& s, int lane) const override {
+    const LaneMetrics of_real = metrics_of(memories_[real], lane), of_fake = metrics_of(memories_[fake], lane),
+                      of_judge = metrics_of(memories_[judge], lane);
+    s.last_loss = of_judge.loss_sum / recipe_.batch_size;
+    if (!std::isfinite(of_real.loss_sum + of_fake.loss_sum + of_judge.loss_sum)) return false;
+    s.train.add(of_real, recipe_.batch_size);
+    s.validation.add(of_fake, recipe_.batch_size);
+    s.test.add(of_judge, recipe_.batch_size);
+    return true;
+  }
 
   bool finite(int lane, ExecutionContext& context) override {
     const LaneSet lanes{lane, 1, nullptr};
@@ -118,17 +129,6 @@ class Gan final : public Procedure {
     call.a = from;
     call.y = to;
     backend_.ops().copy(context, call);
-  }
-
-  bool tally(LaneState& s, int lane) const {
-    const LaneMetrics of_real = metrics_of(memories_[real], lane), of_fake = metrics_of(memories_[fake], lane),
-                      of_judge = metrics_of(memories_[judge], lane);
-    s.last_loss = of_judge.loss_sum / recipe_.batch_size;
-    if (!std::isfinite(of_real.loss_sum + of_fake.loss_sum + of_judge.loss_sum)) return false;
-    s.train.add(of_real, recipe_.batch_size);
-    s.validation.add(of_fake, recipe_.batch_size);
-    s.test.add(of_judge, recipe_.batch_size);
-    return true;
   }
 
   // The same latent vectors after every epoch, with running statistics; by class a column is a class.

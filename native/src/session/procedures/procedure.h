@@ -25,10 +25,15 @@ class Procedure {
 
   // Batches of a phase; 0 where the procedure does not know it.
   virtual int batches(Phase phase) const = 0;
-  // The batch at the lane's position: its tallies, last_loss and last_learning_rate are brought up to date, the position
-  // is not. False when a loss was not finite; then nothing is tallied.
-  virtual bool train(LaneState& state, int lane, ExecutionContext& context) = 0;
-  virtual void evaluate(LaneState& state, int lane, ExecutionContext& context) = 0;
+  // Images of the batch at the lane's position.
+  virtual int images(const LaneState& state) const = 0;
+  // A batch is done in three parts, so that lanes whose phase and number of images agree share the second.
+  // Puts the numbers of the batch at the lane's position into place; brings last_learning_rate up to date.
+  virtual void prepare(LaneState& state, int lane) const = 0;
+  virtual void run(Phase phase, LaneSet lanes, int n, ExecutionContext& context) const = 0;
+  // Brings the lane's tallies and last_loss up to date, not its position. False when a loss was not finite; then
+  // nothing is tallied.
+  virtual bool tally(LaneState& state, int lane) const = 0;
   // Whether all parameters are finite.
   virtual bool finite(int lane, ExecutionContext& context) = 0;
   // The metrics and pictures of the epoch that has ended.
