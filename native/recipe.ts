@@ -221,6 +221,8 @@ export interface Recipe {
   readonly shuffle: boolean;
   /** Measure the test set after the last epoch. */
   readonly test_at_end: boolean;
+  /** A completed trial keeps its weights as a file. Absent: it does not. */
+  readonly keep_weights?: true;
   /** Values a trial has unless it draws its own. `null` leaves what the layers, schedule or augmentation say. */
   readonly hyperparameters: Readonly<Record<LaneHyperparameter, number | null>>;
 }

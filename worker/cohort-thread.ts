@@ -11,12 +11,13 @@
  */
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { ConvsweepError } from "../proto/contract.js";
-import { Cohort } from "./cohort.js";
+import { Cohort, hashWeights } from "./cohort.js";
 import type { Control } from "./control.js";
 import { type Engine, engineError, metricsOf, type SliceResult } from "./engine.js";
 import { type JobPlan, planJob } from "./job.js";
 import type { Held, Job, Outcome, SavedLane, ThreadCommand, ThreadMessage } from "./messages.js";
 import { Album, type Pictures } from "./pictures/album.js";
+import { describeWeights, encodeSafetensors, type WeightsOf } from "./safetensors.js";
 
 export interface CohortThreadOptions {
   readonly engine: Engine;
@@ -74,6 +75,8 @@ export class CohortThread {
   private readonly savings = new Map<string, Saving>();
   /** Of attempts whose epochs bring pictures. */
   private readonly albums = new Map<string, Album>();
+  /** Attempts that keep their weights as files. */
+  private readonly keepers = new Map<string, WeightsOf>();
   private wake: (() => void) | null = null;
   /** Memory came back since the waiting attempts were tried. */
   private freed = false;
@@ -161,6 +164,7 @@ export class CohortThread {
       const fromEpoch = from?.epoch ?? 0;
       const due = options.now() + options.checkpointMillis;
       this.savings.set(keyOf(held), { epoch: fromEpoch, due, uploading: false });
+      if (plan.keepWeights) this.keepers.set(keyOf(held), job);
       this.post({ kind: "started", held, fingerprint: options.engine.fingerprint(options.device), fromEpoch });
     } catch (thrown) {
       const error = engineError(thrown);
@@ -304,6 +308,7 @@ export class CohortThread {
   private forget(held: Held): void {
     this.savings.delete(keyOf(held));
     this.albums.delete(keyOf(held));
+    this.keepers.delete(keyOf(held));
   }
 
   private slice(cohort: Cohort): void {
@@ -320,6 +325,7 @@ export class CohortThread {
       this.post({ kind: "report", held, epoch: report.epoch, step: report.step, metrics: metricsOf(report) });
       if (report.pictures !== null) this.show(held, report.epoch, report.pictures, report.finished);
       if (report.finished) this.sample(cohort, report.lane, held);
+      if (report.finished) this.keepWeights(cohort, report.lane, held);
       if (report.finished) this.leave(cohort, report.lane, held, (weightsHash) => ({ kind: "completed", weightsHash }));
       else this.consider(cohort, report.lane, held, report.epoch);
     }
@@ -345,6 +351,25 @@ export class CohortThread {
     } catch (thrown) {
       const { code, message } = engineError(thrown);
       this.post({ kind: "log", level: "warn", message: `a lane wrote nothing: ${message}`, fields: { ...held, code } });
+    }
+  }
+
+  /** A trial whose weights cannot be kept is complete all the same. */
+  private keepWeights(cohort: Cohort, lane: number, held: Held): void {
+    const of = this.keepers.get(keyOf(held));
+    if (of === undefined) return;
+    try {
+      const weights = this.native(() => cohort.weights(lane));
+      const beside = describeWeights(of, hashWeights(weights.data));
+      const files = [
+        { name: "weights", mediaType: "application/safetensors", epoch: 0, data: encodeSafetensors(weights) },
+        { name: "weights-recipe", mediaType: "application/json", epoch: 0, data: beside },
+      ];
+      for (const artifact of files) this.post({ kind: "artifact", held, artifact });
+    } catch (thrown) {
+      const { code, message } = engineError(thrown);
+      const fields = { ...held, code };
+      this.post({ kind: "log", level: "warn", message: `a lane's weights were not kept: ${message}`, fields });
     }
   }
 

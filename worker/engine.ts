@@ -17,6 +17,7 @@ export type {
   Engine,
   LaneOptions,
   LaneReport,
+  LaneWeights,
   Session,
   SessionOptions,
   SliceResult,

@@ -12,6 +12,7 @@ import type { Job } from "./messages.js";
 export interface JobPlan {
   readonly dataset: DatasetSpec;
   readonly seed: bigint;
+  readonly keepWeights: boolean;
   readonly hyperparameters: Float64Array;
 }
 
@@ -59,6 +60,7 @@ export function planJob(job: Pick<Job, "recipe" | "seed" | "parameters">): JobPl
   }
   return {
     dataset: recipe.dataset,
+    keepWeights: recipe.keep_weights === true,
     seed: BigInt(`0x${job.seed}`),
     hyperparameters: hyperparameterVector(recipe.hyperparameters, parseObject(job.parameters, "parameters")),
   };

@@ -72,6 +72,7 @@ export function compileSweep(text: string, fileName: string, folder = "."): Comp
     precision: "float32",
     shuffle: true,
     test_at_end: testAtEnd,
+    ...(top.flag("keep_weights") ? { keep_weights: true } : {}),
     hyperparameters: compileHyperparameters(
       top,
       optimizer,

@@ -16,6 +16,7 @@ export const KEYS = [
   "schedule",
   "augmentation",
   "test_at_end",
+  "keep_weights",
   "metric",
   "method",
   "seed",

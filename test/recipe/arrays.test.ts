@@ -98,3 +98,10 @@ describe("array files", () => {
     expect(refused("{images: images.npy, labels: labels.npy}", "test_at_end: true\n")).toMatch(/has no test images/);
   });
 });
+
+it("keep_weights stands in the recipe only where it is asked for", () => {
+  const dataset = "{images: images.npy, labels: labels.npy}";
+  expect(compile(dataset, "keep_weights: true\n").keep_weights).toBe(true);
+  expect(compile(dataset, "keep_weights: false\n")).not.toHaveProperty("keep_weights");
+  expect(refused(dataset, "keep_weights: 3\n")).toMatch(/keep_weights/);
+});

@@ -370,6 +370,8 @@ Recipe parse_recipe(std::string_view text) {
   if (recipe.test_at_end && recipe.procedure.kind == ProcedureKind::gan) {
     throw Error(ErrorCode::ENGINE_BAD_RECIPE, "test_at_end", "a GAN has nothing to test");
   }
+  // The worker keeps them, from `weights`.
+  if (fields.has("keep_weights")) fields.boolean("keep_weights");
   parse_hyperparameters(fields.get("hyperparameters"), recipe);
   fields.done();
   recipe.digest = digest_of(json);
