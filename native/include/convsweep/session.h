@@ -4,7 +4,8 @@
 //   * What a lane computes depends on the recipe, its seed, its hyperparameters and the backend only; not on its index,
 //     its neighbours, how many threads there are, how slices were cut, or which vector instructions ran.
 //   * After any exception the session is as it was before the call. A closed session throws ENGINE_CLOSED.
-//   * A diverged lane stops; its neighbours do not notice.
+//   * A diverged lane stops; its neighbours do not notice. On a device whose memory is not the host's its weights may be
+//     those of some batches later.
 // Belongs to one thread at a time. During run_slice its own threads help.
 //
 // Training drops the last, incomplete batch of an epoch. Evaluation covers every image exactly; its last batch is

@@ -3,9 +3,9 @@
 
 namespace convsweep {
 
-void Session::Impl::end_training_batch(Slot& slot, int lane, ExecutionContext& context) {
+void Session::Impl::end_training_batch(Slot& slot, int lane, int round, ExecutionContext& context) {
   LaneState& s = slot.state;
-  const bool finite = procedure_->tally(s, lane);
+  const bool finite = procedure_->tally(s, lane, round);
   ++s.step;
   ++s.batch;
   slot.epoch_images += config.recipe.batch_size;
@@ -34,18 +34,20 @@ LaneReport Session::Impl::end_epoch(Slot& slot, int lane, ExecutionContext& cont
 
 std::optional<LaneReport> Session::Impl::advance(int lane, ExecutionContext& context) {
   LaneState& s = slots_[static_cast<std::size_t>(lane)].state;
-  procedure_->prepare(s, lane);
-  procedure_->run(s.phase, LaneSet{lane, 1, nullptr}, procedure_->images(s), context);
-  return end_batch(lane, context);
+  procedure_->prepare(s, lane, 0);
+  procedure_->send(1);
+  procedure_->run(s.phase, LaneSet{lane, 1, nullptr}, procedure_->images(s), 0, context);
+  procedure_->fetch(1);
+  return end_batch(lane, 0, context);
 }
 
-std::optional<LaneReport> Session::Impl::end_batch(int lane, ExecutionContext& context) {
+std::optional<LaneReport> Session::Impl::end_batch(int lane, int round, ExecutionContext& context) {
   Slot& slot = slots_[static_cast<std::size_t>(lane)];
   LaneState& s = slot.state;
   if (s.phase == Phase::train) {
-    end_training_batch(slot, lane, context);
+    end_training_batch(slot, lane, round, context);
   } else {
-    procedure_->tally(s, lane);
+    procedure_->tally(s, lane, round);
     ++s.batch;
   }
   if (s.status != LaneStatus::training) return std::nullopt;

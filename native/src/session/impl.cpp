@@ -11,6 +11,9 @@
 namespace convsweep {
 namespace {
 
+// Batches that a device does before the host looks at their metrics.
+constexpr int most_rounds = 32;
+
 std::size_t round64(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // Lanes run on different threads: keep them off each other's cache lines, and off each other's cache sets.
@@ -42,8 +45,10 @@ SharedPlan plan_shared(const Recipe& recipe, const LanePlan& lane, int lanes, bo
   const DatasetSpec& data = recipe.dataset;
   const auto channels = static_cast<std::size_t>(data.shape.channels);
   const std::size_t passes = count * static_cast<std::size_t>(lane.passes);
-  plan.scalars = take(passes * sizeof(LaneScalars));
-  plan.metrics = take(passes * sizeof(LaneMetrics));
+  plan.rounds = copy_dataset ? most_rounds : 1;
+  const std::size_t batches = passes * static_cast<std::size_t>(plan.rounds);
+  plan.scalars = take(batches * sizeof(LaneScalars));
+  plan.metrics = take(batches * sizeof(LaneMetrics));
   plan.finite = take(passes * sizeof(std::int32_t));
   plan.ids = take(count * sizeof(std::int32_t));
   plan.scale = take(channels * sizeof(float));
@@ -84,6 +89,8 @@ Session::Impl::Impl(SessionConfig given)
   memory_.metrics = reinterpret_cast<LaneMetrics*>(base + shared_plan.metrics);
   memory_.finite = reinterpret_cast<std::int32_t*>(base + shared_plan.finite);
   memory_.pass_stride = static_cast<std::size_t>(config.lanes);
+  memory_.round_stride = memory_.pass_stride * static_cast<std::size_t>(plan.passes);
+  memory_.rounds = shared_plan.rounds;
   const Normalisation norm = config.recipe.procedure.kind == ProcedureKind::gan
                                  ? between_minus_one_and_one(data)
                                  : normalise(data, data.train - config.recipe.dataset.validation);
@@ -123,8 +130,7 @@ std::vector<float> Session::Impl::read_run(int lane, const Network& network, std
                                            std::int64_t count) const {
   if (offset == nowhere) return {};
   std::vector<float> run(static_cast<std::size_t>(count));
-  const std::byte* from =
-      memory_.lanes + static_cast<std::size_t>(lane) * memory_.lane_stride + network.base + offset;
+  const std::byte* from = memory_.lanes + static_cast<std::size_t>(lane) * memory_.lane_stride + network.base + offset;
   config.backend->copy_out(run.data(), from, run.size() * sizeof(float));
   return run;
 }

@@ -39,6 +39,7 @@ class DeviceBuffer {
 struct SharedPlan {
   std::size_t scalars = 0, metrics = 0, finite = 0, ids = 0, scale = 0, shift = 0, images = 0, labels = 0;
   std::size_t bytes = 0;
+  int rounds = 1;
 };
 SharedPlan plan_shared(const Recipe& recipe, const LanePlan& plan, int lanes, bool copy_dataset);
 
@@ -90,8 +91,8 @@ class Session::Impl {
 
  private:
   // After a batch has run: tallies, position, divergence; a report when it ended an epoch.
-  std::optional<LaneReport> end_batch(int lane, ExecutionContext& context);
-  void end_training_batch(Slot& slot, int lane, ExecutionContext& context);
+  std::optional<LaneReport> end_batch(int lane, int round, ExecutionContext& context);
+  void end_training_batch(Slot& slot, int lane, int round, ExecutionContext& context);
   LaneReport end_epoch(Slot& slot, int lane, ExecutionContext& context);
   int batches(Phase phase) const { return procedure_->batches(phase); }
 
@@ -100,6 +101,8 @@ class Session::Impl {
   void run_lanes_in_turn(Slice& slice);
   // Where memory is a device's: a batch of all lanes that are at the same kind of batch, in the same calls.
   void run_lanes_together(Slice& slice);
+  // Batches that the lanes, all at the same kind of batch, may do before the host looks at them.
+  int rounds_for(const Slice& slice, const std::vector<std::int32_t>& lanes) const;
   LaneSet lane_set(const std::vector<std::int32_t>& lanes);
   void quantum(Slice& slice, int lane, ExecutionContext& context);
   void count_batch(Slice& slice, int lane, std::optional<LaneReport> report);
@@ -116,6 +119,8 @@ class Session::Impl {
   std::unique_ptr<Procedure> procedure_;
   // What lies at SharedPlan::ids.
   std::vector<std::int32_t> ids_;
+  // Rounds that lately took the right time. Decides when the host looks, never a result.
+  int rounds_ = 1;
 };
 
 }  // namespace convsweep

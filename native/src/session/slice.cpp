@@ -14,6 +14,9 @@ namespace {
 // How long a thread stays with a lane: long against loading its weights into the cache, short against a slice.
 constexpr std::chrono::milliseconds stay{5};
 
+// How long a device may work before the host looks at what it did.
+constexpr std::chrono::milliseconds look{40};
+
 double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
 }  // namespace
@@ -84,6 +87,16 @@ LaneSet Session::Impl::lane_set(const std::vector<std::int32_t>& lanes) {
   return {0, count, ids};
 }
 
+int Session::Impl::rounds_for(const Slice& slice, const std::vector<std::int32_t>& lanes) const {
+  int rounds = rounds_;
+  for (const int lane : lanes) {
+    const auto at = static_cast<std::size_t>(lane);
+    rounds = std::min(rounds, procedure_->alike(slots_[at].state));
+    if (slice.limits.max_batches) rounds = std::min(rounds, *slice.limits.max_batches - slice.progress[at].batches);
+  }
+  return rounds;
+}
+
 void Session::Impl::run_lanes_together(Slice& slice) {
   while (!slice.waiting.empty() && slice.goes_on(config.control)) {
     const LaneState& first = slots_[static_cast<std::size_t>(slice.waiting.front())].state;
@@ -97,12 +110,39 @@ void Session::Impl::run_lanes_together(Slice& slice) {
       return true;
     });
     std::sort(lanes.begin(), lanes.end());
-    for (const int lane : lanes) procedure_->prepare(slots_[static_cast<std::size_t>(lane)].state, lane);
-    procedure_->run(phase, lane_set(lanes), n, *together_);
+    const Clock::time_point start = Clock::now();
+    const int rounds = rounds_for(slice, lanes);
+    // Of each round and lane.
+    std::vector<double> rates;
+    std::vector<LaneState> ahead;
+    for (const int lane : lanes) ahead.push_back(slots_[static_cast<std::size_t>(lane)].state);
+    for (int round = 0; round < rounds; ++round) {
+      for (std::size_t i = 0; i < lanes.size(); ++i) {
+        procedure_->prepare(ahead[i], lanes[i], round);
+        rates.push_back(ahead[i].last_learning_rate);
+        ++ahead[i].batch;
+        if (phase == Phase::train) ++ahead[i].step;
+      }
+    }
+    const LaneSet set = lane_set(lanes);
+    procedure_->send(rounds);
+    for (int round = 0; round < rounds; ++round) procedure_->run(phase, set, n, round, *together_);
+    procedure_->fetch(rounds);
+    for (int round = 0; round < rounds; ++round) {
+      for (std::size_t i = 0; i < lanes.size(); ++i) {
+        LaneState& s = slots_[static_cast<std::size_t>(lanes[i])].state;
+        // Diverged in an earlier round.
+        if (s.status != LaneStatus::training) continue;
+        s.last_learning_rate = rates[static_cast<std::size_t>(round) * lanes.size() + i];
+        count_batch(slice, lanes[i], end_batch(lanes[i], round, *together_));
+      }
+    }
     for (const int lane : lanes) {
-      count_batch(slice, lane, end_batch(lane, *together_));
       if (goes_on(slice, lane)) slice.waiting.push_back(lane);
     }
+    const Clock::duration spent = Clock::now() - start;
+    if (spent < look / 4) rounds_ = std::min(2 * rounds, shared_plan.rounds);
+    if (spent > look) rounds_ = std::max(rounds / 2, 1);
   }
 }
 

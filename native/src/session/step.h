@@ -24,8 +24,11 @@ struct DeviceMemory {
   const std::uint8_t* labels = nullptr;
   const float* scale = nullptr;
   const float* shift = nullptr;
-  // Entries from one pass's scalars, metrics and finite to the next's: all lanes.
-  std::size_t pass_stride = 0;
+  // Entries from one pass's scalars, metrics and finite to the next's: all lanes. From one round's to the next's: all
+  // passes.
+  std::size_t pass_stride = 0, round_stride = 0;
+  // Batches whose numbers and metrics there is room for.
+  int rounds = 1;
 
   // As a network that begins at byte `base` of a lane sees it in a pass.
   DeviceMemory of(std::size_t base, std::size_t pass) const {
@@ -34,6 +37,13 @@ struct DeviceMemory {
     memory.scalars += pass * pass_stride;
     memory.metrics += pass * pass_stride;
     memory.finite += pass * pass_stride;
+    return memory;
+  }
+  // The same with the numbers and metrics of a round.
+  DeviceMemory in_round(int round) const {
+    DeviceMemory memory = *this;
+    memory.scalars += static_cast<std::size_t>(round) * round_stride;
+    memory.metrics += static_cast<std::size_t>(round) * round_stride;
     return memory;
   }
 };
@@ -89,8 +99,7 @@ class Step {
   template <class T>
   Lanes<T> at(std::size_t offset) const {
     if (offset == nowhere) return {};
-    return {reinterpret_cast<T*>(memory_.lanes + offset),
-            static_cast<std::ptrdiff_t>(memory_.lane_stride / sizeof(T))};
+    return {reinterpret_cast<T*>(memory_.lanes + offset), static_cast<std::ptrdiff_t>(memory_.lane_stride / sizeof(T))};
   }
   // Of a batch of n: parts of buffers lie the closer the fewer images there are.
   template <class T>

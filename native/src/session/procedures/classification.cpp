@@ -11,8 +11,7 @@ namespace {
 class Classification final : public Procedure {
  public:
   Classification(Backend& backend, const Recipe& recipe, const LanePlan& plan, const DeviceMemory& memory)
-      : Procedure(backend, recipe, plan, memory),
-        step_(backend.ops(), recipe, plan.networks[0].graph, plan.networks[0].plan, memory) {}
+      : Procedure(backend, recipe, plan, memory) {}
 
   int batches(Phase phase) const override {
     const auto size = static_cast<int>(part(phase).size);
@@ -25,26 +24,32 @@ class Classification final : public Procedure {
         std::min(part(s.phase).size - first_image(s), static_cast<std::uint32_t>(recipe_.batch_size)));
   }
 
-  void prepare(LaneState& s, int lane) const override {
+  int alike(const LaneState& s) const override {
+    const auto left = static_cast<int>(part(s.phase).size - first_image(s));
+    return std::max(1, left / recipe_.batch_size);
+  }
+
+  void prepare(LaneState& s, int lane, int round) override {
     if (s.phase == Phase::train) {
-      set_scalars(memory_, lane, training_scalars(s));
+      set_scalars(memory_.in_round(round), lane, training_scalars(s));
       return;
     }
     LaneScalars scalars;
     scalars.position = first_image(s);
-    set_scalars(memory_, lane, scalars);
+    set_scalars(memory_.in_round(round), lane, scalars);
   }
 
-  void run(Phase phase, LaneSet lanes, int n, ExecutionContext& context) const override {
+  void run(Phase phase, LaneSet lanes, int n, int round, ExecutionContext& context) const override {
+    const Step step = step_in(round);
     if (phase == Phase::train) {
-      step_.train(context, lanes, part(phase));
+      step.train(context, lanes, part(phase));
     } else {
-      step_.evaluate(context, lanes, part(phase), n);
+      step.evaluate(context, lanes, part(phase), n);
     }
   }
 
-  bool tally(LaneState& s, int lane) const override {
-    const LaneMetrics metrics = metrics_of(memory_, lane);
+  bool tally(LaneState& s, int lane, int round) const override {
+    const LaneMetrics metrics = metrics_of(memory_.in_round(round), lane);
     const int labels = images(s) * positions();
     if (s.phase != Phase::train) {
       (s.phase == Phase::validation ? s.validation : s.test).add(metrics, labels);
@@ -57,7 +62,7 @@ class Classification final : public Procedure {
   }
 
   bool finite(int lane, ExecutionContext& context) override {
-    step_.check_finite(context, LaneSet{lane, 1, nullptr});
+    step_in(0).check_finite(context, LaneSet{lane, 1, nullptr});
     return finite_in(memory_, lane);
   }
 
@@ -80,7 +85,9 @@ class Classification final : public Procedure {
   // Labels of an image: of a text one a character.
   int positions() const { return plan_.networks[0].graph.positions; }
 
-  const Step step_;
+  Step step_in(int round) const {
+    return {backend_.ops(), recipe_, plan_.networks[0].graph, plan_.networks[0].plan, memory_.in_round(round)};
+  }
 };
 
 }  // namespace

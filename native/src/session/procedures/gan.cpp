@@ -33,11 +33,7 @@ class Gan final : public Procedure {
         classes_(recipe.procedure.conditional ? recipe.dataset.classes : 0),
         image_(recipe.dataset.shape),
         real_plan_(with_gradients(plan.networks[1].plan, plan.spare_gradients - plan.networks[1].base)),
-        memories_{memory_of(0, generate), memory_of(1, real), memory_of(1, fake), memory_of(1, judge)},
-        generator_(backend.ops(), recipe, plan.networks[0].graph, plan.networks[0].plan, memories_[generate]),
-        real_(backend.ops(), recipe, plan.networks[1].graph, real_plan_, memories_[real]),
-        fake_(backend.ops(), recipe, plan.networks[1].graph, plan.networks[1].plan, memories_[fake]),
-        judge_(backend.ops(), recipe, plan.networks[1].graph, plan.networks[1].plan, memories_[judge]) {}
+        steps_(*this, 0) {}
 
   int batches(Phase phase) const override {
     return phase == Phase::train ? static_cast<int>(part(phase).size) / recipe_.batch_size : 0;
@@ -45,43 +41,47 @@ class Gan final : public Procedure {
 
   int images(const LaneState&) const override { return recipe_.batch_size; }
 
-  void prepare(LaneState& s, int lane) const override {
+  int alike(const LaneState& s) const override { return batches(s.phase) - static_cast<int>(s.batch); }
+
+  void prepare(LaneState& s, int lane, int round) override {
     LaneScalars scalars = training_scalars(s);
     for (int pass = 0; pass < gan_passes; ++pass) {
       scalars.step = s.step * gan_passes + static_cast<std::uint32_t>(pass);
-      set_scalars(memories_[pass], lane, scalars);
+      set_scalars(memory_of(pass, round), lane, scalars);
     }
   }
 
-  void run(Phase, LaneSet lanes, int n, ExecutionContext& context) const override {
-    real_.gather(context, lanes, part(Phase::train), n, true);
-    label(real_, context, lanes, n);
-    label(generator_, context, lanes, n);
-    generator_.draw_normal(context, lanes, recipe_.procedure.latent, n, Purpose::latent, 0);
-    generator_.forward(context, lanes, n, true);
+  void run(Phase, LaneSet lanes, int n, int round, ExecutionContext& context) const override {
+    const Steps at(*this, round);
+    at.real.gather(context, lanes, part(Phase::train), n, true);
+    label(at.real, context, lanes, n);
+    label(at.generator, context, lanes, n);
+    at.generator.draw_normal(context, lanes, recipe_.procedure.latent, n, Purpose::latent, 0);
+    at.generator.forward(context, lanes, n, true);
 
-    real_.forward(context, lanes, n, true);
-    real_.binary_loss(context, lanes, n, BinaryTarget::smoothed_one);
-    real_.backward(context, lanes, {.parameters = true, .input = false});
-    show(fake_, context, lanes, n);
-    fake_.forward(context, lanes, n, true);
-    fake_.binary_loss(context, lanes, n, BinaryTarget::zero);
-    fake_.backward(context, lanes, {.parameters = true, .input = false});
-    fake_.add_gradients(context, lanes, real_plan_.gradients);
-    fake_.update(context, lanes);
+    at.real.forward(context, lanes, n, true);
+    at.real.binary_loss(context, lanes, n, BinaryTarget::smoothed_one);
+    at.real.backward(context, lanes, {.parameters = true, .input = false});
+    show(at.fake, context, lanes, n);
+    at.fake.forward(context, lanes, n, true);
+    at.fake.binary_loss(context, lanes, n, BinaryTarget::zero);
+    at.fake.backward(context, lanes, {.parameters = true, .input = false});
+    at.fake.add_gradients(context, lanes, real_plan_.gradients);
+    at.fake.update(context, lanes);
 
-    show(judge_, context, lanes, n);
-    judge_.forward(context, lanes, n, true);
-    judge_.binary_loss(context, lanes, n, BinaryTarget::one);
-    judge_.backward(context, lanes, {.parameters = false, .input = true});
-    copy(context, lanes, judge_.input_gradient(n), generator_.output_gradient(n), n);
-    generator_.backward(context, lanes, {.parameters = true, .input = false});
-    generator_.update(context, lanes);
+    show(at.judge, context, lanes, n);
+    at.judge.forward(context, lanes, n, true);
+    at.judge.binary_loss(context, lanes, n, BinaryTarget::one);
+    at.judge.backward(context, lanes, {.parameters = false, .input = true});
+    copy(context, lanes, at.judge.input_gradient(n), at.generator.output_gradient(n), n);
+    at.generator.backward(context, lanes, {.parameters = true, .input = false});
+    at.generator.update(context, lanes);
   }
 
-  bool tally(LaneState& s, int lane) const override {
-    const LaneMetrics of_real = metrics_of(memories_[real], lane), of_fake = metrics_of(memories_[fake], lane),
-                      of_judge = metrics_of(memories_[judge], lane);
+  bool tally(LaneState& s, int lane, int round) const override {
+    const LaneMetrics of_real = metrics_of(memory_of(real, round), lane),
+                      of_fake = metrics_of(memory_of(fake, round), lane),
+                      of_judge = metrics_of(memory_of(judge, round), lane);
     s.last_loss = of_judge.loss_sum / recipe_.batch_size;
     if (!std::isfinite(of_real.loss_sum + of_fake.loss_sum + of_judge.loss_sum)) return false;
     s.train.add(of_real, recipe_.batch_size);
@@ -92,9 +92,9 @@ class Gan final : public Procedure {
 
   bool finite(int lane, ExecutionContext& context) override {
     const LaneSet lanes{lane, 1, nullptr};
-    generator_.check_finite(context, lanes);
-    real_.check_finite(context, lanes);
-    return finite_in(memories_[generate], lane) && finite_in(memories_[real], lane);
+    steps_.generator.check_finite(context, lanes);
+    steps_.real.check_finite(context, lanes);
+    return finite_in(memory_of(generate, 0), lane) && finite_in(memory_of(real, 0), lane);
   }
 
   void report(const LaneState& s, int lane, ExecutionContext& context, LaneReport& report) override {
@@ -107,18 +107,31 @@ class Gan final : public Procedure {
   }
 
  private:
-  DeviceMemory memory_of(std::size_t network, int pass) const {
-    return memory_.of(plan_.networks[network].base, static_cast<std::size_t>(pass));
+  // The networks as they see memory in their passes of a round.
+  struct Steps {
+    Steps(const Gan& gan, int round)
+        : generator(gan.step(gan.plan_.networks[0].plan, generate, round)),
+          real(gan.step(gan.real_plan_, Pass::real, round)),
+          fake(gan.step(gan.plan_.networks[1].plan, Pass::fake, round)),
+          judge(gan.step(gan.plan_.networks[1].plan, Pass::judge, round)) {}
+    const Step generator, real, fake, judge;
+  };
+  const Network& network_of(int pass) const { return plan_.networks[pass == generate ? 0 : 1]; }
+  DeviceMemory memory_of(int pass, int round) const {
+    return memory_.in_round(round).of(network_of(pass).base, static_cast<std::size_t>(pass));
+  }
+  Step step(const Plan& plan, int pass, int round) const {
+    return {backend_.ops(), recipe_, network_of(pass).graph, plan, memory_of(pass, round)};
   }
 
   // The labels of the real batch, into a network's input.
   void label(const Step& step, ExecutionContext& context, LaneSet lanes, int n) const {
-    if (classes_ > 0) step.one_hot(context, lanes, real_.labels(), classes_, n);
+    if (classes_ > 0) step.one_hot(context, lanes, steps_.real.labels(), classes_, n);
   }
 
   // The generator's images, into the discriminator's input.
   void show(const Step& step, ExecutionContext& context, LaneSet lanes, int n) const {
-    copy(context, lanes, generator_.output(n), step.input(n), n);
+    copy(context, lanes, steps_.generator.output(n), step.input(n), n);
     label(step, context, lanes, n);
   }
 
@@ -132,28 +145,29 @@ class Gan final : public Procedure {
   }
 
   // The same latent vectors after every epoch, with running statistics; by class a column is a class.
-  Pictures draw_pictures(const LaneState& s, int lane, ExecutionContext& context) const {
+  Pictures draw_pictures(const LaneState& s, int lane, ExecutionContext& context) {
     const LaneSet lanes{lane, 1, nullptr};
     const int count = picture_count(recipe_);
     LaneScalars scalars;
     scalars.key = s.seed;
-    set_scalars(memories_[generate], lane, scalars);
+    set_scalars(memory_of(generate, 0), lane, scalars);
+    send(1);
     Pictures pictures{image_, classes_ > 0 ? classes_ : picture_rows, {}};
     pictures.values.resize(static_cast<std::size_t>(image_.size() * count));
     std::vector<float> drawn;
     for (int first = 0; first < count; first += recipe_.batch_size) {
       const int n = std::min(recipe_.batch_size, count - first);
-      generator_.draw_normal(context, lanes, recipe_.procedure.latent, n, Purpose::sample,
-                             static_cast<std::uint32_t>(first));
+      steps_.generator.draw_normal(context, lanes, recipe_.procedure.latent, n, Purpose::sample,
+                                   static_cast<std::uint32_t>(first));
       if (classes_ > 0) {
         std::vector<std::int32_t> labels(static_cast<std::size_t>(n));
         for (int i = 0; i < n; ++i) labels[static_cast<std::size_t>(i)] = (first + i) % classes_;
-        backend_.copy_in(generator_.labels()[lane], labels.data(), labels.size() * sizeof(std::int32_t));
-        generator_.one_hot(context, lanes, generator_.labels(), classes_, n);
+        backend_.copy_in(steps_.generator.labels()[lane], labels.data(), labels.size() * sizeof(std::int32_t));
+        steps_.generator.one_hot(context, lanes, steps_.generator.labels(), classes_, n);
       }
-      generator_.forward(context, lanes, n, false);
+      steps_.generator.forward(context, lanes, n, false);
       drawn.resize(static_cast<std::size_t>(image_.size() * n));
-      backend_.copy_out(drawn.data(), generator_.output(n)[lane], drawn.size() * sizeof(float));
+      backend_.copy_out(drawn.data(), steps_.generator.output(n)[lane], drawn.size() * sizeof(float));
       for (std::int64_t pixel = 0; pixel < image_.size(); ++pixel) {
         for (int i = 0; i < n; ++i) {
           pictures.values[static_cast<std::size_t>((first + i) * image_.size() + pixel)] =
@@ -168,8 +182,7 @@ class Gan final : public Procedure {
   const Extent image_;
   // The discriminator's, with gradients of the real batch apart from those of the drawn one.
   const Plan real_plan_;
-  const DeviceMemory memories_[gan_passes];
-  const Step generator_, real_, fake_, judge_;
+  const Steps steps_;
 };
 
 }  // namespace

@@ -10,8 +10,8 @@ double get(const Hyperparameters& values, Hyper which) { return values[static_ca
 }  // namespace
 
 LaneScalars Procedure::training_scalars(LaneState& s) const {
-  const double factor = schedule_factor(recipe_.schedule, s.hyperparameters, recipe_.epochs,
-                                        static_cast<int>(s.epoch), static_cast<int>(s.batch), batches(Phase::train));
+  const double factor = schedule_factor(recipe_.schedule, s.hyperparameters, recipe_.epochs, static_cast<int>(s.epoch),
+                                        static_cast<int>(s.batch), batches(Phase::train));
   s.last_learning_rate = get(s.hyperparameters, Hyper::learning_rate) * factor;
   LaneScalars scalars;
   scalars.key = s.seed;
@@ -39,14 +39,26 @@ Part Procedure::part(Phase phase) const {
   return {};
 }
 
-void Procedure::set_scalars(const DeviceMemory& memory, int lane, const LaneScalars& scalars) const {
-  backend_.copy_in(memory.scalars + lane, &scalars, sizeof scalars);
+void Procedure::set_scalars(const DeviceMemory& memory, int lane, const LaneScalars& scalars) {
+  LaneScalars* const to = memory.scalars + lane;
+  (backend_.is_host() ? *to : scalars_[static_cast<std::size_t>(to - memory_.scalars)]) = scalars;
+}
+
+void Procedure::send(int rounds) {
+  if (backend_.is_host()) return;
+  backend_.copy_in(memory_.scalars, scalars_.data(),
+                   static_cast<std::size_t>(rounds) * memory_.round_stride * sizeof(LaneScalars));
+}
+
+void Procedure::fetch(int rounds) {
+  if (backend_.is_host()) return;
+  backend_.copy_out(metrics_.data(), memory_.metrics,
+                    static_cast<std::size_t>(rounds) * memory_.round_stride * sizeof(LaneMetrics));
 }
 
 LaneMetrics Procedure::metrics_of(const DeviceMemory& memory, int lane) const {
-  LaneMetrics metrics;
-  backend_.copy_out(&metrics, memory.metrics + lane, sizeof metrics);
-  return metrics;
+  const LaneMetrics* const from = memory.metrics + lane;
+  return backend_.is_host() ? *from : metrics_[static_cast<std::size_t>(from - memory_.metrics)];
 }
 
 bool Procedure::finite_in(const DeviceMemory& memory, int lane) const {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "convsweep/session.h"
 #include "model/lane_plan.h"
@@ -18,7 +19,11 @@ namespace convsweep {
 class Procedure {
  public:
   Procedure(Backend& backend, const Recipe& recipe, const LanePlan& plan, const DeviceMemory& memory)
-      : backend_(backend), recipe_(recipe), plan_(plan), memory_(memory) {}
+      : backend_(backend), recipe_(recipe), plan_(plan), memory_(memory) {
+    if (backend.is_host()) return;
+    scalars_.resize(memory.round_stride * static_cast<std::size_t>(memory.rounds));
+    metrics_.resize(scalars_.size());
+  }
   virtual ~Procedure() = default;
   Procedure(const Procedure&) = delete;
   Procedure& operator=(const Procedure&) = delete;
@@ -27,13 +32,19 @@ class Procedure {
   virtual int batches(Phase phase) const = 0;
   // Images of the batch at the lane's position.
   virtual int images(const LaneState& state) const = 0;
-  // A batch is done in three parts, so that lanes whose phase and number of images agree share the second.
+  // Batches from the lane's position on that have as many images, to the end of its phase.
+  virtual int alike(const LaneState& state) const = 0;
+  // Batches are done in three parts, so that lanes whose phase and number of images agree share the second, and several
+  // batches (rounds) go one way to the device and back. Between the parts: send() and fetch().
   // Puts the numbers of the batch at the lane's position into place; brings last_learning_rate up to date.
-  virtual void prepare(LaneState& state, int lane) const = 0;
-  virtual void run(Phase phase, LaneSet lanes, int n, ExecutionContext& context) const = 0;
+  virtual void prepare(LaneState& state, int lane, int round) = 0;
+  virtual void run(Phase phase, LaneSet lanes, int n, int round, ExecutionContext& context) const = 0;
   // Brings the lane's tallies and last_loss up to date, not its position. False when a loss was not finite; then
   // nothing is tallied.
-  virtual bool tally(LaneState& state, int lane) const = 0;
+  virtual bool tally(LaneState& state, int lane, int round) const = 0;
+  // The numbers of the first `rounds` rounds to the device, their metrics back. On the host both are there already.
+  void send(int rounds);
+  void fetch(int rounds);
   // Whether all parameters are finite.
   virtual bool finite(int lane, ExecutionContext& context) = 0;
   // The metrics and pictures of the epoch that has ended.
@@ -43,7 +54,7 @@ class Procedure {
   // Numbers of the lane's next training batch.
   LaneScalars training_scalars(LaneState& state) const;
   Part part(Phase phase) const;
-  void set_scalars(const DeviceMemory& memory, int lane, const LaneScalars& scalars) const;
+  void set_scalars(const DeviceMemory& memory, int lane, const LaneScalars& scalars);
   LaneMetrics metrics_of(const DeviceMemory& memory, int lane) const;
   bool finite_in(const DeviceMemory& memory, int lane) const;
 
@@ -51,6 +62,11 @@ class Procedure {
   const Recipe& recipe_;
   const LanePlan& plan_;
   const DeviceMemory memory_;
+
+ private:
+  // Unless the device's memory is the host's: what lies at DeviceMemory::scalars and metrics.
+  std::vector<LaneScalars> scalars_;
+  std::vector<LaneMetrics> metrics_;
 };
 
 std::unique_ptr<Procedure> make_procedure(Backend& backend, const Recipe& recipe, const LanePlan& plan,
