@@ -7,7 +7,8 @@ namespace convsweep::test {
 
 std::string RecipeText::json() const {
   const auto boolean = [](bool value) { return std::string(value ? "true" : "false"); };
-  return R"({"version":1,"network":{"name":"small","layers":)" + layers +
+  const std::string head = procedure.empty() ? R"("version":1)" : R"("version":2,"procedure":)" + procedure;
+  return "{" + head + R"(,"network":{"name":"small","layers":)" + layers +
          R"(},"dataset":{"name":"small","shape":[2,6,6],"classes":4,"validation":)" + std::to_string(validation) +
          R"(,"train_images":)" + std::to_string(train) + R"(,"test_images":)" + std::to_string(test) +
          R"(,"seed":null},"batch_size":)" + std::to_string(batch) + R"(,"epochs":)" + std::to_string(epochs) +

@@ -17,6 +17,8 @@ struct RecipeText {
       R"("init":"he_normal"},{"op":"batch_norm","momentum":0.1,"epsilon":1e-5},{"op":"relu"},)"
       R"({"op":"max_pool2d","size":[2,2],"stride":[2,2],"padding":"valid"},{"op":"dropout","rate":0.25},)"
       R"({"op":"flatten"},{"op":"linear","units":4,"bias":true,"init":"torch_uniform"}])";
+  // JSON, or empty for classification.
+  std::string procedure;
   int validation = 10, train = 70, test = 13, batch = 8, epochs = 3;
   std::string optimizer = "adam", schedule = R"({"kind":"cosine","floor":0.1})";
   bool shuffle = true, test_at_end = true, flip = true;

@@ -111,6 +111,12 @@ Far::Far(Counts& to) : counts(to), table(inner->ops()) {
     seen.scattered += call.lanes.ids != nullptr ? 1 : 0;
     each_lane(context, call, [](const OpTable& ops, auto& c, const auto& one) { ops.gather(c, one); });
   };
+  table.draw_normal = [](ExecutionContext& context, const NormalCall& call) {
+    each_lane(context, call, [](const OpTable& ops, auto& c, const auto& one) { ops.draw_normal(c, one); });
+  };
+  table.one_hot = [](ExecutionContext& context, const OneHotCall& call) {
+    each_lane(context, call, [](const OpTable& ops, auto& c, const auto& one) { ops.one_hot(c, one); });
+  };
   table.check_finite = [](ExecutionContext& context, LaneSet lanes, Lanes<const float> values, std::int64_t count,
                           std::int32_t* finite) {
     auto& far = static_cast<FarContext&>(context);
@@ -229,4 +235,38 @@ TEST_CASE("device session: a lane that diverges stops, its neighbours go on") {
   CHECK(diverged[0][0].step == diverged[1][0].step);
   CHECK(diverged[0][0].weights == diverged[1][0].weights);
   for (const int lane : {0, 2}) CHECK(far->weights(lane) == near->weights(lane));
+}
+
+TEST_CASE("device session: GANs by class, lanes together, with their pictures") {
+  RecipeText text;
+  text.layers =
+      R"([{"op":"conv_transpose2d","filters":2,"kernel":[6,6],"stride":[1,1],"padding":[0,0],"output_padding":[0,0],)"
+      R"("groups":1,"bias":false,"init":"dcgan_normal"},{"op":"tanh"}])";
+  text.procedure =
+      R"({"kind":"gan","latent":5,"conditional":true,"discriminator":[{"op":"conv2d","filters":3,"kernel":[3,3],)"
+      R"("stride":[2,2],"padding":[1,1],"groups":1,"bias":false,"init":"dcgan_normal"},)"
+      R"({"op":"leaky_relu","slope":0.2},{"op":"dropout","rate":0.25},{"op":"flatten"},)"
+      R"({"op":"linear","units":1,"bias":true,"init":"torch_uniform"}]})";
+  text.test_at_end = false;
+  text.flip = false;
+  text.crop = 0;
+  Counts counts;
+  const auto far = far_session(text, 3, counts), near = open_session(text, 3);
+  std::vector<LaneReport> reports[2];
+  int at = 0;
+  for (Session* session : {far.get(), near.get()}) {
+    for (std::uint64_t seed = 0; seed < 3; ++seed) session->add_lane(seed, default_values, std::nullopt);
+    session->run_slice({1e6, 2});
+    session->remove_lane(1);
+    reports[at++] = run_to_end(*session);
+  }
+  REQUIRE(reports[0].size() == reports[1].size());
+  REQUIRE(reports[0].size() == 6);
+  for (std::size_t i = 0; i < reports[0].size(); ++i) {
+    CHECK(same(reports[0][i], reports[1][i]));
+    REQUIRE(reports[0][i].pictures);
+    CHECK(reports[0][i].pictures->values == reports[1][i].pictures->values);
+  }
+  for (const int lane : {0, 2}) CHECK(far->weights(lane) == near->weights(lane));
+  CHECK(counts.scattered > 0);
 }
