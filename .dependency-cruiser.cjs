@@ -40,7 +40,10 @@ module.exports = {
     rule(
       "recipe-reads-native-data-only",
       { path: "^coordinator/" },
-      { path: "^native/", pathNot: "^native/(networks/|recipe\\.ts|hyperparameters\\.ts|datasets\\.ts|arrays\\.ts)" },
+      {
+        path: "^native/",
+        pathNot: "^native/(networks/|recipe\\.ts|hyperparameters\\.ts|datasets\\.ts|arrays\\.ts|image-folder\\.ts)",
+      },
       "the coordinator never loads the engine",
     ),
     rule(

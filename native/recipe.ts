@@ -114,6 +114,18 @@ export interface DatasetSpec {
   readonly text?: TextSource;
   /** Array files of one's own; absent otherwise. */
   readonly arrays?: ArraySource;
+  /** A folder of images by class; absent otherwise. */
+  readonly folder?: FolderSource;
+}
+
+/** A subfolder a class, PNG files in it (image-folder.ts); taken in the order of `orderOf`, the last ones are for validation. */
+export interface FolderSource {
+  /** Absolute, on every machine that trains. */
+  readonly path: string;
+  /** Over all files' names and contents, in hex. */
+  readonly sha256: string;
+  /** Names by label. */
+  readonly classes: readonly string[];
 }
 
 /** Images and labels in `.npy` or IDX files; taken in the order of `orderOf` (arrays.ts), the last ones are for validation. */

@@ -22,7 +22,7 @@ export class DatasetShelf {
 
   /** The digest under which the engine has it. */
   async provide(spec: DatasetSpec): Promise<string> {
-    const { name, shape, classes, train_images, test_images, seed, text, arrays: files } = spec;
+    const { name, shape, classes, train_images, test_images, seed, text, arrays: files, folder } = spec;
     const key = JSON.stringify([
       name,
       shape,
@@ -32,6 +32,7 @@ export class DatasetShelf {
       seed,
       text?.sha256 ?? null,
       files ?? null,
+      folder?.sha256 ?? null,
     ]);
     const known = this.digests.get(key);
     if (known !== undefined && this.engine.hasDataset(known)) return known;

@@ -93,7 +93,7 @@ async function run(context: Context, file: string, options: Options): Promise<nu
 /** The files that a local worker will need are there, or it is said now instead of by every trial. */
 async function requireData(context: Context, file: string, text: string): Promise<void> {
   const { dataset } = compileSweep(text, basename(file), dirname(file)).spec.recipe as unknown as Recipe;
-  if (dataset.text !== undefined || dataset.arrays !== undefined) return;
+  if (dataset.text !== undefined || dataset.arrays !== undefined || dataset.folder !== undefined) return;
   const { folder, datasets } = JSON.parse(await captureWorkerProgram(["data", "list", "--json"])) as {
     readonly folder: string;
     readonly datasets: readonly { readonly name: string; readonly state: string }[];

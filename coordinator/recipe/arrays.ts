@@ -59,13 +59,16 @@ export function compileArrays(
     name: basename(images.source.path),
     shape,
     classes,
-    validation:
-      validation === undefined
-        ? Math.max(1, Math.floor(count * HELD_OUT))
-        : reader.whole(validation, "validation", { min: 0, max: count - 1 }),
+    validation: heldOutOf(reader, validation, count),
     train_images: count,
     test_images: 0,
     seed: null,
     arrays: { images: images.source, labels: labels.source },
   };
+}
+
+/** How many of `count` images are for validation. */
+export function heldOutOf(reader: Reader, validation: FileNode | undefined, count: number): number {
+  if (validation === undefined) return Math.max(1, Math.floor(count * HELD_OUT));
+  return reader.whole(validation, "validation", { min: 0, max: count - 1 });
 }

@@ -15,12 +15,15 @@ export interface OwnFile {
 }
 
 export interface OwnFiles {
+  /** Absolute. */
+  resolve(path: string): string;
   read(path: string, maxBytes: number): OwnFile;
 }
 
 /** The files of this machine, from `folder`. */
 export function filesFrom(folder: string): OwnFiles {
   return {
+    resolve: (given) => resolve(folder, given),
     read(given, maxBytes) {
       const path = resolve(folder, given);
       const stat = statSync(path, { throwIfNoEntry: false });

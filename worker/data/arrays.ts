@@ -11,13 +11,19 @@ import { readOwnFile } from "./own-file.js";
 
 /** Throws NOT_FOUND (no such file here) or CORRUPT (another file than the sweep was made from). */
 export async function readArrays(spec: DatasetSpec, source: ArraySource): Promise<DatasetArrays> {
-  const { count, values } = parseImages(await readOwnFile("the array file", source.images));
+  const { values } = parseImages(await readOwnFile("the array file", source.images));
   const labels = parseLabels(await readOwnFile("the array file", source.labels));
-  const order = orderOf(count, source.images.sha256);
-  const size = values.length / count;
-  const trainImages = new Uint8Array(values.length);
+  return inOrder(spec, values, labels, source.images.sha256);
+}
+
+/** Images in the order that the digest draws, with their labels. */
+export function inOrder(spec: DatasetSpec, images: Uint8Array, labels: Uint8Array, sha256: string): DatasetArrays {
+  const count = labels.length;
+  const order = orderOf(count, sha256);
+  const size = images.length / count;
+  const trainImages = new Uint8Array(images.length);
   for (const [to, from] of order.entries()) {
-    trainImages.set(values.subarray(from * size, (from + 1) * size), to * size);
+    trainImages.set(images.subarray(from * size, (from + 1) * size), to * size);
   }
   const none = new Uint8Array(0);
   return {

@@ -16,6 +16,7 @@ import { readArrays } from "./arrays.js";
 import { type Located, locate } from "./cache.js";
 import { readRecords } from "./cifar.js";
 import { readIdxImages, readIdxLabels } from "./idx.js";
+import { readFolder } from "./image-folder.js";
 import { PUBLISHED_NAMES, type PublishedIdx, type PublishedRecords, published } from "./publishers.js";
 import { readText } from "./text.js";
 
@@ -49,9 +50,12 @@ export async function loadDataset(spec: DatasetSpec, dir: string, generate: Gene
     const key = JSON.stringify(["generated", spec.name, seed, train_images, test_images]);
     return shared(key, async () => generate(seed, train_images, test_images));
   }
-  const { text, arrays } = spec;
+  const { text, arrays, folder } = spec;
   if (text !== undefined) return shared(JSON.stringify(["text", spec]), () => readText(spec, text));
   if (arrays !== undefined) return shared(JSON.stringify(["arrays", spec]), () => readArrays(spec, arrays));
+  if (folder !== undefined) {
+    return shared(JSON.stringify(["folder", spec]), async () => readFolder(spec, folder));
+  }
   const dataset = published(spec.name);
   if (dataset === null) {
     throw new ConvsweepError("BAD_INPUT", `no data set is called ${JSON.stringify(spec.name)}`, {

@@ -249,6 +249,8 @@ DatasetSpec parse_dataset(const Json& json) {
   if (!fields.get("seed").is_null()) fields.integer("seed", 0, 4294967295);
   if (fields.has("text")) parse_text(fields.get("text"), dataset);
   if (fields.has("arrays")) check_arrays(fields.get("arrays"));
+  // So is a folder of images.
+  if (fields.has("folder")) fields.get("folder");
   fields.done();
   return dataset;
 }

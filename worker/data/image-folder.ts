@@ -1,0 +1,33 @@
+/**
+ * A folder of images by class as the engine takes it.
+ *
+ * Guarantees: the files are those that the recipe was made from, to the byte, or they are refused; images stand in the order of
+ * `orderOf`, as those of array files do.
+ */
+import { type ImageFolder, readImageFolder } from "../../native/image-folder.js";
+import type { DatasetArrays } from "../../native/index.js";
+import type { DatasetSpec, FolderSource } from "../../native/recipe.js";
+import { ConvsweepError } from "../../proto/contract.js";
+import { inOrder } from "./arrays.js";
+
+/** Throws NOT_FOUND (no such folder here) or CORRUPT (other files than the sweep was made from). */
+export function readFolder(spec: DatasetSpec, { path, sha256 }: FolderSource): DatasetArrays {
+  let found: ImageFolder;
+  try {
+    found = readImageFolder(path);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code !== "ENOENT") throw new ConvsweepError("CORRUPT", message, { path, cause });
+    throw new ConvsweepError(
+      "NOT_FOUND",
+      `the folder ${path} is not on this machine; put the same files there, or a folder that all machines share`,
+      { path, expected: `a folder of SHA-256 ${sha256}`, found: code, cause },
+    );
+  }
+  if (found.sha256 === sha256) return inOrder(spec, found.images, found.labels, sha256);
+  throw new ConvsweepError("CORRUPT", `${path} holds other files than the sweep was made from: its SHA-256 differs`, {
+    path,
+    expected: sha256,
+    found: found.sha256,
+  });
+}
