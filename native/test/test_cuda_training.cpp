@@ -8,6 +8,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cuda/kernels.h"
+#include "emulator/planted.h"
 #include "model/schedule.h"
 #include "support.h"
 
@@ -211,6 +212,49 @@ TEST_CASE("cuda gather: the CPU's bytes, shuffled, flipped, cropped, recoloured 
       }
     }
   }
+}
+
+TEST_CASE("cuda gather: a wrong index is caught: every flipped image differs from the CPU's, the others do not") {
+  constexpr int n = 16;
+  constexpr std::size_t size = 4 * 6;
+  std::vector<std::uint8_t> bytes(n * size), labels(n);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * 37 + i / size);
+  const float scale[] = {1}, shift[] = {0.5F};
+  LaneScalars scalars;
+  scalars.augment.flip = 0.5F;
+  Guarded<float> found(size * n), wanted(size * n);
+  Guarded<std::int32_t> out_labels(n);
+  Guarded<std::byte> scratch(gather_scratch_bytes(n));
+  const auto call = [&](Guarded<float>& x) {
+    GatherCall c;
+    c.image = {1, 4, 6};
+    c.n = n;
+    c.scalars = &scalars;
+    c.images = bytes.data();
+    c.labels = labels.data();
+    c.scale = scale;
+    c.shift = shift;
+    c.size = n;
+    c.augment = true;
+    c.x = {x.data(), 0};
+    c.out_labels = {out_labels.data(), 0};
+    c.scratch = {scratch.data(), 0};
+    return c;
+  };
+  Both both;
+  emulator::set_seed(1);
+  both.backend->ops().gather(*both.cpu, call(wanted));
+  emulated_wrong_index::gather(both.emulated, call(found));
+  int flipped = 0;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    bool differs = false;
+    for (std::size_t p = 0; p < size; ++p) differs = differs || found[p * n + i] != wanted[p * n + i];
+    const bool flip = augment_draw(scalars.key, 0, i, 0.5F, 0).flip;
+    CHECK(differs == flip);
+    flipped += flip ? 1 : 0;
+  }
+  CHECK(flipped > 0);
+  CHECK(flipped < n);
 }
 
 TEST_CASE("cuda joins and inputs: the CPU's bytes") {

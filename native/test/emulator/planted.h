@@ -15,4 +15,7 @@ namespace emulated_unguarded_tail {
 void relu_forward(ExecutionContext& context, const LayerCall& call);
 void relu_backward(ExecutionContext& context, const LayerCall& call);
 }  // namespace emulated_unguarded_tail
+namespace emulated_wrong_index {
+void gather(ExecutionContext& context, const GatherCall& call);
+}  // namespace emulated_wrong_index
 }  // namespace convsweep

@@ -98,7 +98,8 @@ __global__ void __launch_bounds__(element_threads) gather_pixels_kernel(GatherCa
     int row = static_cast<int>(pixel / e.columns % e.rows), column = static_cast<int>(pixel % e.columns);
     if (moves) {
       row += drawn.offset_y[i];
-      column = (drawn.flip[i] != 0 ? e.columns - 1 - column : column) + drawn.offset_x[i];
+      const int last = planted == Fault::wrong_index ? e.columns : e.columns - 1;
+      column = (drawn.flip[i] != 0 ? last - column : column) + drawn.offset_x[i];
     }
     float value = 0;
     if (row >= 0 && row < e.rows && column >= 0 && column < e.columns) {

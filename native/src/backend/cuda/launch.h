@@ -77,7 +77,7 @@ inline void check_launch(const char* kernel) {
 
 // Mistakes that tests plant into copies of the kernels, to see that the emulator and the guard zones catch them. The
 // product has none: there every test of `planted` is a constant false.
-enum class Fault { none, missing_barrier, early_return, unguarded_tail };
+enum class Fault { none, missing_barrier, early_return, unguarded_tail, wrong_index };
 #ifndef CONVSWEEP_PLANTED_FAULT
 #define CONVSWEEP_PLANTED_FAULT none
 #endif
