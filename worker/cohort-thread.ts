@@ -17,6 +17,7 @@ import { type Engine, engineError, metricsOf, type SliceResult } from "./engine.
 import { type JobPlan, planJob } from "./job.js";
 import type { Held, Job, Outcome, SavedLane, ThreadCommand, ThreadMessage } from "./messages.js";
 import { Album, type Pictures } from "./pictures/album.js";
+import { drawFilters } from "./pictures/filters.js";
 import { describeWeights, encodeSafetensors, type WeightsOf } from "./safetensors.js";
 
 export interface CohortThreadOptions {
@@ -361,9 +362,11 @@ export class CohortThread {
     try {
       const weights = this.native(() => cohort.weights(lane));
       const beside = describeWeights(of, hashWeights(weights.data));
+      const filters = drawFilters(weights);
       const files = [
         { name: "weights", mediaType: "application/safetensors", epoch: 0, data: encodeSafetensors(weights) },
         { name: "weights-recipe", mediaType: "application/json", epoch: 0, data: beside },
+        ...(filters === null ? [] : [{ name: "filters", mediaType: "image/png", epoch: 0, data: filters }]),
       ];
       for (const artifact of files) this.post({ kind: "artifact", held, artifact });
     } catch (thrown) {
