@@ -78,7 +78,7 @@ function dispatch(draft: Draft, event: Event): void {
     case "Booted":
       return booted(draft, event);
     case "Tick":
-      return tick(draft);
+      return tick(draft, event);
     case "Noted":
       return draft.record(event.note, { sweep: event.sweep, trial: event.trial }, event.detail);
   }

@@ -151,7 +151,8 @@ export type Event =
       readonly generation?: number;
       readonly notes?: readonly { readonly kind: string; readonly detail: string }[];
     }
-  | { readonly kind: "Tick" }
+  /** `judgesFrom`: nobody could be heard for a while, so silence is held against nobody before then. */
+  | { readonly kind: "Tick"; readonly judgesFrom?: Millis }
   /** Something the shell did outside, to be put on record. */
   | {
       readonly kind: "Noted";

@@ -5,7 +5,7 @@
  * restart gives every live lease a full fresh time, because the outage was not the worker's fault. Only the coordinator's
  * clock counts.
  */
-import { millis, TIMES, TOKENS_A_GENERATION, token } from "../../proto/contract.js";
+import { type Millis, millis, TIMES, TOKENS_A_GENERATION, token } from "../../proto/contract.js";
 import { backOff, leaseEnd, loseWithWorker, sendRevoke } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import { CAUSES } from "./endings.js";
@@ -16,7 +16,18 @@ import { windUp } from "./stopping.js";
 import { isEnded } from "./transitions.js";
 import type { Attempt, Sweep, Worker } from "./types.js";
 
-export function tick(draft: Draft): void {
+export function tick(draft: Draft, { judgesFrom = draft.now }: Extract<Event, { readonly kind: "Tick" }>): void {
+  if (judgesFrom <= draft.now) judgeSilence(draft);
+  for (const id of openSweeps(draft.state)) {
+    const sweep = draft.sweep(id);
+    const deadline = wallDeadline(sweep);
+    if (deadline !== null && deadline <= draft.now) windUp(draft, sweep, CAUSES.wallTime);
+  }
+  draft.placementDue = true;
+  askForTick(draft, judgesFrom);
+}
+
+function judgeSilence(draft: Draft): void {
   const expired = [...draft.state.attempts.values()].filter((attempt) => attempt.leaseUntil <= draft.now);
   for (const attempt of byToken(expired)) {
     loseWithWorker(draft, attempt, `lease expired on ${attempt.worker}`);
@@ -28,13 +39,6 @@ export function tick(draft: Draft): void {
     (worker) => silenceDeadline(draft.state, worker) <= draft.now,
   );
   for (const worker of byName(silent)) unlink(draft, worker, "silent for the length of a lease");
-  for (const id of openSweeps(draft.state)) {
-    const sweep = draft.sweep(id);
-    const deadline = wallDeadline(sweep);
-    if (deadline !== null && deadline <= draft.now) windUp(draft, sweep, CAUSES.wallTime);
-  }
-  draft.placementDue = true;
-  askForTick(draft);
 }
 
 export function booted(
@@ -50,7 +54,7 @@ export function booted(
   }
   for (const worker of byName(draft.state.workers.values())) unlink(draft, worker, "coordinator restarted");
   for (const id of openSweeps(draft.state)) shortenWaits(draft, draft.sweep(id));
-  askForTick(draft);
+  askForTick(draft, draft.now);
 }
 
 /** The machine's clock may have been set back between two lives: nobody waits longer than a back-off from now. */
@@ -96,11 +100,11 @@ function wallDeadline({ state, cause, spec, createdAt }: Sweep): number | null {
   return cause === "" || cause === CAUSES.exhausted ? createdAt + spec.maxWallMillis : null;
 }
 
-function askForTick(draft: Draft): void {
+function askForTick(draft: Draft, judgesFrom: Millis): void {
   const { state } = draft;
-  for (const attempt of state.attempts.values()) draft.wakeAt(attempt.leaseUntil);
+  for (const attempt of state.attempts.values()) draft.wakeAt(Math.max(attempt.leaseUntil, judgesFrom));
   for (const worker of state.workers.values()) {
-    draft.wakeAt(silenceDeadline(state, worker));
+    draft.wakeAt(Math.max(silenceDeadline(state, worker), judgesFrom));
     for (const { refused } of worker.devices) {
       for (const until of Object.values(refused ?? {})) if (until > draft.now) draft.wakeAt(until);
     }

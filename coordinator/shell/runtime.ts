@@ -98,8 +98,8 @@ export class Runtime implements History {
   #wakeAt: Millis | null = null;
   /** What the one timer is set to. */
   #armed: Millis | null = null;
-  /** After the process stood still: no Tick before. */
-  #noTickBefore: Millis | null = null;
+  /** After nobody could be heard for a while: no lease is judged before. Trials that wait are placed all the same. */
+  #judgesFrom: Millis | null = null;
   #cancelWake: () => void = () => {};
   /** Why nothing can be recorded now; `null` when all is well. */
   #trouble: ConvsweepError | null = null;
@@ -296,7 +296,7 @@ export class Runtime implements History {
       this.#trouble = null;
       log("info", "store-recovered", "what happens is recorded again");
       // Workers could not be heard meanwhile.
-      this.#noTickBefore = millis(clock.now() + TIMES.lease);
+      this.#judgesFrom = millis(clock.now() + TIMES.lease);
       this.#armWake();
       this.push({ kind: "Noted", note: "store-degraded", sweep: null, trial: null, detail });
     });
@@ -354,7 +354,7 @@ export class Runtime implements History {
 
   #armWake(): void {
     if (this.#wakeAt === null || this.#closed) return;
-    const at = millis(Math.max(this.#wakeAt, this.#noTickBefore ?? this.#wakeAt));
+    const at = this.#wakeAt;
     if (this.#armed === at) return;
     this.#cancelWake();
     this.#armed = at;
@@ -366,20 +366,20 @@ export class Runtime implements History {
     this.#armed = null;
     this.#cancelWake = () => {};
     // Never twice in a row: on a machine that is always late, leases have to run out all the same.
-    if (now - at >= STOOD_STILL_MILLIS && this.#noTickBefore === null) {
+    if (now - at >= STOOD_STILL_MILLIS && this.#judgesFrom === null) {
       this.#options.log("warn", "stood-still", "the coordinator stood still; leases get a fresh time", {
         millis: now - at,
       });
       const detail = `the process did not run for ${((now - at) / 1_000).toFixed(1)} s; leases get a fresh time`;
       this.push({ kind: "Noted", note: "coordinator-stood-still", sweep: null, trial: null, detail });
-      this.#noTickBefore = millis(now + TIMES.lease);
-      this.#armWake();
-      return;
+      this.#judgesFrom = millis(now + TIMES.lease);
     }
     // While nothing can be recorded no lease is judged; afterwards they get a fresh time.
     if (this.#trouble !== null) return;
-    this.#noTickBefore = null;
     this.#wakeAt = null;
+    const from = this.#judgesFrom;
+    if (from !== null && now < from) return this.push({ kind: "Tick", judgesFrom: from });
+    this.#judgesFrom = null;
     this.push({ kind: "Tick" });
   }
 

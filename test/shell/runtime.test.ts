@@ -222,13 +222,33 @@ describe("Runtime", () => {
     expect(store.attempts(trialId(sweepId(1), 0))[0]?.state).toBe("lost");
   });
 
+  it("places a trial that waited although nobody is judged yet", async () => {
+    const { runtime, store, clock, turn } = make(openMemoryStore(), stoppableClock());
+    runtime.push({ ...HELLO, devices: [DEVICE] });
+    void runtime.submit({ kind: "SweepSubmitted", spec: SPEC });
+    await turn();
+    const held = { attempt: attemptId(trialId(sweepId(1), 0), 1), token: token(1) };
+    const { worker, incarnation } = HELLO;
+    const outcome = { kind: "released", reason: "no data" } as const;
+    runtime.push({ kind: "AttemptEnded", worker, incarnation, ...held, outcome });
+    await turn();
+    expect(store.load().trials[0]?.state).toBe("queued");
+    // Longer than its back-off of two seconds, shorter than a lease from then.
+    clock.standStill(5_000);
+    await turn();
+    expect(store.load().trials[0]?.state).toBe("leased");
+    expect(store.load().workers[0]?.state).toBe("connected");
+  });
+
   it("lets leases run out on a machine that is always late", async () => {
     const { runtime, store, clock, turn } = make(openMemoryStore(), stoppableClock());
     runtime.push({ ...HELLO, devices: [DEVICE] });
     void runtime.submit({ kind: "SweepSubmitted", spec: SPEC });
     await turn();
-    for (let times = 0; times < 2; times += 1) clock.standStill(TIMES.lease + 2_000);
-    await turn();
+    for (let times = 0; times < 2; times += 1) {
+      clock.standStill(TIMES.lease + 2_000);
+      await turn();
+    }
     expect(store.attempts(trialId(sweepId(1), 0))[0]?.state).toBe("lost");
   });
 
