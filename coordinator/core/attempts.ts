@@ -10,6 +10,7 @@ import { millis, TIMES } from "../../proto/contract.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
 import { endTrial, toQueue } from "./endings.js";
+import { progressFrom } from "./objective.js";
 import type { Attempt, AttemptState, Checkpoint, Trial } from "./types.js";
 
 /** Lives of workers that a trial may end. Before the last it trains alone, so that no other is blamed (placement.ts). */
@@ -75,7 +76,13 @@ export function startAttempt(
     lastEpoch: fromEpoch,
   } as const;
   draft.putAttempt(started);
-  draft.putTrial({ ...trial, ...from?.progress, state: "running", startedAt: draft.now, fingerprint });
+  draft.putTrial({
+    ...trial,
+    ...(from === null ? null : progressFrom(from)),
+    state: "running",
+    startedAt: draft.now,
+    fingerprint,
+  });
   const where = fromEpoch > 0 ? `, from the checkpoint of epoch ${fromEpoch}` : "";
   draft.record(
     "attempt-started",

@@ -12,11 +12,10 @@ import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
 import type { History } from "./environment.js";
 import type { CheckpointRef, Event } from "./events.js";
-import { advance } from "./objective.js";
-import type { Attempt, Checkpoint, Progress, Report, Trial } from "./types.js";
+import { AT_THE_START, advance } from "./objective.js";
+import type { Attempt, Checkpoint, Forebear, Progress, Report, Trial } from "./types.js";
 
 const KEPT = 2;
-const AT_THE_START: Progress = { epoch: 0, best: null, last: null, metrics: {} };
 
 export function checkpointSaved(draft: Draft, event: Extract<Event, { readonly kind: "CheckpointSaved" }>): void {
   const held = holder(draft, event, `checkpoint of epoch ${event.epoch}`);
@@ -72,26 +71,25 @@ export function beginning(draft: Draft, attempt: Attempt, epoch: number): Checkp
 }
 
 /**
- * The reports that are the trial's: of every epoch up to where it stands that of the newest attempt that has one. An
- * attempt that went on from a checkpoint has none of the epochs before.
+ * The reports that are the trial's, of every epoch up to where it stands: what its lineage reported, then the newest
+ * attempt. Others that trained the same epochs, perhaps on another kind of device, are not what was gone on from.
  */
-export function reportsOf(history: History, trial: Trial): readonly Report[] {
-  const found: Report[] = [];
-  let below = trial.epoch + 1;
-  for (let n = trial.attempts; n >= 1 && below > 1; n--) {
-    const reports = history.attemptReports(attemptId(trial.id, n)).filter(({ epoch }) => epoch < below);
-    found.unshift(...reports);
-    below = reports[0]?.epoch ?? below;
-  }
-  return found;
+export function reportsOf(history: History, { id, attempts, epoch: last, lineage }: Trial): readonly Report[] {
+  let from = 0;
+  return [...lineage, { n: attempts, epoch: last }].flatMap(({ n, epoch: to }: Forebear) => {
+    const after = from;
+    from = to;
+    return history.attemptReports(attemptId(id, n)).filter(({ epoch }) => epoch > after && epoch <= to);
+  });
 }
 
 /** The trial as it stood after `epoch`, which its attempt has reported. */
 function progressAt(draft: Draft, trial: Trial, epoch: number): Progress {
-  if (epoch === trial.epoch) return { epoch, best: trial.best, last: trial.last, metrics: trial.metrics };
+  const { best, last, metrics, lineage } = trial;
+  if (epoch === trial.epoch) return { epoch, best, last, metrics, lineage };
   const sweep = draft.sweep(trial.sweep);
   const reports = reportsOf(draft.history, trial).filter((report) => report.epoch <= epoch);
-  return reports.reduce((progress, report) => advance(sweep, progress, report), AT_THE_START);
+  return reports.reduce((progress, report) => advance(sweep, progress, report), { ...AT_THE_START, lineage });
 }
 
 function digestsOf({ checkpoints }: Trial): readonly string[] {

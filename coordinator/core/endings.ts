@@ -8,6 +8,7 @@
 import { ConvsweepError, millis } from "../../proto/contract.js";
 import type { Draft } from "./draft.js";
 import { aboutTrial } from "./draft.js";
+import { AT_THE_START } from "./objective.js";
 import { suggest } from "./sampling.js";
 import type { Scheduler, SchedulerContext } from "./schedulers/scheduler.js";
 import { indexOf, trialsOf } from "./state.js";
@@ -94,7 +95,7 @@ export function promotePaused(draft: Draft, sweep: Sweep): Trial | null {
  * started: until then what earlier ones reported is no longer its.
  */
 export function toQueue(trial: Trial, notBefore: Trial["notBefore"]): Trial {
-  const nothingYet = { epoch: 0, best: null, last: null, metrics: {}, startedAt: null, fingerprint: null } as const;
+  const nothingYet = { ...AT_THE_START, startedAt: null, fingerprint: null } as const;
   const nowhere = { worker: null, device: null, verified: null, weightsHash: null, cause: "" } as const;
   return { ...trial, ...nothingYet, ...nowhere, state: "queued", notBefore };
 }

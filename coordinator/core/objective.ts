@@ -1,7 +1,10 @@
 /**
  * Comparing by a sweep's objective. Values that are not finite never win and never reach a target.
  */
-import type { MetricValue, Objective, Parameters, Progress, Report, Sweep, SweepSpec } from "./types.js";
+import type { Checkpoint, MetricValue, Objective, Parameters, Progress, Report, Sweep, SweepSpec } from "./types.js";
+
+/** Where a trial stands that has reported nothing. */
+export const AT_THE_START: Progress = { epoch: 0, best: null, last: null, metrics: {}, lineage: [] };
 
 export function isBetter(goal: Objective["goal"], a: number, b: number): boolean {
   return goal === "maximize" ? a > b : a < b;
@@ -33,5 +36,13 @@ export function advance({ spec }: Sweep, before: Progress, { epoch, metrics }: R
     best: better ? { value, epoch } : before.best,
     last: metrics[name] ?? before.last,
     metrics: { ...before.metrics, ...metrics },
+    lineage: before.lineage,
   };
+}
+
+/** Where the trial stands when an attempt begins with this checkpoint. */
+export function progressFrom({ attempt, progress }: Checkpoint): Progress {
+  const { epoch, lineage } = progress;
+  const n = Number(attempt.slice(attempt.indexOf("#") + 1));
+  return { ...progress, lineage: [...lineage, { n, epoch }] };
 }

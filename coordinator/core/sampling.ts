@@ -93,6 +93,7 @@ function addTrial(draft: Draft, sweep: Sweep, parameters: Parameters, seed: stri
     best: null,
     last: null,
     metrics: {},
+    lineage: [],
     createdAt: draft.now,
     startedAt: null,
     endedAt: null,

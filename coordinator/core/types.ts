@@ -145,6 +145,17 @@ export interface Progress {
   readonly last: MetricValue | null;
   /** Newest values by metric name. */
   readonly metrics: Readonly<Record<string, MetricValue>>;
+  /**
+   * Earlier attempts whose reports are the trial's, oldest first: each from where the one before ends up to `epoch`. What
+   * follows is of the attempt that this is the progress of. An attempt that nobody went on from is not among them.
+   */
+  readonly lineage: readonly Forebear[];
+}
+
+/** Attempt `n` of the trial, up to `epoch`. */
+export interface Forebear {
+  readonly n: number;
+  readonly epoch: number;
 }
 
 /** A lane as it was saved, kept as a file by the coordinator. */

@@ -8,6 +8,7 @@ import type {
   Attempt,
   Checkpoint,
   EventRecord,
+  Forebear,
   Json,
   MetricValue,
   Parameters,
@@ -68,6 +69,7 @@ export type TrialCells = [
   verified_detail: string | null,
   checkpoints: string,
   killed: string,
+  lineage: string,
 ];
 
 export type AttemptCells = [
@@ -175,6 +177,7 @@ export function trialCells(trial: Trial): TrialCells {
     verified ? verified.detail : null,
     trial.checkpoints.length === 0 ? "[]" : toJson(trial.checkpoints as unknown as Json),
     trial.killed.length === 0 ? "[]" : toJson(trial.killed),
+    trial.lineage.length === 0 ? "[]" : toJson(trial.lineage as unknown as Json),
   ];
 }
 
@@ -212,6 +215,7 @@ export function trialFrom(cells: TrialCells): Trial {
     verified_detail,
     checkpoints,
     killed,
+    lineage,
   ] = cells;
   const best = best_value === null ? null : best_kind === KIND.minusZero ? -0 : best_value;
   return {
@@ -244,6 +248,7 @@ export function trialFrom(cells: TrialCells): Trial {
     verified: verified === null ? null : { equal: verified === 1, detail: verified_detail ?? "" },
     killed: killed === "[]" ? [] : (JSON.parse(killed) as readonly Incarnation[]),
     checkpoints: checkpoints === "[]" ? [] : (JSON.parse(checkpoints) as readonly Checkpoint[]),
+    lineage: lineage === "[]" ? [] : (JSON.parse(lineage) as readonly Forebear[]),
   };
 }
 

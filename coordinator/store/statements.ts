@@ -29,7 +29,7 @@ const ATTEMPT_COLUMNS = `
 const TRIAL_COLUMNS = `
   id, sweep, number, state, cause, origin, rerun_of, rerun_verify, parameters, seed, cohort_key, attempts, losses,
   not_before, epoch, best_kind, best_value, best_epoch, last_kind, last_value, metrics, created_at, started_at,
-  ended_at, weights_hash, fingerprint, worker, device, verified, verified_detail, checkpoints, killed`;
+  ended_at, weights_hash, fingerprint, worker, device, verified, verified_detail, checkpoints, killed, lineage`;
 
 const REPORTS = `
   SELECT a.trial AS trial, a.id AS attempt, r.epoch, r.step, m.name AS metric, r.kind, r.value, r.at
@@ -94,7 +94,7 @@ export function prepareStatements(db: Database): Statements {
       INSERT INTO base_specs (sweep, spec) VALUES (?, ?) ON CONFLICT (sweep) DO UPDATE SET spec = excluded.spec`),
     putTrial: write(`
       INSERT INTO base_trials (${TRIAL_COLUMNS}
-      ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (id) DO UPDATE SET
         state = excluded.state, cause = excluded.cause, origin = excluded.origin, rerun_of = excluded.rerun_of,
         rerun_verify = excluded.rerun_verify, parameters = excluded.parameters, seed = excluded.seed,
@@ -105,7 +105,7 @@ export function prepareStatements(db: Database): Statements {
         started_at = excluded.started_at, ended_at = excluded.ended_at, weights_hash = excluded.weights_hash,
         fingerprint = excluded.fingerprint, worker = excluded.worker, device = excluded.device,
         verified = excluded.verified, verified_detail = excluded.verified_detail,
-        checkpoints = excluded.checkpoints, killed = excluded.killed`),
+        checkpoints = excluded.checkpoints, killed = excluded.killed, lineage = excluded.lineage`),
     putAttempt: write(`
       INSERT INTO base_attempts (${ATTEMPT_COLUMNS})
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

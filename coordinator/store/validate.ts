@@ -13,6 +13,7 @@ import type {
   Checkpoint,
   EventRecord,
   MetricValue,
+  Progress,
   Report,
   Sweep,
   Trial,
@@ -151,6 +152,7 @@ function checkTrial(trial: Trial, path: string): void {
   }
   if (!Array.isArray(trial.killed)) refuse(`${path}.killed`, "a list", trial.killed);
   for (const [i, life] of trial.killed.entries()) text(life, `${path}.killed[${i}]`);
+  checkLineage(trial, path);
   if (!Array.isArray(trial.checkpoints)) refuse(`${path}.checkpoints`, "a list", trial.checkpoints);
   for (const [i, checkpoint] of trial.checkpoints.entries()) checkCheckpoint(checkpoint, `${path}.checkpoints[${i}]`);
 }
@@ -162,7 +164,16 @@ function checkCheckpoint({ digest, bytes, fingerprint, progress, at }: Checkpoin
   time(at, `${path}.at`);
   whole(progress.epoch, `${path}.progress.epoch`, 1);
   metrics(progress.metrics, `${path}.progress.metrics`);
+  checkLineage(progress, `${path}.progress`);
   if (progress.last !== null) metricValue(progress.last, `${path}.progress.last`);
+}
+
+function checkLineage({ lineage }: Progress, path: string): void {
+  if (!Array.isArray(lineage)) refuse(`${path}.lineage`, "a list", lineage);
+  for (const [i, { n, epoch }] of lineage.entries()) {
+    whole(n, `${path}.lineage[${i}].n`, 1);
+    whole(epoch, `${path}.lineage[${i}].epoch`, 1);
+  }
 }
 
 function checkAttempt(attempt: Attempt, path: string): void {

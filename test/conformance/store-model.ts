@@ -84,6 +84,7 @@ export function sampleTrial(sweep: number, number: number, more: Partial<Trial> 
     best: null,
     last: null,
     metrics: {},
+    lineage: [],
     createdAt: millis(1_000),
     startedAt: null,
     endedAt: null,
@@ -188,6 +189,10 @@ const parameter = fc.oneof(number, text, fc.boolean());
 const json = fc.jsonValue({ maxDepth: 2 }).map((value) => JSON.parse(JSON.stringify(value)));
 const small = fc.nat({ max: 2 });
 
+const lineage = fc.array(fc.record({ n: fc.integer({ min: 1, max: 9 }), epoch: fc.integer({ min: 1, max: 1_000 }) }), {
+  maxLength: 2,
+});
+
 const aCheckpoint: fc.Arbitrary<Checkpoint> = fc.record({
   digest: text,
   bytes: fc.nat(),
@@ -198,6 +203,7 @@ const aCheckpoint: fc.Arbitrary<Checkpoint> = fc.record({
     best: maybe(fc.record({ value: number, epoch: fc.nat() })),
     last: maybe(metric),
     metrics,
+    lineage,
   }),
   at: time,
 });
@@ -251,6 +257,7 @@ const trialMore = fc.record({
   device: maybe(text),
   verified: maybe(fc.record({ equal: fc.boolean(), detail: text })),
   killed: fc.array(text.map(incarnation), { maxLength: 3 }),
+  lineage,
   checkpoints: fc.array(aCheckpoint, { maxLength: 2 }),
 });
 const attemptMore = fc.record({

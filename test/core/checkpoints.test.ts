@@ -111,6 +111,34 @@ describe("a checkpoint", () => {
     expect(rig.trial(1, 0).epoch).toBe(1);
   });
 
+  it("has a lineage: what another kind of device reported in between is not the trial's", () => {
+    const { rig, first, worker, last, lose } = bench();
+    const held = last();
+    first.start(held);
+    first.report(held, 1, 0.5);
+    first.save(held, 1, "one");
+    lose();
+    const foreign = worker("foreign");
+    const elsewhere = last();
+    foreign.start(elsewhere, "cuda", 0);
+    foreign.report(elsewhere, 1, 0.6);
+    foreign.report(elsewhere, 2, 0.1);
+    lose();
+    const third = worker("third");
+    const again = last();
+    third.start(again, "cpu-f32-1", 1);
+    third.report(again, 2, 0.4);
+    const trial = rig.trial(1, 0);
+    expect(trial).toMatchObject({ best: { value: 0.5, epoch: 1 }, lineage: [{ n: 1, epoch: 1 }] });
+    expect(reportsOf(rig.history, trial).map(({ attempt, metrics }) => [attempt, metrics["val_accuracy"]])).toEqual([
+      [held.attempt, 0.5],
+      [again.attempt, 0.4],
+    ]);
+    // A lane that is saved now goes on from both.
+    third.save(again, 2, "two");
+    expect(rig.trial(1, 0).checkpoints[0]?.progress).toMatchObject({ lineage: [{ n: 1, epoch: 1 }], epoch: 2 });
+  });
+
   it("of another kind of device is not offered", () => {
     const { rig, first, worker, last, lose } = bench();
     const held = last();

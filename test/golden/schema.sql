@@ -124,7 +124,7 @@ CREATE TABLE base_trials (
   worker TEXT,
   device TEXT,
   verified INTEGER CHECK (verified IN (0, 1)),
-  verified_detail TEXT CHECK ((verified IS NULL) = (verified_detail IS NULL)), checkpoints TEXT NOT NULL DEFAULT '[]', killed TEXT NOT NULL DEFAULT '[]',
+  verified_detail TEXT CHECK ((verified IS NULL) = (verified_detail IS NULL)), checkpoints TEXT NOT NULL DEFAULT '[]', killed TEXT NOT NULL DEFAULT '[]', lineage TEXT NOT NULL DEFAULT '[]',
   UNIQUE (sweep, number)
 ) STRICT;
 

@@ -34,6 +34,7 @@ const trialOf = (sweep: number, number: number, more: Partial<Trial> = {}): Muta
     best: null,
     last: null,
     metrics: {},
+    lineage: [],
     createdAt: millis(1_000),
     startedAt: null,
     endedAt: null,

@@ -57,6 +57,8 @@ export class DurableRecord {
   /** Attempt -> epoch -> value of the objective. */
   readonly reports = new Map<string, Map<number, unknown>>();
   readonly #live = new Map<string, Attempt>();
+  /** Attempt -> the one whose checkpoint it began with. */
+  readonly #wentOnFrom = new Map<string, string>();
   readonly #asked = new Map<number, number>();
   readonly #ends = new Map<string, number>();
   /** Sweep cancelled -> highest token when that became durable. */
@@ -169,13 +171,13 @@ export class DurableRecord {
     }
   }
 
-  /** By the newest attempt that reported this epoch: one that went on from a checkpoint has none before it. */
+  /** By the newest attempt, or by those that it went on from: others that trained the same epoch do not count. */
   #valueAt({ id, attempts }: Trial, epoch: number): unknown {
-    for (let n = attempts; n >= 1; n -= 1) {
-      const reports = this.reports.get(`${id}#${n}`);
-      if (reports?.has(epoch)) return reports.get(epoch);
+    let attempt: string | undefined = `${id}#${attempts}`;
+    while (attempt !== undefined && epoch <= (this.attempts.get(attempt)?.fromEpoch ?? 0)) {
+      attempt = this.#wentOnFrom.get(attempt);
     }
-    return undefined;
+    return attempt === undefined ? undefined : this.reports.get(attempt)?.get(epoch);
   }
 
   /** I11: of an epoch on record, and never before one that is kept already. */
@@ -195,7 +197,8 @@ export class DurableRecord {
   #begins(attempt: Attempt): void {
     if (attempt.fromEpoch === 0) return;
     const kept = this.trials.get(attempt.trial)?.checkpoints ?? [];
-    if (kept.some(({ progress }) => progress.epoch === attempt.fromEpoch)) return;
+    const from = kept.find(({ progress }) => progress.epoch === attempt.fromEpoch);
+    if (from !== undefined) return void this.#wentOnFrom.set(attempt.id, from.attempt);
     this.#fail("I11", `${attempt.id} begins at epoch ${attempt.fromEpoch}, of which no lane is kept`);
   }
 

@@ -49,3 +49,35 @@ it("every table is STRICT and refuses a state that is not one", () => {
   const add = "INSERT INTO base_sweeps VALUES (1, 'resting', '', 0, NULL, 0, 'null', 'null')";
   expect(() => db.exec(add)).toThrow(/CHECK constraint failed/);
 });
+
+it("lineage of trials that went on from checkpoints before it was kept", () => {
+  const db = new Database(":memory:");
+  migrate(db, readMigrations().slice(0, 5));
+  db.exec(`
+    INSERT INTO base_sweeps VALUES (1, 'running', '', 0, NULL, 2, 'null', 'null');
+    INSERT INTO base_trials (id, sweep, number, state, cause, origin, parameters, seed, cohort_key, attempts, losses,
+      not_before, epoch, metrics, created_at, checkpoints)
+    VALUES
+      ('1/0', 1, 0, 'completed', '', 'sampled', '{}', '', '', 4, 0, 0, 9, '{}', 0, '[]'),
+      ('1/1', 1, 1, 'queued', '', 'sampled', '{}', '', '', 1, 0, 0, 0, '{}', 0,
+        '[{"digest":"d","progress":{"epoch":1,"metrics":{}}}]');
+    INSERT INTO base_attempts (token, id, trial, n, worker, incarnation, device, state, lease_until, last_epoch,
+      offered_at, cause, from_epoch)
+    VALUES
+      (1, '1/0#1', '1/0', 1, 'w', 'i', 'cpu', 'lost', 0, 3, 0, '', 0),
+      (2, '1/0#2', '1/0', 2, 'w', 'i', 'cpu', 'lost', 0, 6, 0, '', 2),
+      (3, '1/0#3', '1/0', 3, 'w', 'i', 'cpu', 'lost', 0, 1, 0, '', 0),
+      (4, '1/0#4', '1/0', 4, 'w', 'i', 'cpu', 'finished', 0, 9, 0, '', 5);`);
+  migrate(db, readMigrations());
+  const rows = db.prepare("SELECT lineage, checkpoints FROM base_trials ORDER BY number").raw().all();
+  expect((rows as string[][]).map((row) => row.map((text) => JSON.parse(text)))).toEqual([
+    [
+      [
+        { n: 1, epoch: 2 },
+        { n: 2, epoch: 5 },
+      ],
+      [],
+    ],
+    [[], [{ digest: "d", progress: { epoch: 1, metrics: {}, lineage: [] } }]],
+  ]);
+});
