@@ -79,7 +79,7 @@ export class SimulatedLife implements Life {
 
   /** Decides `Booted`; false if the life ended there and then. */
   boot(): boolean {
-    this.runtime.push({ kind: "Booted" });
+    this.runtime.push({ kind: "Booted", generation: this.#world.disk.position().generation });
     try {
       this.runtime.settle();
     } catch {
@@ -98,7 +98,7 @@ export class SimulatedLife implements Life {
 
   sessionParts(peer: string): SessionParts {
     const { runtime, links, clock } = this;
-    return { runtime, links, clock, log: () => undefined, store: () => this.#world.disk.position(), peer };
+    return { runtime, links, clock, log: () => undefined, store: () => this.#world.disk.told(), peer };
   }
 
   dieAfter(sends: number): void {

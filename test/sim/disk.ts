@@ -17,6 +17,9 @@ export class Disk {
   readonly #world: World;
   /** Durable batches, the oldest first. */
   readonly log: (readonly Mutation[])[] = [];
+  #generation = 0;
+  /** The newest commit ever made, also if an older copy took its place. */
+  #newest = 0;
   /** Commits tried so far, over all lives: crash points count them. */
   #commits = 0;
   #reports = new Map<AttemptId, Report[]>();
@@ -52,7 +55,19 @@ export class Disk {
   }
 
   position(): StorePosition {
-    return { uuid: STORE_ID, generation: 0, commit: this.log.length };
+    return { uuid: STORE_ID, generation: this.#generation, commit: this.log.length };
+  }
+
+  /** What workers are told. */
+  told(): StorePosition {
+    if (!this.#world.mutant.hidesRollback) return this.position();
+    return { uuid: STORE_ID, generation: 0, commit: this.#newest };
+  }
+
+  /** Somebody puts a copy in place that lacks the newest `count` commits, and accepts that. */
+  restore(count: number): void {
+    this.loseNewest(count);
+    if (!this.#world.mutant.keepsGeneration) this.#generation += 1;
   }
 
   #commit(batch: readonly Mutation[]): void {
@@ -80,6 +95,7 @@ export class Disk {
 
   #keep(batch: readonly Mutation[]): void {
     this.log.push(batch);
+    this.#newest = Math.max(this.#newest, this.log.length);
     for (const mutation of batch) {
       if (mutation.kind !== "addReport") continue;
       const { attempt } = mutation.report;

@@ -44,7 +44,8 @@ export class Liar implements Peer {
       this.#life += 1;
       this.#seq = 0;
       this.#acked = 0;
-      this.#world.oracle.born(this.incarnation, this.#name, this.#plan.lanes, false);
+      const { incarnation } = this;
+      this.#world.oracle.born({ incarnation, worker: this.#name, lanes: this.#plan.lanes, honest: false });
     }
     this.#welcomed = false;
     const connection = new Connection(this.#world, this);
@@ -63,7 +64,7 @@ export class Liar implements Peer {
           pid: 1,
           version: PROGRAM_VERSION,
           devices: [
-            { id: "cpu", name: "c", backend: "cpu", fingerprint: "f", memoryBytes: 1, lanes: this.#plan.lanes },
+            { id: "cpu", name: "c", backend: "cpu", fingerprint: "f0", memoryBytes: 1, lanes: this.#plan.lanes },
           ],
           running: this.#someHeld(),
           previous: "",

@@ -3,11 +3,22 @@
  * what went over the connections, not from what anybody believes.
  */
 import type { LinkRequest } from "../../proto/gen/convsweep/v1/worker.js";
+import type { Entry } from "../../worker/outbox.js";
 
 type Body = NonNullable<LinkRequest["body"]>;
 type Ended = Extract<Body, { readonly $case: "ended" }>["value"];
 
 export type OutcomeCase = NonNullable<Ended["outcome"]>["$case"];
+
+export interface Birth {
+  readonly incarnation: string;
+  readonly worker: string;
+  readonly lanes: number;
+  readonly honest: boolean;
+  readonly previous?: string;
+  readonly left?: Iterable<number>;
+  readonly spooled?: () => Iterable<Entry>;
+}
 
 export class LifeBook {
   readonly incarnation: string;
@@ -27,12 +38,23 @@ export class LifeBook {
   /** Tokens that a heartbeat of it left out while it should have held them. */
   readonly unlisted = new Set<number>();
   draining = false;
+  /** The life before it, if it has that one's spool; "" if not. */
+  readonly previous: string;
+  /** Tokens of what that one left to say. */
+  readonly left: Set<number>;
+  /** A later life has its spool. */
+  succeeded = false;
+  /** What it keeps on its disk now. */
+  readonly spooled: () => Iterable<Entry>;
 
-  constructor(incarnation: string, worker: string, lanes: number, honest: boolean) {
+  constructor({ incarnation, worker, lanes, honest, previous = "", left = [], spooled = () => [] }: Birth) {
     this.incarnation = incarnation;
     this.worker = worker;
     this.lanes = lanes;
     this.honest = honest;
+    this.previous = previous;
+    this.left = new Set(left);
+    this.spooled = spooled;
   }
 
   said({ seq, body }: LinkRequest): void {

@@ -24,6 +24,12 @@ export interface Mutant {
   readonly hides: ((mutation: Mutation) => boolean) | null;
   /** Batches that a crash takes from the disk although their commit returned. */
   readonly losesBatches: number;
+  /** The next process of a worker's name gets what the dead one left: all, who it was alone, or nothing. */
+  readonly inherits: "all" | "name" | "nothing";
+  /** An older copy put in place goes on with the generation it has. */
+  readonly keepsGeneration: boolean;
+  /** Workers are not told that the store is older than it was. */
+  readonly hidesRollback: boolean;
 }
 
 /** What the mutants' decisions may know of the world. */
@@ -44,6 +50,9 @@ const SOUND: Mutant = {
   sendsFirst: null,
   hides: null,
   losesBatches: 0,
+  inherits: "all",
+  keepsGeneration: false,
+  hidesRollback: false,
 };
 
 /** Changes the event before it is decided. */
@@ -165,6 +174,22 @@ export const MUTANTS: Readonly<
   "disk-lies": {
     what: "the newest commit is lost in a crash, as with synchronous = NORMAL",
     make: () => ({ losesBatches: 1 }),
+  },
+  "spool-dropped": {
+    what: "a worker's process does not look at what the dead one of its name left",
+    make: () => ({ inherits: "nothing" }),
+  },
+  "spool-unread": {
+    what: "a worker's process says that the one before it is dead, and not what that one had to say",
+    make: () => ({ inherits: "name" }),
+  },
+  "restore-keeps-generation": {
+    what: "an older copy of the store that is put back gives its tokens again",
+    make: () => ({ keepsGeneration: true }),
+  },
+  "rollback-hidden": {
+    what: "workers do not hear that the store is older than it was",
+    make: () => ({ hidesRollback: true }),
   },
   "heartbeat-renews-nothing": {
     what: "a heartbeat does not renew the leases it lists",

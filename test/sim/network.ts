@@ -62,7 +62,7 @@ export class Connection implements Wire {
 
   send(message: LinkRequest): void {
     if (!this.#peerOpen) return;
-    this.#world.oracle.said(this.incarnation, message);
+    this.#world.oracle.said(this.incarnation, message, message.seq > 0 && !this.#numbered);
     this.#upward({ message });
   }
 

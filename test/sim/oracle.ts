@@ -3,14 +3,15 @@
  *
  * The 21 invariants (numbers as in docs/simulator.md) and where each is checked:
  * I1 here (`told`, `recovered`, `finish`) · I2 to I9, I12, I17, I18, I19 in record.ts · I4b and I13 here (`told`) ·
- * I10, I14, I15, I20 in ending.ts · I16 in viewer.ts.
+ * I10, I14, I15, I20 in ending.ts · I16 in viewer.ts · I21 in healing.ts.
  * Not here: how the world runs (world.ts).
  */
 import type { Event, Mutation, Reply } from "../../coordinator/core/events.js";
 import type { State } from "../../coordinator/core/state.js";
 import type { AttemptId } from "../../proto/contract.js";
 import type { LinkRequest, LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
-import { LifeBook, saidValue } from "./lives.js";
+import { Healing } from "./healing.js";
+import { type Birth, LifeBook, saidValue } from "./lives.js";
 import { DurableRecord, isLive, LEASE } from "./record.js";
 
 export interface Violation {
@@ -29,6 +30,10 @@ export class Oracle {
   violation: Violation | null = null;
   record: DurableRecord;
   readonly #lives = new Map<string, LifeBook>();
+  readonly #successors = new Map<string, string>();
+  /** An older copy was put in place, once at least. */
+  #restored = false;
+  readonly #healing = new Healing((what) => this.fail("I21", what));
   readonly #heard = new Map<string, number>();
   /** Token -> who was told of it, over all lives of the coordinator. */
   readonly #holders = new Map<number, string>();
@@ -61,8 +66,12 @@ export class Oracle {
     this.violation ??= { invariant, what, at: this.#world.now };
   }
 
-  born(incarnation: string, worker: string, lanes: number, honest: boolean): void {
-    this.#lives.set(incarnation, new LifeBook(incarnation, worker, lanes, honest));
+  born(birth: Birth): void {
+    this.#lives.set(birth.incarnation, new LifeBook(birth));
+    const before = this.#lives.get(birth.previous ?? "");
+    if (before === undefined) return;
+    before.succeeded = true;
+    this.#successors.set(before.incarnation, birth.incarnation);
   }
 
   died(incarnation: string): void {
@@ -74,8 +83,13 @@ export class Oracle {
     return this.#lives.values();
   }
 
-  said(incarnation: string, message: LinkRequest): void {
-    this.#lives.get(incarnation)?.said(message);
+  /** `first`: it is the first on its link that has a number. */
+  said(incarnation: string, message: LinkRequest, first: boolean): void {
+    const book = this.#lives.get(incarnation);
+    if (book === undefined) return;
+    // To an older copy a worker says again, with new numbers, what it still keeps; the old numbers stand for nothing.
+    if (first && this.#restored) book.acked = Math.max(book.acked, message.seq - 1);
+    book.said(message);
   }
 
   /** Just before the core decides; `state` is what it decides on. */
@@ -151,6 +165,12 @@ export class Oracle {
       }
     }
     this.record.apply(batch);
+    this.#healing.committed(
+      batch,
+      this.record,
+      (life) => this.#lives.get(life),
+      (life) => this.#lives.get(this.#successors.get(life) ?? ""),
+    );
   }
 
   /** A message leaves for a worker. I13: it may say only what is durable. */
@@ -177,6 +197,7 @@ export class Oracle {
         return;
       }
       case "welcome":
+        this.#healing.welcomed(book, body.value, this.record);
         for (const { attempt, token } of body.value.keep) {
           if (this.record.attempts.get(attempt)?.token !== token) {
             this.fail("I13", `${incarnation} may keep ${attempt}, which is not on record`);
@@ -235,7 +256,7 @@ export class Oracle {
   }
 
   /** The coordinator is back: everything that was acknowledged must still be there. `log` is all that the disk holds. */
-  recovered(log: readonly (readonly Mutation[])[], applied: number): void {
+  recovered(log: readonly (readonly Mutation[])[], applied: number, restored: boolean): void {
     if (log.length === applied) return;
     const lost = applied - log.length;
     const before = this.record;
@@ -243,6 +264,11 @@ export class Oracle {
     const violation = this.violation;
     for (const batch of log) this.record.apply(batch);
     this.violation = violation;
+    // Of an older copy that somebody put back it is known that it lacks the newest: healing.ts says what must come again.
+    if (restored) {
+      this.#restored = true;
+      return;
+    }
     for (const [attempt, reports] of before.reports) {
       const now = this.record.reports.get(attempt);
       for (const [epoch, value] of reports) {
@@ -295,7 +321,8 @@ export class Oracle {
         const body = book.numbered[seq];
         if (body?.$case !== "report") continue;
         const value = this.record.reports.get(body.value.attempt)?.get(body.value.epoch);
-        const spoke = this.record.attempts.get(body.value.attempt)?.incarnation === book.incarnation;
+        const attempt = this.record.attempts.get(body.value.attempt);
+        const spoke = attempt?.incarnation === book.incarnation && attempt.token === body.value.token;
         if (spoke && value !== undefined && value !== saidValue(body)) {
           this.fail("I1", `${body.value.attempt} epoch ${body.value.epoch} changed after it was acknowledged`);
         }

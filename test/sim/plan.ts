@@ -30,7 +30,11 @@ export type FaultKind =
   /** No commit succeeds for `millis`. */
   | "full-disk"
   /** The machine's wall clock jumps by `millis`, which may be negative; a later life of the coordinator starts from it. */
-  | "step-clock";
+  | "step-clock"
+  /** What the coordinator says to a worker stays in a proxy that keeps both connections open, for `millis`. */
+  | "hold-down"
+  /** The coordinator's machine is lost; an older copy of the store, made at a backup, takes its place. */
+  | "restore";
 
 export interface Fault {
   readonly at: number;
@@ -57,6 +61,8 @@ export interface WorkerPlan {
   readonly name: number;
   /** Its clock against true time. */
   readonly drift: number;
+  /** Kind of its device: another one trains to other values, and cannot go on from its checkpoints. */
+  readonly device: number;
   /** Share of epochs that end early or late. */
   readonly epochMillis: number;
 }
@@ -111,6 +117,8 @@ export interface Plan {
   /** After an epoch, that a lane is saved; of a saved one, that its file is bad when it is asked for. */
   readonly checkpoints: number;
   readonly badFiles: number;
+  /** Workers keep on disk what they said, for the process after them. */
+  readonly spools: boolean;
   /** Everything is checked after every commit, also what costs the size of the state. */
   readonly deep: boolean;
 }
@@ -130,6 +138,8 @@ const FAULTS: readonly FaultKind[] = [
   "fsync-error",
   "full-disk",
   "step-clock",
+  "hold-down",
+  "restore",
 ];
 
 const ACTIONS: readonly ActionKind[] = ["pause", "resume", "cancel", "extend", "stop", "enqueue", "rerun", "verify"];
@@ -180,6 +190,7 @@ export function planOf(seed: number): Plan {
     poisonous: random.chance(0.1) ? random.between(2, 5) : 0,
     checkpoints: random.chance(0.5) ? random.unit() : 0,
     badFiles: random.chance(0.2) ? 0.5 : 0,
+    spools: random.chance(0.7),
     deep: seed % DEEP_EVERY === 0,
   };
 }
@@ -190,6 +201,7 @@ function workerPlan(random: Stream, lies: boolean, name: number): WorkerPlan {
     lies,
     name,
     drift: random.chance(0.2) ? 0.9 + random.unit() * 0.2 : 1,
+    device: random.chance(0.2) ? 1 : 0,
     epochMillis: random.chance(0.3) ? random.between(1_000, 4_000) : random.between(50, 800),
   };
 }
@@ -216,7 +228,10 @@ function faultPlan(random: Stream, kind: FaultKind, healAt: number, workers: num
       : long
         ? random.between(5_000, 15_000)
         : random.below(3_000);
-  return { at: random.below(healAt), kind, target: random.below(workers), millis };
+  const target = random.below(workers);
+  // Shorter than a lease it is a latency like any other.
+  if (kind === "hold-down") return { at: random.below(2_000), kind, target, millis: random.between(9_500, 15_000) };
+  return { at: random.below(healAt), kind, target, millis };
 }
 
 function times<T>(count: number, make: (index: number) => T): readonly T[] {

@@ -70,6 +70,11 @@ export class DurableRecord {
     this.#witness = witness;
   }
 
+  /** Attempts that somebody holds. */
+  live(): Iterable<Attempt> {
+    return this.#live.values();
+  }
+
   apply(batch: readonly Mutation[]): void {
     for (const mutation of batch) {
       switch (mutation.kind) {
@@ -197,7 +202,8 @@ export class DurableRecord {
   #begins(attempt: Attempt): void {
     if (attempt.fromEpoch === 0) return;
     const kept = this.trials.get(attempt.trial)?.checkpoints ?? [];
-    const from = kept.find(({ progress }) => progress.epoch === attempt.fromEpoch);
+    const there = kept.filter(({ progress }) => progress.epoch === attempt.fromEpoch);
+    const from = there.find(({ fingerprint }) => fingerprint === attempt.fingerprint) ?? there[0];
     if (from !== undefined) return void this.#wentOnFrom.set(attempt.id, from.attempt);
     this.#fail("I11", `${attempt.id} begins at epoch ${attempt.fromEpoch}, of which no lane is kept`);
   }
@@ -207,7 +213,7 @@ export class DurableRecord {
     this.attempts.set(next.id, next);
     if (old === undefined) return this.#granted(next);
     if (next.token !== old.token) this.#fail("I4", `${next.id} changes its token`);
-    if (next.worker !== old.worker || next.incarnation !== old.incarnation) {
+    if (next.worker !== old.worker || (next.incarnation !== old.incarnation && !this.#succeeds(old, next))) {
       this.#fail("I4b", `${next.id} changes hands from ${old.incarnation} to ${next.incarnation}`);
     }
     if (!isLive(old)) return this.#fail("I5", `${next.id} is ${old.state} and becomes ${next.state}`);
@@ -266,6 +272,8 @@ export class DurableRecord {
   /** The lease ran out, or the worker itself let go. */
   #lost(attempt: Attempt, book: LifeBook | undefined, outcomes: readonly OutcomeCase[]): void {
     if (outcomes.includes("released") || outcomes.includes("stopped") || book?.unlisted.has(attempt.token)) return;
+    // Its successor has proof that it is dead.
+    if (book?.succeeded === true && !book.alive) return;
     // Says that it began where no lane is kept.
     if (book?.honest === false && book.spokeOf.has(attempt.token)) return;
     const heard = this.#witness.heardAt(attempt.id);
@@ -285,6 +293,13 @@ export class DurableRecord {
     this.reports.set(attempt, known);
     if (known.has(epoch)) this.#fail("I2", `${attempt} epoch ${epoch} is recorded twice`);
     known.set(epoch, value);
+  }
+
+  /** A process that has the spool of the one before it has proof that that one is dead. */
+  #succeeds(old: Attempt, next: Attempt): boolean {
+    const taken = this.#witness.bookOf(next.incarnation)?.previous === old.incarnation;
+    if (taken) this.#witness.count("taken over from a dead process");
+    return taken && this.#witness.bookOf(old.incarnation)?.alive === false;
   }
 
   #spoke(attempt: Attempt, what: string): void {

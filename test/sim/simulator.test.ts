@@ -8,9 +8,6 @@ import { catchMutant } from "./table.js";
 
 const SEEDS = 2_000;
 
-/** Where fewer seeds than these are caught by chance, a plan that was kept stands for them. */
-const BY_PLAN: Readonly<Record<string, string>> = { "lost-lease-not-revoked": "assign-on-its-way" };
-
 function kept(name: string): Plan {
   const file = new URL(`regressions/${name}.json`, import.meta.url);
   return (JSON.parse(readFileSync(file, "utf8")) as { readonly plan: Plan }).plan;
@@ -36,6 +33,8 @@ const SOMETIMES = [
   "goes on from a checkpoint",
   "poison",
   "coordinator restarted",
+  "taken over from a dead process",
+  "fault restore",
 ];
 
 describe("the simulator", () => {
@@ -62,9 +61,7 @@ describe("the simulator", () => {
   });
 
   it.each(Object.keys(MUTANTS))("catches the mutant %s", { timeout: 120_000 }, (mutant) => {
-    const plan = BY_PLAN[mutant];
-    if (plan !== undefined) expect(runPlan(kept(plan), mutant).violation).not.toBeNull();
-    else expect(catchMutant(mutant, 0, SEEDS, true).first).not.toBeNull();
+    expect(catchMutant(mutant, 0, SEEDS, true).first).not.toBeNull();
   });
 
   it("shrinks a failure to less, which fails the same way", () => {

@@ -60,6 +60,7 @@ export interface World {
     store(): Store;
     load(): Snapshot;
     position(): StorePosition;
+    told(): StorePosition;
   };
   readonly files: {
     upload(worker: number, attempt: string, epoch: number): CheckpointRef | null;

@@ -21,13 +21,13 @@ export function fateOf(plan: Plan, seed: string): Fate {
 }
 
 /** In [0, 1), one in sixteen not finite. */
-export function accuracyOf(seed: string, epoch: number): number {
-  const lot = mix(Number.parseInt(seed.slice(8, 16), 16) + epoch * 7919);
+export function accuracyOf(seed: string, epoch: number, device: number): number {
+  const lot = mix(Number.parseInt(seed.slice(8, 16), 16) + epoch * 7919 + device * 104_729);
   return lot % 16 === 0 ? Number.NaN : (lot % 1000) / 1000;
 }
 
-export function hashOf(seed: string): string {
-  return seed.repeat(4);
+export function hashOf(seed: string, device: number): string {
+  return device === 0 ? seed.repeat(4) : mix(device).toString(16).padStart(8, "0").repeat(8);
 }
 
 /** Sweeps are numbered in the order of submission; one submitted twice has a number beyond the plan's. */

@@ -9,8 +9,10 @@ import type { ConvsweepError } from "../../proto/contract.js";
 import { PROGRAM_VERSION } from "../../proto/contract.js";
 import type { LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
 import { Agent, type AgentEffect, type AgentInput } from "../../worker/agent.js";
+import type { Predecessor } from "../../worker/agent-messages.js";
 import { reconnectDelay } from "../../worker/backoff.js";
 import type { Job, ThreadCommand, ThreadMessage } from "../../worker/messages.js";
+import type { Entry } from "../../worker/outbox.js";
 import { Connection, type Peer } from "./network.js";
 import type { WorkerPlan } from "./plan.js";
 import { Standstill } from "./process.js";
@@ -37,6 +39,13 @@ interface Training {
   stopping: boolean;
 }
 
+/** As worker/spool.ts keeps it. */
+interface Spool {
+  readonly incarnation: string;
+  store: string;
+  readonly entries: Map<number, Entry>;
+}
+
 export class SimulatedWorker implements Peer {
   readonly index: number;
   readonly name: string;
@@ -51,6 +60,8 @@ export class SimulatedWorker implements Peer {
   readonly #process: Standstill;
   #tick: Timer | null = null;
   #held = false;
+  /** On disk: of this life, or left by the one before. */
+  #spool: Spool | null = null;
   readonly #trainings = new Map<string, Training>();
 
   constructor(world: World, index: number, plan: WorkerPlan, random: Stream) {
@@ -84,7 +95,18 @@ export class SimulatedWorker implements Peer {
     this.#life += 1;
     this.#failures = 0;
     this.#held = false;
-    world.oracle.born(this.incarnation, this.name, plan.lanes, true);
+    const before = world.plan.spools ? this.#spool : null;
+    const spool: Spool = { incarnation: this.incarnation, store: before?.store ?? "", entries: new Map() };
+    this.#spool = spool;
+    world.oracle.born({
+      incarnation: this.incarnation,
+      worker: this.name,
+      lanes: plan.lanes,
+      honest: true,
+      previous: before?.incarnation ?? "",
+      left: [...(before?.entries.values() ?? [])].flatMap(({ held }) => held?.token ?? []),
+      spooled: () => spool.entries.values(),
+    });
     this.#agent = new Agent(
       {
         worker: this.name,
@@ -92,9 +114,12 @@ export class SimulatedWorker implements Peer {
         host: "h",
         pid: this.#life,
         version: PROGRAM_VERSION,
-        devices: [{ id: DEVICE, name: "c", backend: "cpu", fingerprint: "f", memoryBytes: 1, lanes: plan.lanes }],
+        devices: [
+          { id: DEVICE, name: "c", backend: "cpu", fingerprint: this.#fingerprint, memoryBytes: 1, lanes: plan.lanes },
+        ],
       },
       { window: world.plan.window, outbox: world.plan.outbox, spoolBytes: 64 << 20, flushMillis: 5_000 },
+      inherited(before, world.mutant.inherits),
     );
     this.#open();
   }
@@ -134,6 +159,7 @@ export class SimulatedWorker implements Peer {
       this.#answered = true;
       this.#failures = 0;
       this.#dispatch({ kind: "received", message });
+      if (message.body?.$case === "welcome" && this.#spool !== null) this.#spool.store = message.body.value.store;
     });
   }
 
@@ -228,13 +254,18 @@ export class SimulatedWorker implements Peer {
         return;
       case "exit":
         this.#end();
+        // As `Spool.close`: nothing is owed, so the next process speaks for nobody.
+        if (this.#spool?.entries.size === 0) this.#spool = null;
         this.#connection?.close();
         this.#connection = null;
         this.#world.timeline.at(this.#world.now + 500, () => this.begin());
         return;
-      // These workers die with all they had: what a spool keeps over a process is tested with the worker.
       case "spool":
+        this.#spool?.entries.set(effect.entry.id, effect.entry);
+        return;
       case "unspool":
+        for (const { id } of effect.entries) this.#spool?.entries.delete(id);
+        return;
       case "refused":
       case "log":
         return;
@@ -299,7 +330,7 @@ export class SimulatedWorker implements Peer {
     const held = { attempt: job.attempt, token: job.token };
     if (!training.started) {
       training.started = true;
-      this.#say({ kind: "started", held, fingerprint: "f", fromEpoch: training.from });
+      this.#say({ kind: "started", held, fingerprint: this.#fingerprint, fromEpoch: training.from });
       return this.#later(training, this.#epochMillis());
     }
     const world = this.#world;
@@ -323,13 +354,17 @@ export class SimulatedWorker implements Peer {
       return this.#finish(training, { kind: "ended", held, outcome: { kind: "failed", error } });
     }
     training.epoch += 1;
-    const value = accuracyOf(job.seed, training.epoch);
+    const value = accuracyOf(job.seed, training.epoch, this.plan.device);
     const metrics = [{ name: "val_accuracy", value }];
     this.#say({ kind: "report", held, epoch: training.epoch, step: training.epoch * 10, metrics });
     if (this.#trainings.get(job.attempt) !== training) return;
     if (!training.saving && this.#random.chance(world.plan.checkpoints)) this.#save(training);
     if (training.epoch < sweep.epochs) return this.#later(training, this.#epochMillis());
-    this.#finish(training, { kind: "ended", held, outcome: { kind: "completed", weightsHash: hashOf(job.seed) } });
+    this.#finish(training, {
+      kind: "ended",
+      held,
+      outcome: { kind: "completed", weightsHash: hashOf(job.seed, this.plan.device) },
+    });
   }
 
   #save(training: Training): void {
@@ -349,6 +384,10 @@ export class SimulatedWorker implements Peer {
 
   #epochMillis(): number {
     return Math.max(1, Math.round(this.plan.epochMillis * (0.5 + this.#random.unit())));
+  }
+
+  get #fingerprint(): string {
+    return `f${this.plan.device}`;
   }
 
   #localNow(): number {
@@ -378,6 +417,12 @@ export class SimulatedWorker implements Peer {
       if (life === this.#life && this.#agent !== null) this.#enter(action);
     });
   }
+}
+
+function inherited(before: Spool | null, how: "all" | "name" | "nothing"): Predecessor | null {
+  if (before === null || how === "nothing") return null;
+  const { incarnation, store, entries } = before;
+  return { incarnation, store, entries: how === "all" ? [...entries.values()] : [] };
 }
 
 function cancel(training: Training): void {

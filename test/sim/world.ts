@@ -128,19 +128,30 @@ export class SimulatedWorld implements World {
 
   #boot(): void {
     if (this.coordinator !== null) return;
-    this.oracle.recovered(this.disk.log, this.#applied());
+    this.oracle.recovered(this.disk.log, this.#applied(), this.#restored);
+    this.#restored = false;
+    this.#appliedBatches = this.disk.log.length;
     const life = new SimulatedLife(this);
     this.coordinator = life;
     this.trace(() => "coordinator boots");
     if (!life.boot()) return;
+    // People find their newest sweeps missing, and submit them again.
+    for (const sweep of this.plan.sweeps.slice(life.state.sweeps.size)) {
+      if (this.#submitted.has(sweep)) this.#submit(sweep);
+    }
     if (this.mutant.losesBatches === 0) checkRecovery(this, life);
     for (const viewer of this.viewers) viewer.coordinatorUp(life);
   }
 
+  /** The copy that a restart finds is an older one. */
+  #restored = false;
   #appliedBatches = 0;
   #applied(): number {
     return this.#appliedBatches;
   }
+
+  /** Answered to whoever asked. */
+  readonly #submitted = new Set<SweepPlan>();
 
   turnEnded(mutations: readonly Mutation[]): void {
     const life = this.coordinator;
@@ -219,9 +230,11 @@ export class SimulatedWorld implements World {
 
   /** People try again until they are answered: a sweep may then be there twice. */
   #submit(sweep: SweepPlan): void {
+    this.#submitted.delete(sweep);
     let answered = false;
     this.ask({ kind: "SweepSubmitted", spec: specOf(sweep, this.plan.seed) }, (ok) => {
       answered = ok;
+      if (ok) this.#submitted.add(sweep);
     });
     this.timeline.at(this.now + 3_000, () => {
       if (!answered) this.#submit(sweep);
@@ -293,6 +306,12 @@ export class SimulatedWorld implements World {
           this.diskFull = false;
         });
         return;
+      case "hold-down":
+        return this.#hold(target, millis);
+      case "restore":
+        this.#restored = true;
+        if (life !== null) this.coordinatorDied(life, millis);
+        return this.disk.restore(this.random.disk.between(1, 30));
       case "step-clock":
         this.wallStep += millis;
         return;
@@ -322,6 +341,14 @@ export class SimulatedWorld implements World {
         for (const connection of this.connections) if (connection.index === target) connection.flush();
       });
     }
+  }
+
+  #hold(target: number, millis: number): void {
+    const end = this.until(millis);
+    this.#partitions.set(target, { up: 0, down: end });
+    this.timeline.at(end, () => {
+      for (const connection of this.connections) if (connection.index === target) connection.flush();
+    });
   }
 
   #heal(): void {
