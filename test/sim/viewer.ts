@@ -17,7 +17,7 @@ type Row = { readonly id: string | number };
 
 export class Viewer {
   readonly #world: World;
-  readonly #rows = new Map<string, string>();
+  readonly #rows = new Map<string, Row>();
   #pending: Mutation[] = [];
   #connected = false;
 
@@ -35,7 +35,7 @@ export class Viewer {
     this.#pending = [];
     this.#connected = true;
     const { state } = life;
-    for (const [key, text] of rowsOf(state, life.now())) this.#rows.set(key, text);
+    for (const [key, row] of rowsOf(state, life.now())) this.#rows.set(key, row);
   }
 
   coordinatorDown(): void {
@@ -55,7 +55,7 @@ export class Viewer {
     const pending = this.#pending;
     this.#pending = [];
     for (const change of changesOf(life.state, pending, life.now())) {
-      if (change.kind !== "report") this.#rows.set(`${change.kind} ${change.row.id}`, textOf(change.row));
+      if (change.kind !== "report") this.#rows.set(`${change.kind} ${change.row.id}`, change.row);
     }
     this.#world.count("delta to a page");
   }
@@ -63,24 +63,24 @@ export class Viewer {
   check(life: Life): void {
     if (!this.#connected) return;
     const expected = rowsOf(life.state, life.now());
-    for (const [key, text] of expected) {
-      if (this.#rows.get(key) !== text) {
-        this.#world.oracle.fail("I16", `a page shows ${this.#rows.get(key) ?? "nothing"} of ${key}, it is ${text}`);
-      }
+    for (const [key, row] of expected) {
+      const [shown, is] = [textOf(this.#rows.get(key)), textOf(row)];
+      if (shown !== is) this.#world.oracle.fail("I16", `a page shows ${shown} of ${key}, it is ${is}`);
     }
     if (expected.size !== this.#rows.size) this.#world.oracle.fail("I16", "a page shows what is not there");
   }
 }
 
-function rowsOf(state: State, now: Millis): Map<string, string> {
-  const rows = new Map<string, string>();
-  for (const sweep of state.sweeps.values()) rows.set(`sweep ${sweep.id}`, textOf(sweepRow(state, sweep, now)));
-  for (const trial of state.trials.values()) rows.set(`trial ${trial.id}`, textOf(trialRow(state, trial, now)));
-  for (const worker of state.workers.values()) rows.set(`worker ${worker.id}`, textOf(workerRow(state, worker, now)));
+function rowsOf(state: State, now: Millis): Map<string, Row> {
+  const rows = new Map<string, Row>();
+  for (const sweep of state.sweeps.values()) rows.set(`sweep ${sweep.id}`, sweepRow(state, sweep, now));
+  for (const trial of state.trials.values()) rows.set(`trial ${trial.id}`, trialRow(state, trial, now));
+  for (const worker of state.workers.values()) rows.set(`worker ${worker.id}`, workerRow(state, worker, now));
   return rows;
 }
 
 /** Without what changes with time alone. */
-function textOf(row: Row): string {
+function textOf(row: Row | undefined): string {
+  if (row === undefined) return "nothing";
   return JSON.stringify({ ...row, etaMillis: 0 });
 }
