@@ -225,7 +225,7 @@ describe("Runtime", () => {
   it("places a trial that waited although nobody is judged yet", async () => {
     const { runtime, store, clock, turn } = make(openMemoryStore(), stoppableClock());
     runtime.push({ ...HELLO, devices: [DEVICE] });
-    void runtime.submit({ kind: "SweepSubmitted", spec: SPEC });
+    void runtime.submit({ kind: "SweepSubmitted", spec: { ...SPEC, runCap: 1 } });
     await turn();
     const held = { attempt: attemptId(trialId(sweepId(1), 0), 1), token: token(1) };
     const { worker, incarnation } = HELLO;
