@@ -194,6 +194,16 @@ export interface Augmentation {
   readonly saturation: number;
 }
 
+/**
+ * Stochastic weight averaging (Izmailov et al. 2018): after `start` epochs, the weights at the end of the next epoch and of
+ * every `every`-th one after it enter an equal average, which validation, test and kept weights then use; training goes on
+ * from its own weights. The average's batch norm statistics are means over the epoch's batches, seen once more.
+ */
+export interface Averaging {
+  readonly start: number;
+  readonly every: number;
+}
+
 /** Hyperparameters that each lane has for itself. See hyperparameters.ts for ranges and defaults. */
 export type LaneHyperparameter =
   | "learning_rate"
@@ -228,6 +238,8 @@ export interface Recipe {
   readonly decay: Decay;
   readonly schedule: Schedule;
   readonly augmentation: Augmentation;
+  /** Absent: the last weights count. */
+  readonly averaging?: Averaging;
   readonly precision: "float32";
   /** Draw a new order each epoch. `false` only in comparisons with other programs. */
   readonly shuffle: boolean;

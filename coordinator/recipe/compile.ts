@@ -27,7 +27,7 @@ import { valuesOf } from "./ranges.js";
 import { Reader } from "./reader.js";
 import { compileSearch } from "./search.js";
 import { TopLevel } from "./top-level.js";
-import { compileAugmentation, compileDataset, compileSchedule } from "./training.js";
+import { compileAugmentation, compileAveraging, compileDataset, compileSchedule } from "./training.js";
 import { parseFile } from "./yaml.js";
 
 /** Of a sweep that names none. */
@@ -57,18 +57,21 @@ export function compileSweep(text: string, fileName: string, folder = "."): Comp
   if (testAtEnd && test && dataset.test_images === 0) {
     throw reader.error(test.at, "test_at_end", `${dataset.name} has no test images; remove the key`, "false", "true");
   }
+  const epochs = countOf(top, "epochs", parameters, entry?.defaults.epochs, MAX_EPOCHS);
+  const averaging = compileAveraging(reader, top.node("averaging"), { entry, epochs, gan: procedure !== null });
   const recipe: Recipe = {
     version: procedure === null ? RECIPE_VERSION : PROCEDURE_RECIPE_VERSION,
     network,
     ...(procedure === null ? {} : { procedure }),
     dataset,
     batch_size: countOf(top, "batch_size", parameters, entry?.defaults.batch_size, trainingImages),
-    epochs: countOf(top, "epochs", parameters, entry?.defaults.epochs, MAX_EPOCHS),
+    epochs,
     optimizer,
     nesterov: nesterovOf(top, optimizer, parameters),
     decay: decayOf(top, optimizer, parameters),
     schedule: compileSchedule(reader, top.node("schedule")),
     augmentation: compileAugmentation(reader, top.node("augmentation"), dataset),
+    ...(averaging === null ? {} : { averaging }),
     precision: "float32",
     shuffle: true,
     test_at_end: testAtEnd,

@@ -15,6 +15,7 @@ export const KEYS = [
   "decay",
   "schedule",
   "augmentation",
+  "averaging",
   "test_at_end",
   "keep_weights",
   "metric",

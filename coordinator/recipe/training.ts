@@ -2,8 +2,9 @@
  * How a trial trains, beside its network: data set and validation part, schedule, augmentation. Names become full data.
  */
 import { datasets, findDataset } from "../../native/datasets.js";
-import { NO_AUGMENTATION } from "../../native/networks/recipe-for.js";
-import type { Augmentation, DatasetSpec, Schedule } from "../../native/recipe.js";
+import type { NetworkEntry } from "../../native/networks/entry.js";
+import { averagingOf, NO_AUGMENTATION } from "../../native/networks/recipe-for.js";
+import type { Augmentation, Averaging, DatasetSpec, Schedule } from "../../native/recipe.js";
 import { compileArrays, isArrays } from "./arrays.js";
 import { compileFolder, isFolder } from "./image-folder.js";
 import { nearest } from "./nearest.js";
@@ -183,5 +184,28 @@ export function compileAugmentation(reader: Reader, node: FileNode | undefined, 
     brightness: strength("brightness"),
     contrast: strength("contrast"),
     saturation: strength("saturation"),
+  };
+}
+
+/**
+ * `{start: 30, every: 1}`: after 30 epochs; `none`; without the key what the catalogue says of the network. `epochs` is the
+ * most that a trial trains.
+ */
+export function compileAveraging(
+  reader: Reader,
+  node: FileNode | undefined,
+  { entry, epochs, gan }: { readonly entry: NetworkEntry | null; readonly epochs: number; readonly gan: boolean },
+): Averaging | null {
+  if (node === undefined) return entry === null ? null : averagingOf(entry, epochs);
+  if (isNothing(node) || (node.kind === "scalar" && node.value === "none")) return null;
+  const fields = reader.fields(node, "averaging", ["start", "every"], "none or a mapping of start, every");
+  if (gan)
+    throw reader.error(node.at, "averaging", "a GAN's weights are not averaged; remove the key", "", "averaging");
+  const start = fields.get("start");
+  if (start === undefined) throw reader.error(node.at, "averaging", "averaging needs start", "start", "no such key");
+  const every = fields.get("every");
+  return {
+    start: reader.whole(start.value, "averaging.start", { min: 0, max: epochs - 1 }),
+    every: every === undefined ? 1 : reader.whole(every.value, "averaging.every", { min: 1, max: epochs }),
   };
 }

@@ -14,7 +14,7 @@ std::string RecipeText::json() const {
          R"(,"seed":null},"batch_size":)" + std::to_string(batch) + R"(,"epochs":)" + std::to_string(epochs) +
          R"(,"optimizer":")" + optimizer + R"(","nesterov":false,"schedule":)" + schedule +
          R"(,"augmentation":{"flip":)" + boolean(flip) + R"(,"crop_padding":)" + std::to_string(crop) +
-         R"(},"precision":"float32","shuffle":)" + boolean(shuffle) + R"(,"test_at_end":)" + boolean(test_at_end) +
+         R"(})" + (averaging.empty() ? "" : R"(,"averaging":)" + averaging) + R"(,"precision":"float32","shuffle":)" + boolean(shuffle) + R"(,"test_at_end":)" + boolean(test_at_end) +
          R"(,"hyperparameters":{"learning_rate":0.01,"l2":0,"momentum":0.9,"rho":0.99,"beta1":0.9,"beta2":0.999,)"
          R"("epsilon":1e-8,"dropout":null,"label_smoothing":0}})";
 }

@@ -19,6 +19,8 @@ struct RecipeText {
       R"({"op":"flatten"},{"op":"linear","units":4,"bias":true,"init":"torch_uniform"}])";
   // JSON, or empty for classification.
   std::string procedure;
+  // JSON, or empty for none.
+  std::string averaging;
   int validation = 10, train = 70, test = 13, batch = 8, epochs = 3;
   std::string optimizer = "adam", schedule = R"({"kind":"cosine","floor":0.1})";
   bool shuffle = true, test_at_end = true, flip = true;

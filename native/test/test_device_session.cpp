@@ -209,6 +209,21 @@ TEST_CASE("device session: a checkpoint of lanes together goes on alone, on the 
   CHECK(rest->weights(0) == whole->weights(0));
 }
 
+TEST_CASE("device session: averaged weights, lanes at different epochs") {
+  RecipeText text;
+  text.averaging = R"({"start":1,"every":1})";
+  Counts counts;
+  const auto far = far_session(text, 3, counts), near = open_session(text, 3);
+  for (Session* session : {far.get(), near.get()}) {
+    session->add_lane(0, default_values, std::nullopt);
+    session->add_lane(1, default_values, std::nullopt);
+    session->run_slice({1e6, 11});
+    session->add_lane(2, default_values, std::nullopt);
+    run_to_end(*session);
+  }
+  for (const int lane : {0, 1, 2}) CHECK(far->weights(lane) == near->weights(lane));
+}
+
 TEST_CASE("device session: a lane that diverges stops, its neighbours go on") {
   RecipeText text;
   text.optimizer = "sgd";

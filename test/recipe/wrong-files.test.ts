@@ -40,7 +40,7 @@ const wrong: readonly (readonly [string, string, string])[] = [
   [
     "a far key",
     top("colour: red"),
-    "1:1: colour: unknown key; the keys here are name, description, network, dataset, validation, epochs, batch_size, optimizer, nesterov, decay, schedule, augmentation, test_at_end, keep_weights, metric, method, seed, run_cap, max_parallel, max_wall_time, max_attempts, early_terminate, scheduler, parameters, learning_rate, l2, momentum, rho, beta1, beta2, epsilon, dropout, label_smoothing, schedule_factor, schedule_floor, schedule_warmup, flip, crop_padding, cutout, brightness, contrast, saturation",
+    "1:1: colour: unknown key; the keys here are name, description, network, dataset, validation, epochs, batch_size, optimizer, nesterov, decay, schedule, augmentation, averaging, test_at_end, keep_weights, metric, method, seed, run_cap, max_parallel, max_wall_time, max_attempts, early_terminate, scheduler, parameters, learning_rate, l2, momentum, rho, beta1, beta2, epsilon, dropout, label_smoothing, schedule_factor, schedule_floor, schedule_warmup, flip, crop_padding, cutout, brightness, contrast, saturation",
   ],
   ["no dataset", sub("dataset: mnist\n", ""), "1:1: dataset: the sweep needs this key"],
   ["no network", sub("network: lenet\n", ""), "1:1: network: the sweep needs this key"],

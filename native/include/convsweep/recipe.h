@@ -121,6 +121,21 @@ struct Augmentation {
   double brightness = 0, contrast = 0, saturation = 0;
 };
 
+// Stochastic weight averaging; native/recipe.ts says what it means.
+struct Averaging {
+  int start = 0, every = 1;
+  // Whether the weights at the end of epoch `epoch` (from 0) enter the average.
+  bool takes(std::uint32_t epoch) const {
+    const auto first = static_cast<std::uint32_t>(start);
+    return epoch >= first && (epoch - first) % static_cast<std::uint32_t>(every) == 0;
+  }
+  // How many epochs' weights have entered it when the first `epochs` epochs are trained.
+  std::uint32_t taken(std::uint32_t epochs) const {
+    const auto first = static_cast<std::uint32_t>(start);
+    return epochs <= first ? 0 : (epochs - first - 1) / static_cast<std::uint32_t>(every) + 1;
+  }
+};
+
 enum class ProcedureKind { classification, gan };
 
 // How the network is trained, and with what beside it.
@@ -145,6 +160,7 @@ struct Recipe {
   bool decoupled_decay = false;
   Schedule schedule;
   Augmentation augmentation;
+  std::optional<Averaging> averaging;
   bool shuffle = true;
   bool test_at_end = false;
   std::array<std::optional<double>, hyper_count> hyperparameters;

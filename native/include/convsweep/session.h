@@ -121,7 +121,8 @@ class Session {
   std::vector<std::uint8_t> save_lane(int lane) const;
   SliceResult run_slice(const SliceLimits& limits);
   const std::vector<Tensor>& tensors() const;
-  // All tensors one after another, as tensors() lists them.
+  // All tensors one after another, as tensors() lists them; where weights are averaged their average, once an epoch with it
+  // is reported.
   std::vector<float> weights(int lane) const;
   void load_weights(int lane, std::span<const float> data);
   // Characters after `start`, by number, drawn with the lane's seed. Throws Error ENGINE_BAD_ARGUMENT unless the recipe's

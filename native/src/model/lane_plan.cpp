@@ -28,6 +28,9 @@ LanePlan plan_lane(const Recipe& recipe, const OpTable& ops, int width, bool fus
     lane.networks.push_back({std::move(graph), std::move(plan), lane.lane_bytes});
     lane.lane_bytes += bytes;
   }
+  lane.average = lane.networks[0].plan;
+  lane.average.parameters = lane.average.average;
+  lane.average.statistics = lane.average.average_statistics;
   if (recipe.procedure.kind == ProcedureKind::gan) {
     lane.passes = gan_passes;
     lane.spare_gradients = lane.lane_bytes;

@@ -22,6 +22,8 @@ struct Network {
 struct LanePlan {
   // The one that is trained; of a GAN the generator and the discriminator.
   std::vector<Network> networks;
+  // The first network with averaged weights and their statistics; only where the recipe averages.
+  Plan average;
   // How often LaneScalars, LaneMetrics and the rest that a pass leaves are there.
   int passes = 1;
   // A second place for the last network's gradients; `nowhere` where nothing needs it.

@@ -82,6 +82,10 @@ Plan make_plan(const Graph& graph, const OpTable& ops, const Recipe& recipe, int
   if (update_state(optimizer) > 0) plan.state0 = arena.take(floats(graph.parameters));
   if (update_state(optimizer) > 1) plan.state1 = arena.take(floats(graph.parameters));
   plan.statistics = arena.take(floats(graph.statistics));
+  if (recipe.averaging) {
+    plan.average = arena.take(floats(graph.parameters));
+    plan.average_statistics = arena.take(floats(graph.statistics));
+  }
   plan.labels = arena.take(static_cast<std::size_t>(plan.batch) * static_cast<std::size_t>(graph.positions) *
                             sizeof(std::int32_t));
   plan.passes = make_passes(graph, plan.batch, input_gradient);

@@ -7,6 +7,7 @@
 // A lane's bytes are the sum, each term rounded up to 64 bytes, of
 //   4 P (2 + s)     P parameters, their gradients, s values of the optimiser's state each (ops.def)
 //   4 S             S running statistics
+//   4 P, 4 S        again where weights are averaged
 //   4 B             the labels of a batch of B
 //   A               the buffers of passes.h, packed: at least the most that is alive at one time; where nothing is
 //                   shared it is B times the activations of an image and their gradients, 4 bytes each
@@ -30,6 +31,8 @@ struct Plan {
   // Byte offset of each of the passes' buffers.
   std::vector<std::size_t> buffers;
   std::size_t parameters = 0, gradients = 0, state0 = nowhere, state1 = nowhere, statistics = 0;
+  // Of averaged weights; `nowhere` where the recipe averages none.
+  std::size_t average = nowhere, average_statistics = nowhere;
   std::size_t labels = 0, scratch = 0;
   // A multiple of 64.
   std::size_t lane_bytes = 0;

@@ -314,6 +314,15 @@ Augmentation parse_augmentation(const Json& json) {
   return augmentation;
 }
 
+Averaging parse_averaging(const Json& json) {
+  Fields fields(json, "averaging");
+  Averaging averaging;
+  averaging.start = fields.whole("start", 0, huge);
+  averaging.every = fields.whole("every", 1, huge);
+  fields.done();
+  return averaging;
+}
+
 void parse_hyperparameters(const Json& json, Recipe& recipe) {
   Fields fields(json, "hyperparameters");
   for (int i = 0; i < hyper_count; ++i) {
@@ -371,6 +380,10 @@ Recipe parse_recipe(std::string_view text) {
   recipe.test_at_end = fields.boolean("test_at_end");
   if (recipe.test_at_end && recipe.procedure.kind == ProcedureKind::gan) {
     throw Error(ErrorCode::ENGINE_BAD_RECIPE, "test_at_end", "a GAN has nothing to test");
+  }
+  if (fields.has("averaging")) recipe.averaging = parse_averaging(fields.get("averaging"));
+  if (recipe.averaging && recipe.procedure.kind == ProcedureKind::gan) {
+    throw Error(ErrorCode::ENGINE_BAD_RECIPE, "averaging", "a GAN's weights are not averaged");
   }
   // The worker keeps them, from `weights`.
   if (fields.has("keep_weights")) fields.boolean("keep_weights");

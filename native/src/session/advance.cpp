@@ -1,4 +1,5 @@
-// How a lane goes from batch to batch: train, validation, after the last epoch perhaps test, then a report.
+// How a lane goes from batch to batch: train, where weights are averaged perhaps statistics, validation, after the last
+// epoch perhaps test, then a report.
 #include "session/impl.h"
 
 namespace convsweep {
@@ -36,7 +37,7 @@ std::optional<LaneReport> Session::Impl::advance(int lane, ExecutionContext& con
   LaneState& s = slots_[static_cast<std::size_t>(lane)].state;
   procedure_->prepare(s, lane, 0);
   procedure_->send(1);
-  procedure_->run(s.phase, LaneSet{lane, 1, nullptr}, procedure_->images(s), 0, context);
+  procedure_->run(s, LaneSet{lane, 1, nullptr}, procedure_->images(s), 0, context);
   procedure_->fetch(1);
   return end_batch(lane, 0, context);
 }
@@ -54,7 +55,10 @@ std::optional<LaneReport> Session::Impl::end_batch(int lane, int round, Executio
   // Leave a phase as soon as its last batch is done, and pass over empty ones.
   while (static_cast<int>(s.batch) >= batches(s.phase)) {
     const bool last_epoch = static_cast<int>(s.epoch) + 1 == config.recipe.epochs;
-    if (s.phase == Phase::train) {
+    if (s.phase == Phase::train && config.recipe.averaging && config.recipe.averaging->takes(s.epoch)) {
+      average_weights(lane);
+      s.phase = Phase::statistics;
+    } else if (s.phase == Phase::train || s.phase == Phase::statistics) {
       s.phase = Phase::validation;
     } else if (s.phase == Phase::validation && last_epoch && config.recipe.test_at_end) {
       s.phase = Phase::test;

@@ -57,6 +57,7 @@ class Reader {
     run.resize(static_cast<std::size_t>(count));
     raw(run.data(), run.size() * sizeof(float));
   }
+  bool at_end() const { return rest_.empty(); }
   void done() const {
     if (!rest_.empty()) throw corrupt(std::to_string(rest_.size()) + " bytes follow its end");
   }
@@ -135,8 +136,9 @@ std::uint32_t crc32(std::span<const std::uint8_t> bytes) {
 std::vector<std::uint8_t> write_checkpoint(const LaneImage& image, std::uint64_t recipe_digest,
                                            const std::string& fingerprint) {
   Writer w;
-  w.bytes.reserve(1024 + sizeof(float) * (image.parameters.size() + image.state0.size() + image.state1.size() +
-                                          image.statistics.size()));
+  w.bytes.reserve(1024 +
+                  sizeof(float) * (image.parameters.size() + image.state0.size() + image.state1.size() +
+                                   image.statistics.size() + image.average.size() + image.average_statistics.size()));
   w.raw(magic, sizeof magic);
   w(checkpoint_version);
   w(recipe_digest);
@@ -144,6 +146,9 @@ std::vector<std::uint8_t> write_checkpoint(const LaneImage& image, std::uint64_t
   w.raw(fingerprint.data(), fingerprint.size());
   visit(w, image.state);
   for (const auto* run : {&image.parameters, &image.state0, &image.state1, &image.statistics}) w.floats(*run);
+  if (!image.average.empty()) {
+    for (const auto* run : {&image.average, &image.average_statistics}) w.floats(*run);
+  }
   w(crc32(w.bytes));
   return std::move(w.bytes);
 }
@@ -173,10 +178,13 @@ LaneImage read_checkpoint(std::span<const std::uint8_t> bytes, std::uint64_t rec
   }
   LaneImage image;
   visit(r, image.state);
-  if (image.state.status > LaneStatus::diverged_weights || image.state.phase > Phase::test) {
+  if (image.state.status > LaneStatus::diverged_weights || image.state.phase > Phase::statistics) {
     throw corrupt("its position makes no sense");
   }
   for (auto* run : {&image.parameters, &image.state0, &image.state1, &image.statistics}) r.floats(*run);
+  if (!r.at_end()) {
+    for (auto* run : {&image.average, &image.average_statistics}) r.floats(*run);
+  }
   r.done();
   return image;
 }

@@ -150,6 +150,9 @@ LaneImage Session::Impl::image(int lane) const {
     append(image.state0, read_run(lane, network, network.plan.state0, parameters));
     append(image.state1, read_run(lane, network, network.plan.state1, parameters));
     append(image.statistics, read_run(lane, network, network.plan.statistics, network.graph.statistics));
+    append(image.average, read_run(lane, network, network.plan.average, parameters));
+    append(image.average_statistics,
+           read_run(lane, network, network.plan.average_statistics, network.graph.statistics));
   }
   return image;
 }
@@ -163,6 +166,10 @@ LaneImage Session::Impl::fresh_image(std::uint64_t seed) const {
   }
   if (plan.networks[0].plan.state0 != nowhere) image.state0.assign(image.parameters.size(), 0.0F);
   if (plan.networks[0].plan.state1 != nowhere) image.state1.assign(image.parameters.size(), 0.0F);
+  if (plan.networks[0].plan.average != nowhere) {
+    image.average.assign(image.parameters.size(), 0.0F);
+    image.average_statistics.assign(image.statistics.size(), 0.0F);
+  }
   return image;
 }
 
@@ -170,10 +177,11 @@ LaneImage Session::Impl::fresh_image(std::uint64_t seed) const {
 void Session::Impl::check_image(const LaneImage& image) const {
   const Plan& first = plan.networks[0].plan;
   const auto state = [this](std::size_t offset) { return offset == nowhere ? 0 : plan.parameters(); };
-  const std::pair<std::size_t, std::int64_t> wanted[] = {{image.parameters.size(), plan.parameters()},
-                                                         {image.state0.size(), state(first.state0)},
-                                                         {image.state1.size(), state(first.state1)},
-                                                         {image.statistics.size(), plan.statistics()}};
+  const std::int64_t averaged_statistics = first.average == nowhere ? 0 : plan.statistics();
+  const std::pair<std::size_t, std::int64_t> wanted[] = {
+      {image.parameters.size(), plan.parameters()}, {image.state0.size(), state(first.state0)},
+      {image.state1.size(), state(first.state1)},   {image.statistics.size(), plan.statistics()},
+      {image.average.size(), state(first.average)}, {image.average_statistics.size(), averaged_statistics}};
   for (const auto& [found, expected] : wanted) {
     if (found != static_cast<std::size_t>(expected)) {
       throw unexpected(ErrorCode::ENGINE_CORRUPT_CHECKPOINT, "checkpoint", std::to_string(expected) + " values",
@@ -185,6 +193,23 @@ void Session::Impl::check_image(const LaneImage& image) const {
   const auto epochs = static_cast<std::uint32_t>(config.recipe.epochs);
   if (s.epoch > epochs || (training && (s.epoch == epochs || static_cast<int>(s.batch) >= batches(s.phase)))) {
     throw Error(ErrorCode::ENGINE_CORRUPT_CHECKPOINT, "checkpoint", "its position lies outside the recipe's epochs");
+  }
+}
+
+const Plan& Session::Impl::measured(int lane, const Network& network) const {
+  const std::optional<Averaging>& averaging = config.recipe.averaging;
+  return averaging && averaging->taken(slot(lane).state.epoch) > 0 ? plan.average : network.plan;
+}
+
+// On the host for every backend: once an epoch at most, and one text decides the bytes.
+void Session::Impl::average_weights(int lane) {
+  const auto taken = static_cast<float>(config.recipe.averaging->taken(slot(lane).state.epoch));
+  for (const Network& network : plan.networks) {
+    const std::int64_t count = network.graph.parameters;
+    const std::vector<float> weights = read_run(lane, network, network.plan.parameters, count);
+    std::vector<float> average = read_run(lane, network, network.plan.average, count);
+    for (std::size_t i = 0; i < average.size(); ++i) average[i] += (weights[i] - average[i]) / (taken + 1);
+    write_run(lane, network, network.plan.average, average);
   }
 }
 
@@ -203,6 +228,11 @@ void Session::Impl::place(int lane, const LaneImage& image) {
     write_run(lane, network, network.plan.state1, part(image.state1));
     const auto statistics = static_cast<std::size_t>(network.graph.statistics);
     write_run(lane, network, network.plan.statistics, std::span(image.statistics).subspan(statistics_at, statistics));
+    write_run(lane, network, network.plan.average, part(image.average));
+    if (!image.average_statistics.empty()) {
+      write_run(lane, network, network.plan.average_statistics,
+                std::span(image.average_statistics).subspan(statistics_at, statistics));
+    }
     at += count;
     statistics_at += statistics;
   }

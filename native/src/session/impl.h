@@ -74,6 +74,11 @@ class Session::Impl {
   void place(int lane, const LaneImage& image);
   void check_image(const LaneImage& image) const;
 
+  // Where the weights lie that the last epoch was measured with.
+  const Plan& measured(int lane, const Network& network) const;
+  // The weights as they are now enter the lane's average.
+  void average_weights(int lane);
+
   // One batch of a lane; a report when it ended an epoch.
   std::optional<LaneReport> advance(int lane, ExecutionContext& context);
 

@@ -12,7 +12,9 @@
 
 namespace convsweep {
 
-enum class Phase : std::uint8_t { train, validation, test };
+// statistics: after training, where weights are averaged: the epoch's batches once more, for the batch norms of the
+// average. In the order in which checkpoints number them.
+enum class Phase : std::uint8_t { train, validation, test, statistics };
 enum class LaneStatus : std::uint8_t { training, finished, diverged_loss, diverged_weights };
 
 // Sums over the labels seen so far in one phase: one an image, of a text one a character.

@@ -92,8 +92,9 @@ std::vector<float> Session::weights(int lane) const {
   all.reserve(static_cast<std::size_t>(impl.plan.weights_size()));
   for (const Network& network : impl.plan.networks) {
     const Graph& graph = network.graph;
-    const std::vector<float> parameters = impl.read_run(lane, network, network.plan.parameters, graph.parameters);
-    const std::vector<float> statistics = impl.read_run(lane, network, network.plan.statistics, graph.statistics);
+    const Plan& plan = impl.measured(lane, network);
+    const std::vector<float> parameters = impl.read_run(lane, network, plan.parameters, graph.parameters);
+    const std::vector<float> statistics = impl.read_run(lane, network, plan.statistics, graph.statistics);
     for (const Tensor& tensor : graph.tensors) {
       const auto from = (tensor.statistic ? statistics : parameters).begin() + tensor.offset;
       all.insert(all.end(), from, from + tensor.size);

@@ -99,13 +99,12 @@ int Session::Impl::rounds_for(const Slice& slice, const std::vector<std::int32_t
 
 void Session::Impl::run_lanes_together(Slice& slice) {
   while (!slice.waiting.empty() && slice.goes_on(config.control)) {
-    const LaneState& first = slots_[static_cast<std::size_t>(slice.waiting.front())].state;
-    const Phase phase = first.phase;
+    LaneState first = slots_[static_cast<std::size_t>(slice.waiting.front())].state;
     const int n = procedure_->images(first);
     std::vector<std::int32_t> lanes;
     std::erase_if(slice.waiting, [&](int lane) {
       const LaneState& s = slots_[static_cast<std::size_t>(lane)].state;
-      if (s.phase != phase || procedure_->images(s) != n) return false;
+      if (!procedure_->together(first, s)) return false;
       lanes.push_back(lane);
       return true;
     });
@@ -121,12 +120,15 @@ void Session::Impl::run_lanes_together(Slice& slice) {
         procedure_->prepare(ahead[i], lanes[i], round);
         rates.push_back(ahead[i].last_learning_rate);
         ++ahead[i].batch;
-        if (phase == Phase::train) ++ahead[i].step;
+        if (first.phase == Phase::train) ++ahead[i].step;
       }
     }
     const LaneSet set = lane_set(lanes);
     procedure_->send(rounds);
-    for (int round = 0; round < rounds; ++round) procedure_->run(phase, set, n, round, *together_);
+    for (int round = 0; round < rounds; ++round) {
+      procedure_->run(first, set, n, round, *together_);
+      ++first.batch;
+    }
     procedure_->fetch(rounds);
     for (int round = 0; round < rounds; ++round) {
       for (std::size_t i = 0; i < lanes.size(); ++i) {

@@ -67,12 +67,15 @@ bool can_spare_parameters(Op op) { return op == Op::linear || op == Op::conv2d |
 
 }  // namespace
 
-void Step::forward_action(ExecutionContext& context, const Action& action, LaneSet lanes, int n, bool training) const {
+// `momentum`: in place of the batch norms' own.
+void Step::forward_action(ExecutionContext& context, const Action& action, LaneSet lanes, int n, bool training,
+                          std::optional<float> momentum) const {
   if (action.kind != Action::Kind::layer) {
     join(context, action, lanes, n);
     return;
   }
-  const LayerCall call = layer_call(action.layer, lanes, n, training);
+  LayerCall call = layer_call(action.layer, lanes, n, training);
+  if (momentum) call.shape.momentum = *momentum;
   ops_.layer(call.shape.op).forward(context, call);
 }
 
@@ -189,6 +192,14 @@ void Step::evaluate(ExecutionContext& context, LaneSet lanes, Part part, int n) 
   gather(context, lanes, part, n, false);
   forward(context, lanes, n, false);
   loss(context, lanes, n, false);
+}
+
+void Step::measure_statistics(ExecutionContext& context, LaneSet lanes, Part part, std::uint32_t batch) const {
+  gather(context, lanes, part, plan_.batch, true);
+  const float momentum = 1.0F / (static_cast<float>(batch) + 1);
+  for (const Action& action : plan_.passes.forward) {
+    forward_action(context, action, lanes, plan_.batch, true, momentum);
+  }
 }
 
 void Step::check_finite(ExecutionContext& context, LaneSet lanes) const {

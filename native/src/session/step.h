@@ -6,6 +6,8 @@
 // Not here: which batch (src/session/advance.cpp).
 #pragma once
 
+#include <optional>
+
 #include "convsweep/backend.h"
 #include "convsweep/recipe.h"
 #include "model/plan.h"
@@ -71,6 +73,8 @@ class Step {
   void train(ExecutionContext& context, LaneSet lanes, Part part) const;
   // Gather, forward, loss over n images.
   void evaluate(ExecutionContext& context, LaneSet lanes, Part part, int n) const;
+  // Gather and forward of training batch `batch` of an epoch: running statistics become means over the batches so far.
+  void measure_statistics(ExecutionContext& context, LaneSet lanes, Part part, std::uint32_t batch) const;
   // Whether the parameters are finite, into DeviceMemory::finite.
   void check_finite(ExecutionContext& context, LaneSet lanes) const;
 
@@ -108,7 +112,8 @@ class Step {
     return at<T>(plan_.buffers[static_cast<std::size_t>(view.buffer)] +
                  static_cast<std::size_t>(view.skip * n) * sizeof(float));
   }
-  void forward_action(ExecutionContext& context, const Action& action, LaneSet lanes, int n, bool training) const;
+  void forward_action(ExecutionContext& context, const Action& action, LaneSet lanes, int n, bool training,
+                      std::optional<float> momentum = {}) const;
   void backward_action(ExecutionContext& context, const Action& action, LaneSet lanes, Backward what) const;
   void join(ExecutionContext& context, const Action& action, LaneSet lanes, int n) const;
   LayerCall layer_call(int index, LaneSet lanes, int n, bool training) const;

@@ -1,7 +1,8 @@
 // Text out of a lane of a character network, one character at a time.
 //
 // Each character is drawn from the softmax of logits / temperature after the characters before it, as many of them as a
-// training window holds; the hidden state starts from zero at the window's beginning. Temperature 0 takes the likeliest.
+// training window holds; the hidden state starts from zero at the window's beginning. Temperature 0 takes the
+// likeliest.
 //
 // Guarantees: depends on the lane's weights and seed, the start, the temperature and the backend; touches only memory
 // that carries nothing from batch to batch.
@@ -60,7 +61,7 @@ std::vector<std::uint8_t> Session::Impl::write_text(int lane, std::span<const st
   }
   const Network& network = plan.networks[0];
   const Graph& graph = network.graph;
-  const Step step(config.backend->ops(), recipe, graph, network.plan, memory_);
+  const Step step(config.backend->ops(), recipe, graph, measured(lane, network), memory_);
   const auto window = static_cast<std::size_t>(graph.positions), classes = static_cast<std::size_t>(graph.classes);
   std::vector<std::uint8_t> text(start.begin(), start.end());
   std::vector<float> input(window), logits(classes * window), last(classes);

@@ -8,6 +8,9 @@
 namespace convsweep {
 namespace {
 
+// The epoch's own batches, whole ones only.
+bool trains(Phase phase) { return phase == Phase::train || phase == Phase::statistics; }
+
 class Classification final : public Procedure {
  public:
   Classification(Backend& backend, const Recipe& recipe, const LanePlan& plan, const DeviceMemory& memory)
@@ -16,7 +19,8 @@ class Classification final : public Procedure {
   int batches(Phase phase) const override {
     const auto size = static_cast<int>(part(phase).size);
     const int batch = recipe_.batch_size;
-    return phase == Phase::train ? size / batch : size / batch + (size % batch != 0 ? 1 : 0);
+    if (phase == Phase::statistics && plan_.networks[0].graph.statistics == 0) return 0;
+    return trains(phase) ? size / batch : size / batch + (size % batch != 0 ? 1 : 0);
   }
 
   int images(const LaneState& s) const override {
@@ -29,9 +33,17 @@ class Classification final : public Procedure {
     return std::max(1, left / recipe_.batch_size);
   }
 
+  // Lanes that are measured agree in which weights are; the statistics' batches also in their weight in the mean.
+  bool together(const LaneState& a, const LaneState& b) const override {
+    if (!Procedure::together(a, b) || averages(a) != averages(b)) return false;
+    return a.phase != Phase::statistics || a.batch == b.batch;
+  }
+
   void prepare(LaneState& s, int lane, int round) override {
-    if (s.phase == Phase::train) {
-      set_scalars(memory_.in_round(round), lane, training_scalars(s));
+    if (trains(s.phase)) {
+      LaneScalars scalars = training_scalars(s);
+      if (s.phase == Phase::statistics) scalars.step += s.batch;
+      set_scalars(memory_.in_round(round), lane, scalars);
       return;
     }
     LaneScalars scalars;
@@ -39,16 +51,20 @@ class Classification final : public Procedure {
     set_scalars(memory_.in_round(round), lane, scalars);
   }
 
-  void run(Phase phase, LaneSet lanes, int n, int round, ExecutionContext& context) const override {
-    const Step step = step_in(round);
-    if (phase == Phase::train) {
-      step.train(context, lanes, part(phase));
+  void run(const LaneState& at, LaneSet lanes, int n, int round, ExecutionContext& context) const override {
+    const bool average = at.phase != Phase::train && averages(at);
+    const Step step = step_in(round, average ? plan_.average : plan_.networks[0].plan);
+    if (at.phase == Phase::train) {
+      step.train(context, lanes, part(at.phase));
+    } else if (at.phase == Phase::statistics) {
+      step.measure_statistics(context, lanes, part(at.phase), at.batch);
     } else {
-      step.evaluate(context, lanes, part(phase), n);
+      step.evaluate(context, lanes, part(at.phase), n);
     }
   }
 
   bool tally(LaneState& s, int lane, int round) const override {
+    if (s.phase == Phase::statistics) return true;
     const LaneMetrics metrics = metrics_of(memory_.in_round(round), lane);
     const int labels = images(s) * positions();
     if (s.phase != Phase::train) {
@@ -62,7 +78,7 @@ class Classification final : public Procedure {
   }
 
   bool finite(int lane, ExecutionContext& context) override {
-    step_in(0).check_finite(context, LaneSet{lane, 1, nullptr});
+    step_in(0, plan_.networks[0].plan).check_finite(context, LaneSet{lane, 1, nullptr});
     return finite_in(memory_, lane);
   }
 
@@ -85,8 +101,13 @@ class Classification final : public Procedure {
   // Labels of an image: of a text one a character.
   int positions() const { return plan_.networks[0].graph.positions; }
 
-  Step step_in(int round) const {
-    return {backend_.ops(), recipe_, plan_.networks[0].graph, plan_.networks[0].plan, memory_.in_round(round)};
+  // Whether the average is what is measured at this position.
+  bool averages(const LaneState& s) const {
+    return s.phase != Phase::train && recipe_.averaging && recipe_.averaging->taken(s.epoch + 1) > 0;
+  }
+
+  Step step_in(int round, const Plan& plan) const {
+    return {backend_.ops(), recipe_, plan_.networks[0].graph, plan, memory_.in_round(round)};
   }
 };
 

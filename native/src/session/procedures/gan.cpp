@@ -51,7 +51,7 @@ class Gan final : public Procedure {
     }
   }
 
-  void run(Phase, LaneSet lanes, int n, int round, ExecutionContext& context) const override {
+  void run(const LaneState&, LaneSet lanes, int n, int round, ExecutionContext& context) const override {
     const Steps at(*this, round);
     at.real.gather(context, lanes, part(Phase::train), n, true);
     label(at.real, context, lanes, n);

@@ -30,6 +30,7 @@ Part Procedure::part(Phase phase) const {
   const auto trained = static_cast<std::uint32_t>(data.train_images - data.validation);
   switch (phase) {
     case Phase::train:
+    case Phase::statistics:
       return {0, trained};
     case Phase::validation:
       return {trained, static_cast<std::uint32_t>(data.validation)};

@@ -34,11 +34,16 @@ class Procedure {
   virtual int images(const LaneState& state) const = 0;
   // Batches from the lane's position on that have as many images, to the end of its phase.
   virtual int alike(const LaneState& state) const = 0;
-  // Batches are done in three parts, so that lanes whose phase and number of images agree share the second, and several
+  // Whether batches at two lanes' positions are of a kind, so that the same calls can do them.
+  virtual bool together(const LaneState& a, const LaneState& b) const {
+    return a.phase == b.phase && images(a) == images(b);
+  }
+  // Batches are done in three parts, so that lanes that go together share the second, and several
   // batches (rounds) go one way to the device and back. Between the parts: send() and fetch().
   // Puts the numbers of the batch at the lane's position into place; brings last_learning_rate up to date.
   virtual void prepare(LaneState& state, int lane, int round) = 0;
-  virtual void run(Phase phase, LaneSet lanes, int n, int round, ExecutionContext& context) const = 0;
+  // `at`: the state of one of the lanes.
+  virtual void run(const LaneState& at, LaneSet lanes, int n, int round, ExecutionContext& context) const = 0;
   // Brings the lane's tallies and last_loss up to date, not its position. False when a loss was not finite; then
   // nothing is tallied.
   virtual bool tally(LaneState& state, int lane, int round) const = 0;
