@@ -1,4 +1,4 @@
-/** Convolutional networks: `digits`, `tinycnn`, `lenet`, `lenet-dropout`, `convnet5`, `simpnet`. */
+/** Convolutional networks: `digits`, `tinycnn`, `lenet`, `lenet-dropout`, `lenet-swa`, `convnet5`, `simpnet`. */
 import type { LayerSpec } from "../recipe.js";
 import type { NetworkEntry } from "./entry.js";
 import { batchNorm, conv2d, dropout, flatten, globalMaxPool, linear, maxPool, relu, tanh, withInit } from "./layers.js";
@@ -11,6 +11,23 @@ const simple = (filters: number, kernel = 3, pool = 0): LayerSpec[] => [
   ...(pool > 0 ? [maxPool(pool)] : []),
   dropout(0.2),
 ];
+
+/** LeNet with ReLU and dropout after every layer but the last. */
+const lenetDropout: readonly LayerSpec[] = withInit("glorot_uniform", [
+  conv2d(20, 5),
+  relu,
+  dropout(0.5),
+  maxPool(2),
+  conv2d(50, 5),
+  relu,
+  dropout(0.5),
+  maxPool(2),
+  flatten,
+  linear(500),
+  relu,
+  dropout(0.5),
+  linear(10),
+]);
 
 export const convolutional: readonly NetworkEntry[] = [
   {
@@ -72,21 +89,7 @@ export const convolutional: readonly NetworkEntry[] = [
     name: "lenet-dropout",
     summary: "LeNet with ReLU and dropout after every layer but the last",
     input: [1, 28, 28],
-    layers: withInit("glorot_uniform", [
-      conv2d(20, 5),
-      relu,
-      dropout(0.5),
-      maxPool(2),
-      conv2d(50, 5),
-      relu,
-      dropout(0.5),
-      maxPool(2),
-      flatten,
-      linear(500),
-      relu,
-      dropout(0.5),
-      linear(10),
-    ]),
+    layers: lenetDropout,
     defaults: {
       optimizer: "momentum",
       batch_size: 100,
@@ -94,6 +97,20 @@ export const convolutional: readonly NetworkEntry[] = [
       hyperparameters: { learning_rate: 0.01, momentum: 0.9 },
     },
     source: "LeNet as above with dropout (Srivastava et al. 2014)",
+  },
+  {
+    name: "lenet-swa",
+    summary: "lenet-dropout whose weights are averaged over the last 20 of 50 epochs",
+    input: [1, 28, 28],
+    layers: lenetDropout,
+    defaults: {
+      optimizer: "momentum",
+      batch_size: 100,
+      epochs: 50,
+      averaging: 0.6,
+      hyperparameters: { learning_rate: 0.01, momentum: 0.9 },
+    },
+    source: "the same with weight averaging (Izmailov et al. 2018)",
   },
   {
     name: "convnet5",

@@ -14,6 +14,8 @@ export interface NetworkEntry {
     readonly optimizer: Optimizer;
     readonly batch_size: number;
     readonly epochs: number;
+    /** Averages weights from this share of the epochs on. Absent: not. */
+    readonly averaging?: number;
     readonly hyperparameters: Readonly<Partial<Record<LaneHyperparameter, number>>>;
   };
   /** Made for a text: `input` is a window, and ten characters stand for those of the text. */

@@ -2,6 +2,7 @@
 import { hyperparameters } from "../hyperparameters.js";
 import {
   type Augmentation,
+  type Averaging,
   type DatasetSpec,
   type LaneHyperparameter,
   PROCEDURE_RECIPE_VERSION,
@@ -19,6 +20,12 @@ export const NO_AUGMENTATION: Augmentation = {
   saturation: 0,
 };
 
+/** As the catalogue's default means it for so many epochs. */
+export function averagingOf(network: NetworkEntry, epochs: number): Averaging | null {
+  const share = network.defaults.averaging;
+  return share === undefined ? null : { start: Math.floor(share * epochs), every: 1 };
+}
+
 /** `overrides` replaces top-level members; its `hyperparameters` are merged. */
 export function recipeFor(
   network: NetworkEntry,
@@ -31,6 +38,7 @@ export function recipeFor(
   const values = Object.fromEntries(
     hyperparameters.map(({ name, fallback }) => [name, network.defaults.hyperparameters[name] ?? fallback[optimizer]]),
   ) as Record<LaneHyperparameter, number | null>;
+  const averaging = averagingOf(network, overrides.epochs ?? network.defaults.epochs);
   return {
     version: network.procedure === undefined ? RECIPE_VERSION : PROCEDURE_RECIPE_VERSION,
     network: { name: network.name, layers: network.layers },
@@ -42,6 +50,7 @@ export function recipeFor(
     decay: optimizer === "adamw" ? "decoupled" : "loss",
     schedule: { kind: "constant" },
     augmentation: NO_AUGMENTATION,
+    ...(averaging === null ? {} : { averaging }),
     precision: "float32",
     shuffle: true,
     test_at_end: false,
