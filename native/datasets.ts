@@ -46,6 +46,28 @@ export function findDataset(name: string): DatasetSpec | null {
   return spec;
 }
 
+const CLASS_NAMES: Readonly<Record<string, readonly string[]>> = {
+  "fashion-mnist": [
+    "T-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+  ],
+  cifar10: ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
+};
+
+/** What the classes are called, in the order of their numbers; the numbers themselves where nobody named them. */
+export function classNamesOf({ name, classes, folder }: DatasetSpec): readonly string[] {
+  const names = folder?.classes ?? CLASS_NAMES[name];
+  return names?.length === classes ? names : Array.from({ length: classes }, (_, number) => String(number));
+}
+
 /** More would not fit the bytes that the engine keeps characters in. */
 export const MAX_CHARACTERS = 256;
 

@@ -9,6 +9,8 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { EngineError, engineCall, enginePromise } from "./error.js";
 import type {
+  Classifier,
+  ClassifyOptions,
   DatasetArrays,
   Engine,
   LaneOptions,
@@ -16,6 +18,7 @@ import type {
   LayerTime,
   MatmulOptions,
   MatrixOperations,
+  Normalisation,
   Session,
   SessionMemory,
   ShortestPaths,
@@ -36,6 +39,8 @@ interface Addon {
   syntheticDigits(seed: number, train: number, test: number): DatasetArrays;
   matmul(options: MatmulOptions): Promise<Float32Array>;
   shortestPaths(options: ShortestPathsOptions): Promise<ShortestPaths>;
+  classify(options: ClassifyOptions): Promise<Float32Array>;
+  datasetImages(digest: string, first: number, count: number): ReturnType<Engine["datasetImages"]>;
   openSession(options: unknown): unknown;
   addLane(session: unknown, options: LaneOptions): number;
   removeLane(session: unknown, lane: number): void;
@@ -45,6 +50,8 @@ interface Addon {
   weights(session: unknown, lane: number): LaneWeights;
   loadWeights(session: unknown, lane: number, data: Float32Array): void;
   writeText(session: unknown, lane: number, options: WriteOptions): Uint8Array;
+  validationLogits(session: unknown, lane: number, batch: number): Float32Array;
+  normalisation(session: unknown): Normalisation;
   memory(session: unknown): SessionMemory;
   takeProfile(session: unknown): LayerTime[];
   closeSession(session: unknown): void;
@@ -126,6 +133,12 @@ class NativeSession implements Session {
   writeText(lane: number, options: WriteOptions): Uint8Array {
     return engineCall(() => this.#addon.writeText(this.#handle, lane, options));
   }
+  validationLogits(lane: number, batch: number): Float32Array {
+    return engineCall(() => this.#addon.validationLogits(this.#handle, lane, batch));
+  }
+  normalisation(): Normalisation {
+    return engineCall(() => this.#addon.normalisation(this.#handle));
+  }
   memory(): SessionMemory {
     return engineCall(() => this.#addon.memory(this.#handle));
   }
@@ -138,7 +151,7 @@ class NativeSession implements Session {
 }
 
 /** Opens the engine in this thread. Throws `EngineError` ENGINE_NO_DEVICE with possible solutions. */
-export function loadEngine(): Engine & MatrixOperations {
+export function loadEngine(): Engine & MatrixOperations & Classifier {
   const addon = openAddon();
   return {
     version: addon.version,
@@ -149,6 +162,8 @@ export function loadEngine(): Engine & MatrixOperations {
     createSession: (options) => engineCall(() => new NativeSession(addon, addon.openSession(options), options.lanes)),
     planSession: (recipe, device) => engineCall(() => addon.planSession(recipe, device)),
     syntheticDigits: (seed, train, test) => engineCall(() => addon.syntheticDigits(seed, train, test)),
+    datasetImages: (digest, first, count) => engineCall(() => addon.datasetImages(digest, first, count)),
+    classify: (options) => enginePromise(() => addon.classify(options)),
     matmul: (options) => enginePromise(() => addon.matmul(options)),
     shortestPaths: (options) => enginePromise(() => addon.shortestPaths(options)),
   };

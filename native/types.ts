@@ -172,6 +172,24 @@ export interface LayerTime {
   readonly bytes: number;
 }
 
+/** What a network sees of channel c: byte * scale[c] + shift[c]. */
+export interface Normalisation {
+  readonly scale: Float32Array;
+  readonly shift: Float32Array;
+}
+
+export interface ClassifyOptions extends Normalisation {
+  /** A Recipe as JSON. */
+  readonly recipe: string;
+  readonly device: string;
+  /** Never changes a result. */
+  readonly threads: number;
+  /** As LaneWeights.data. */
+  readonly weights: Float32Array;
+  /** [image][channel][row][column], at most 65,536 of the recipe's shape. */
+  readonly images: Uint8Array;
+}
+
 export interface Session {
   readonly capacity: number;
   /** Puts a trial into a free lane and returns its index. Throws ENGINE_LANES_FULL. */
@@ -185,6 +203,12 @@ export interface Session {
   loadWeights(lane: number, data: Float32Array): void;
   /** Numbers of the characters that follow, drawn with the lane's seed. Only of recipes whose data set is a text. */
   writeText(lane: number, options: WriteOptions): Uint8Array;
+  /**
+   * Logits, [image][class], of a batch of the validation part: the last `validation` training images, of which there are
+   * ceil(validation / batch_size) batches. Only of recipes that classify images.
+   */
+  validationLogits(lane: number, batch: number): Float32Array;
+  normalisation(): Normalisation;
   memory(): SessionMemory;
   /** Times since the last call; empty unless the session was made with `profile`. */
   takeProfile(): readonly LayerTime[];
@@ -218,6 +242,12 @@ export interface Engine {
   /** Copies the arrays once; a digest already there is not copied again. */
   registerDataset(digest: string, arrays: DatasetArrays): void;
   hasDataset(digest: string): boolean;
+  /** Training images, then test images. Throws ENGINE_NO_DATASET unless they are registered. */
+  datasetImages(
+    digest: string,
+    first: number,
+    count: number,
+  ): { readonly images: Uint8Array; readonly labels: Uint8Array };
   createSession(options: SessionOptions): Session;
   /** Memory of a session before it is made. */
   planSession(recipe: string, device: string): SessionMemory;
@@ -258,6 +288,12 @@ export interface ShortestPaths {
   readonly distance: Float32Array;
   /** The vertex after i on that path; i itself on the diagonal, -1 where there is none. `null` unless asked for. */
   readonly next: Int32Array | null;
+}
+
+/** Labelling images with weights that were kept. */
+export interface Classifier {
+  /** Logits, [image][class]. Runs off the calling thread, on copies of the arrays. */
+  classify(options: ClassifyOptions): Promise<Float32Array>;
 }
 
 /** Large matrices, off any network. */

@@ -361,7 +361,7 @@ export class CohortThread {
     if (of === undefined) return;
     try {
       const weights = this.native(() => cohort.weights(lane));
-      const beside = describeWeights(of, hashWeights(weights.data));
+      const beside = describeWeights(of, cohort.normalisation(), hashWeights(weights.data));
       const filters = drawFilters(weights);
       const files = [
         { name: "weights", mediaType: "application/safetensors", epoch: 0, data: encodeSafetensors(weights) },

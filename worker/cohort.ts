@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { endianness } from "node:os";
 import { textOfNumbers } from "../native/datasets.js";
-import type { DatasetSpec, LaneOptions, LaneWeights, Session, SliceResult } from "./engine.js";
+import type { DatasetSpec, LaneOptions, LaneWeights, Normalisation, Session, SliceResult } from "./engine.js";
 import type { Held } from "./messages.js";
 
 /** Of the text that a lane writes at its end. Each character costs a window's steps, of which there are so many at most. */
@@ -82,6 +82,10 @@ export class Cohort {
 
   weights(lane: number): LaneWeights {
     return this.session.weights(lane);
+  }
+
+  normalisation(): Normalisation {
+    return this.session.normalisation();
   }
 
   weightsHash(lane: number): string {

@@ -18,6 +18,7 @@ export type {
   LaneOptions,
   LaneReport,
   LaneWeights,
+  Normalisation,
   Session,
   SessionOptions,
   SliceResult,

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { describeWeights, encodeSafetensors } from "../../worker/safetensors.js";
+import { decodeSafetensors, describeWeights, encodeSafetensors } from "../../worker/safetensors.js";
 
 type Header = Readonly<Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>>;
 
@@ -32,17 +32,23 @@ it("holds every tensor where its header says", () => {
         }
       }
       expect([next, file.length]).toEqual([data.length, start + 4 * data.length]);
+      expect(decodeSafetensors(file)).toEqual({ tensors, data });
+      if (file.length > 8) expect(() => decodeSafetensors(file.subarray(0, file.length - 1))).toThrow("safetensors");
     }),
   );
 });
 
-it("is described by the recipe, the parameters, the seed and the digest of the weights", () => {
+it("is described by the recipe, the parameters, the seed, the weights' digest, names of classes and normalisation", () => {
   const weightsHash = createHash("sha256").digest("hex");
-  const of = { recipe: '{"epochs":3}', parameters: '{"l2":0.5}', seed: "00000000000000ff" };
-  expect(JSON.parse(new TextDecoder().decode(describeWeights(of, weightsHash)))).toEqual({
-    recipe: { epochs: 3 },
+  const norm = { scale: Float32Array.of(0.1), shift: Float32Array.of(-2) };
+  const of = { recipe: '{"dataset":{"name":"mine","classes":2}}', parameters: '{"l2":0.5}', seed: "00000000000000ff" };
+  expect(JSON.parse(new TextDecoder().decode(describeWeights(of, norm, weightsHash)))).toEqual({
+    recipe: { dataset: { name: "mine", classes: 2 } },
     parameters: { l2: 0.5 },
     seed: "00000000000000ff",
     weights_hash: weightsHash,
+    class_names: ["0", "1"],
+    // What a float32 of 0.1 is, to the last digit.
+    normalisation: { scale: [0.10000000149011612], shift: [-2] },
   });
 });

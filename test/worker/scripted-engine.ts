@@ -154,6 +154,14 @@ export class ScriptedSession implements Session {
     return Uint8Array.of(this.lane(lane).epoch);
   }
   loadWeights(): void {}
+  validationLogits(): Float32Array {
+    throw fault("ENGINE_INTERNAL", "the scripted engine labels nothing");
+  }
+
+  normalisation(): { scale: Float32Array; shift: Float32Array } {
+    return { scale: Float32Array.of(1), shift: Float32Array.of(0) };
+  }
+
   writeText(): Uint8Array {
     throw new Error("scripted lanes do not write");
   }
@@ -201,6 +209,10 @@ export class ScriptedEngine implements Engine {
   registerDataset(): void {}
   hasDataset(): boolean {
     return true;
+  }
+
+  datasetImages(): { images: Uint8Array; labels: Uint8Array } {
+    throw fault("ENGINE_INTERNAL", "the scripted engine keeps no images");
   }
 
   createSession(options: SessionOptions): ScriptedSession {

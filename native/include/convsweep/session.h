@@ -4,7 +4,8 @@
 //   * What a lane computes depends on the recipe, its seed, its hyperparameters and the backend only; not on its index,
 //     its neighbours, how many threads there are, how slices were cut, or which vector instructions ran.
 //   * After any exception the session is as it was before the call. A closed session throws ENGINE_CLOSED.
-//   * A diverged lane stops; its neighbours do not notice. On a device whose memory is not the host's its weights may be
+//   * A diverged lane stops; its neighbours do not notice. On a device whose memory is not the host's its weights may
+//   be
 //     those of some batches later.
 // Belongs to one thread at a time. During run_slice its own threads help.
 //
@@ -30,12 +31,19 @@ namespace convsweep {
 struct Dataset;
 struct Tensor;
 
+// value = byte * scale[c] + shift[c] of channel c, with one fused multiply-add.
+struct Normalisation {
+  std::vector<float> scale, shift;
+};
+
 struct SessionConfig {
   Recipe recipe;
   std::shared_ptr<const Dataset> dataset;
   std::unique_ptr<Backend> backend;
   int lanes = 1;
   int threads = 1;
+  // Instead of what the recipe and the data set say.
+  std::optional<Normalisation> normalisation;
   // Two shared words or null: [0] is polled once a batch, anything but 0 ends the slice; [1] counts optimiser steps and
   // evaluation batches, wrapping. Must outlive the session.
   std::int32_t* control = nullptr;
@@ -125,9 +133,13 @@ class Session {
   // is reported.
   std::vector<float> weights(int lane) const;
   void load_weights(int lane, std::span<const float> data);
-  // Characters after `start`, by number, drawn with the lane's seed. Throws Error ENGINE_BAD_ARGUMENT unless the recipe's
-  // data set is a text. src/session/write_text.cpp says how.
+  // Characters after `start`, by number, drawn with the lane's seed. Throws Error ENGINE_BAD_ARGUMENT unless the
+  // recipe's data set is a text. src/session/write_text.cpp says how.
   std::vector<std::uint8_t> write_text(int lane, std::span<const std::uint8_t> start, int length, double temperature);
+  // Of the images of a batch of the validation part, which has ceil(validation / batch_size) of them: [image][class],
+  // before the softmax. Throws Error ENGINE_BAD_ARGUMENT unless the recipe classifies images.
+  std::vector<float> validation_logits(int lane, int batch);
+  const Normalisation& normalisation() const;
   SessionMemory memory() const;
   // Frees everything. Idempotent.
   void close() noexcept;
@@ -138,5 +150,20 @@ class Session {
   std::unique_ptr<Impl> impl_;
   int capacity_ = 0;
 };
+
+struct ClassifyRequest {
+  Recipe recipe;
+  std::unique_ptr<Backend> backend;
+  int threads = 1;
+  // As Session::weights has them.
+  std::vector<float> weights;
+  Normalisation normalisation;
+  // [image][channel][row][column], of the recipe's shape.
+  std::vector<std::uint8_t> images;
+};
+
+// Logits of images with weights that were trained before: [image][class]. Throws Error ENGINE_BAD_ARGUMENT for sizes
+// that do not fit the recipe.
+std::vector<float> classify(ClassifyRequest request);
 
 }  // namespace convsweep

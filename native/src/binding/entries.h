@@ -14,6 +14,9 @@ void add_session_entries(Napi::Env env, Napi::Object exports);
 // matrix.cc
 void add_matrix_entries(Napi::Env env, Napi::Object exports);
 
+// classify.cc
+void add_classify_entries(Napi::Env env, Napi::Object exports);
+
 Napi::Object memory_object(Napi::Env env, const SessionMemory& memory);
 
 }  // namespace convsweep::binding

@@ -212,6 +212,19 @@ Napi::Value write_text(const Napi::CallbackInfo& info) {
   return bytes_array(info.Env(), session_of(info).write_text(lane_of(info), start, length, temperature));
 }
 
+Napi::Value validation_logits(const Napi::CallbackInfo& info) {
+  const int batch = read_integer(argument(info, 2), "batch", 0, any_lane);
+  return floats_array(info.Env(), session_of(info).validation_logits(lane_of(info), batch));
+}
+
+Napi::Value normalisation(const Napi::CallbackInfo& info) {
+  const Normalisation& norm = session_of(info).normalisation();
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("scale", floats_array(info.Env(), norm.scale));
+  object.Set("shift", floats_array(info.Env(), norm.shift));
+  return object;
+}
+
 Napi::Value memory(const Napi::CallbackInfo& info) { return memory_object(info.Env(), session_of(info).memory()); }
 
 Napi::Value take_profile(const Napi::CallbackInfo& info) {
@@ -251,6 +264,8 @@ void add_session_entries(Napi::Env env, Napi::Object exports) {
   exports.Set("weights", Napi::Function::New<guard<weights>>(env, "weights"));
   exports.Set("loadWeights", Napi::Function::New<guard<load_weights>>(env, "loadWeights"));
   exports.Set("writeText", Napi::Function::New<guard<write_text>>(env, "writeText"));
+  exports.Set("validationLogits", Napi::Function::New<guard<validation_logits>>(env, "validationLogits"));
+  exports.Set("normalisation", Napi::Function::New<guard<normalisation>>(env, "normalisation"));
   exports.Set("memory", Napi::Function::New<guard<memory>>(env, "memory"));
   exports.Set("takeProfile", Napi::Function::New<guard<take_profile>>(env, "takeProfile"));
   exports.Set("closeSession", Napi::Function::New<guard<close_session>>(env, "closeSession"));

@@ -15,6 +15,7 @@
 
 #include "convsweep/ops.h"
 #include "convsweep/recipe.h"
+#include "convsweep/session.h"
 
 namespace convsweep {
 
@@ -48,12 +49,9 @@ std::shared_ptr<const Dataset> find_dataset(const std::string& digest);
 // Throws Error ENGINE_BAD_ARGUMENT when the data set is not the one the recipe describes.
 void check_dataset(const Dataset& dataset, const DatasetSpec& spec);
 
-// Of a text the numbers as they are, else: value = byte * scale[c] + shift[c] has mean 0 and variance 1 a channel over the first `images` images.
-struct Normalisation {
-  std::vector<float> scale, shift;
-};
+// Of a text the numbers as they are, else: values have mean 0 and variance 1 a channel over the first `images` images.
 Normalisation normalise(const Dataset& dataset, int images);
-// value = byte * scale[c] + shift[c] is -1 for 0 and 1 for 255.
+// -1 for 0 and 1 for 255.
 Normalisation between_minus_one_and_one(const Dataset& dataset);
 
 }  // namespace convsweep

@@ -27,6 +27,14 @@ std::vector<Tensor> tensors_of(const LanePlan& plan) {
   return all;
 }
 
+Normalisation normalisation_of(const SessionConfig& config) {
+  if (config.normalisation) return *config.normalisation;
+  const Dataset& data = *config.dataset;
+  return config.recipe.procedure.kind == ProcedureKind::gan
+             ? between_minus_one_and_one(data)
+             : normalise(data, data.train - config.recipe.dataset.validation);
+}
+
 void append(std::vector<float>& to, const std::vector<float>& run) { to.insert(to.end(), run.begin(), run.end()); }
 
 }  // namespace
@@ -74,6 +82,7 @@ Session::Impl::Impl(SessionConfig given)
       shared_plan(plan_shared(config.recipe, plan, config.lanes, !config.backend->is_host())),
       fingerprint(fingerprint_of(*config.backend)),
       tensors(tensors_of(plan)),
+      normalisation(normalisation_of(config)),
       slots_(static_cast<std::size_t>(config.lanes)),
       pool_(config.threads),
       lanes_(*config.backend, lane_stride(plan) * static_cast<std::size_t>(config.lanes)),
@@ -91,11 +100,8 @@ Session::Impl::Impl(SessionConfig given)
   memory_.pass_stride = static_cast<std::size_t>(config.lanes);
   memory_.round_stride = memory_.pass_stride * static_cast<std::size_t>(plan.passes);
   memory_.rounds = shared_plan.rounds;
-  const Normalisation norm = config.recipe.procedure.kind == ProcedureKind::gan
-                                 ? between_minus_one_and_one(data)
-                                 : normalise(data, data.train - config.recipe.dataset.validation);
-  backend.copy_in(base + shared_plan.scale, norm.scale.data(), norm.scale.size() * sizeof(float));
-  backend.copy_in(base + shared_plan.shift, norm.shift.data(), norm.shift.size() * sizeof(float));
+  backend.copy_in(base + shared_plan.scale, normalisation.scale.data(), normalisation.scale.size() * sizeof(float));
+  backend.copy_in(base + shared_plan.shift, normalisation.shift.data(), normalisation.shift.size() * sizeof(float));
   memory_.scale = reinterpret_cast<const float*>(base + shared_plan.scale);
   memory_.shift = reinterpret_cast<const float*>(base + shared_plan.shift);
   if (backend.is_host()) {

@@ -84,6 +84,8 @@ class Session::Impl {
 
   std::vector<std::uint8_t> write_text(int lane, std::span<const std::uint8_t> start, int length, double temperature);
 
+  std::vector<float> validation_logits(int lane, int batch);
+
   SliceResult run(const SliceLimits& limits);
   SessionMemory memory() const { return {memory_.lane_stride, shared_plan.bytes}; }
 
@@ -93,6 +95,7 @@ class Session::Impl {
   const std::string fingerprint;
   // Of all networks, one after another.
   const std::vector<Tensor> tensors;
+  const Normalisation normalisation;
 
  private:
   // After a batch has run: tallies, position, divergence; a report when it ended an epoch.

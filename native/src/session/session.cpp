@@ -134,6 +134,10 @@ std::vector<std::uint8_t> Session::write_text(int lane, std::span<const std::uin
   return open().write_text(lane, start, length, temperature);
 }
 
+std::vector<float> Session::validation_logits(int lane, int batch) { return open().validation_logits(lane, batch); }
+
+const Normalisation& Session::normalisation() const { return open().normalisation; }
+
 SessionMemory Session::memory() const {
   const Impl& impl = open();
   return impl.memory();

@@ -54,7 +54,9 @@ def open_network(folder, recipe):
     kept = load_file(Path(folder) / "weights.safetensors")
     names = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
     # A safetensors file lists names by their bytes' places, load_file by name: the engine's places count up.
-    ordered = sorted(kept, key=lambda name: [int(part) if part.isdigit() else -1 for part in name.split(".")])
+    ordered = sorted(
+        kept, key=lambda name: [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
+    )
     places = {}
     for name in ordered:
         places.setdefault(name.rsplit(".", 1)[0], {})[name.rsplit(".", 1)[1]] = kept[name]
