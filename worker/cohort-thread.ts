@@ -320,21 +320,28 @@ export class CohortThread {
       this.breakCohort(cohort, engineError(thrown));
       return;
     }
+    const last = new Map<number, number>();
     for (const report of result.reports) {
       const held = cohort.attemptIn(report.lane);
       if (!held) continue;
       this.post({ kind: "report", held, epoch: report.epoch, step: report.step, metrics: metricsOf(report) });
       if (report.pictures !== null) this.show(held, report.epoch, report.pictures, report.finished);
-      if (report.finished) this.sample(cohort, report.lane, held);
-      if (report.finished) this.keepWeights(cohort, report.lane, held);
-      if (report.finished) this.leave(cohort, report.lane, held, (weightsHash) => ({ kind: "completed", weightsHash }));
-      else this.consider(cohort, report.lane, held, report.epoch);
+      // A lane may end several epochs in a slice, and what is saved is the lane as the slice left it.
+      last.set(report.lane, report.epoch);
+      if (!report.finished) continue;
+      this.sample(cohort, report.lane, held);
+      this.keepWeights(cohort, report.lane, held);
+      this.leave(cohort, report.lane, held, (weightsHash) => ({ kind: "completed", weightsHash }));
     }
     for (const { lane, epoch, step, what } of result.diverged) {
       const held = cohort.attemptIn(lane);
       if (!held) continue;
       this.end(held, { kind: "diverged", epoch, step, what });
       this.remove(cohort, lane);
+    }
+    for (const [lane, epoch] of last) {
+      const held = cohort.attemptIn(lane);
+      if (held) this.consider(cohort, lane, held, epoch);
     }
     if (result.state === "idle" && cohort.size > 0) {
       // Would otherwise be asked for slices for ever.

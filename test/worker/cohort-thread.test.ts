@@ -117,6 +117,25 @@ describe("a device's thread", () => {
     ).toEqual(["started", "report", "saved", "report"]);
   });
 
+  it("saves a lane that ended several epochs in a slice under the last of them", async () => {
+    const h = harness({ checkpointMillis: 0 });
+    h.engine.epochsASlice = 2;
+    const a = job({ epochs: 5 });
+    h.assign(a);
+    await h.outcomeOf(a);
+    expect(h.of(a).map((m) => m.kind)).toEqual([
+      "started",
+      "report",
+      "report",
+      "saved",
+      "report",
+      "report",
+      "report",
+      "ended",
+    ]);
+    expect(h.of(a)[3]).toMatchObject({ lane: { epoch: 2, data: Uint8Array.of(2) } });
+  });
+
   it("goes on from a saved lane: its epoch is said, reports follow it, the weights are those of one never interrupted", async () => {
     const h = harness();
     const a = job({ epochs: 5 });

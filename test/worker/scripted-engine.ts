@@ -103,7 +103,8 @@ export class ScriptedSession implements Session {
     if (control) Atomics.add(control, 1, 1);
     const reports: LaneReport[] = [];
     const diverged: { lane: number; epoch: number; step: number; what: "loss" }[] = [];
-    for (const [index, lane] of this.lanes) {
+    const turns = [...this.lanes].flatMap((entry) => Array.from({ length: this.engine.epochsASlice }, () => entry));
+    for (const [index, lane] of turns) {
       if (lane.state !== "training") continue;
       if (lane.divergesAt === lane.epoch + 1) {
         lane.state = "diverged";
@@ -194,6 +195,8 @@ export class ScriptedEngine implements Engine {
   readonly slices: ScriptedSession[] = [];
   /** Open sessions that fit at once. */
   room = Number.POSITIVE_INFINITY;
+  /** That a lane ends in one slice. */
+  epochsASlice = 1;
   refuse: Error | null = null;
   onSlice: ((session: ScriptedSession) => void) | null = null;
   onClose: ((session: ScriptedSession) => void) | null = null;
