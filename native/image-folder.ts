@@ -1,15 +1,15 @@
 /**
- * A folder of images by class: a subfolder a class, PNG files in it.
+ * A folder of images by class: a subfolder a class, PNG and JPEG files in it.
  *
  * Guarantees: classes stand in the order of their names' code points, files within them too, so every machine with the same
  * files finds the same images and the same digest; what is wrong is a RangeError that names the file. Files and folders whose
- * names begin with a dot are passed over. Grey images among coloured ones become coloured; transparency is left out; of 16
- * bits the upper 8 are taken. Does not resize: all images have one size.
+ * names begin with a dot are passed over. Grey images among coloured ones become coloured. With a size every image is brought to
+ * it as `fitPicture` says; without one all images must have the same.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { convertIndexedToRgb, decode } from "fast-png";
+import { decodePicture, fitPicture, type Picture } from "./picture-file.js";
 import type { DatasetSpec } from "./recipe.js";
 
 export interface ImageFolder {
@@ -22,16 +22,15 @@ export interface ImageFolder {
   readonly labels: Uint8Array;
 }
 
-interface Decoded {
+/** Rows and columns. */
+export type Size = readonly [number, number];
+
+interface Planes {
   readonly file: string;
-  readonly width: number;
-  readonly height: number;
-  /** Bytes a pixel in `data`, of which the first 1 or 3 are its colour. */
-  readonly stride: number;
-  readonly coloured: boolean;
-  readonly data: ArrayLike<number>;
-  /** What a value is divided by. */
-  readonly unit: number;
+  readonly size: Size;
+  readonly channels: 1 | 3;
+  /** [channel][row][column] */
+  readonly values: Uint8Array;
 }
 
 const MAX_CLASSES = 256;
@@ -42,8 +41,8 @@ const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 const unexpected = (file: string, expected: string, found: string): RangeError =>
   new RangeError(`${file}: expected ${expected}, found ${found}`);
 
-/** Throws RangeError, or what the file system throws. */
-export function readImageFolder(folder: string): ImageFolder {
+/** `wanted`: the size of all images, or `null` for the one that they have. Throws RangeError, or what the file system throws. */
+export function readImageFolder(folder: string, wanted: Size | null): ImageFolder {
   const entries = (path: string) => readdirSync(path, { withFileTypes: true }).filter(({ name }) => name[0] !== ".");
   const classNames = entries(folder)
     .filter((entry) => entry.isDirectory())
@@ -53,70 +52,59 @@ export function readImageFolder(folder: string): ImageFolder {
     throw unexpected(folder, `2 to ${MAX_CLASSES} subfolders, one a class`, String(classNames.length));
   }
   const hash = createHash("sha256");
-  const decoded: Decoded[] = [];
+  const read: Planes[] = [];
   const labels: number[] = [];
   let bytes = 0;
   for (const [label, name] of classNames.entries()) {
     const files = entries(join(folder, name)).map((entry) => entry.name);
-    if (files.length === 0) throw unexpected(join(folder, name), "at least one PNG file", "none");
+    if (files.length === 0) throw unexpected(join(folder, name), "at least one PNG or JPEG file", "none");
     for (const fileName of files.sort(byName)) {
       const file = join(folder, name, fileName);
-      if (!/\.png$/i.test(fileName)) throw unexpected(file, "a PNG file (.png)", "another kind of file");
+      if (!/\.(png|jpe?g)$/i.test(fileName)) {
+        throw unexpected(file, "a PNG or JPEG file (.png, .jpg, .jpeg)", "another kind of file");
+      }
       const content = readFileSync(file);
       hash.update(`${name}/${fileName}\0${createHash("sha256").update(content).digest("hex")}\n`);
-      const image = decodePng(file, content);
-      const first = decoded[0] ?? image;
-      if (image.width !== first.width || image.height !== first.height) {
-        const size = ({ width, height }: Decoded): string => `${width}x${height} pixels`;
-        throw unexpected(file, `${size(first)} as ${first.file} has`, size(image));
+      const image = planesOf(file, content, wanted);
+      const first = read[0] ?? image;
+      if (image.size.join() !== first.size.join()) {
+        const text = ({ size: [rows, columns] }: Planes): string => `${columns}x${rows} pixels`;
+        throw unexpected(file, `${text(first)} as ${first.file} has (or say a size)`, text(image));
       }
-      bytes += 3 * image.width * image.height;
+      bytes += 3 * image.size[0] * image.size[1];
       if (bytes > MAX_BYTES) throw unexpected(folder, `at most ${MAX_BYTES} bytes of pixels`, "more");
-      decoded.push(image);
+      read.push(image);
       labels.push(label);
     }
   }
-  const { width = 0, height = 0 } = decoded[0] ?? {};
-  const channels = decoded.some(({ coloured }) => coloured) ? 3 : 1;
-  const images = new Uint8Array(decoded.length * channels * width * height);
-  for (const [i, image] of decoded.entries()) writePlanes(image, channels, images, i * channels * width * height);
+  const [rows, columns] = read[0]?.size ?? [0, 0];
+  const channels = read.some((image) => image.channels === 3) ? 3 : 1;
+  const plane = rows * columns;
+  const images = new Uint8Array(read.length * channels * plane);
+  for (const [i, image] of read.entries()) {
+    for (let c = 0; c < channels; c++) {
+      const from = image.channels === 3 ? c * plane : 0;
+      images.set(image.values.subarray(from, from + plane), (i * channels + c) * plane);
+    }
+  }
   return {
     sha256: hash.digest("hex"),
     classNames,
-    shape: [channels, height, width],
+    shape: [channels, rows, columns],
     images,
     labels: Uint8Array.from(labels),
   };
 }
 
-function decodePng(file: string, content: Uint8Array): Decoded {
-  let png: ReturnType<typeof decode>;
+function planesOf(file: string, content: Uint8Array, wanted: Size | null): Planes {
+  let picture: Picture;
   try {
-    png = decode(content, { checkCrc: true });
+    picture = decodePicture(content);
   } catch (cause) {
-    throw unexpected(file, "a whole PNG file", (cause as Error).message);
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new RangeError(`${file}: ${cause.message}`);
   }
-  const { width, height, depth } = png;
-  if (png.palette !== undefined) {
-    const stride = png.palette[0]?.length ?? 3;
-    return { file, width, height, stride, coloured: true, data: convertIndexedToRgb(png), unit: 1 };
-  }
-  if (depth < 8) throw unexpected(file, "8 or 16 bits a channel", String(depth));
-  const coloured = png.channels >= 3;
-  return { file, width, height, stride: png.channels, coloured, data: png.data, unit: depth === 16 ? 256 : 1 };
-}
-
-function writePlanes(
-  { width, height, stride, coloured, data, unit }: Decoded,
-  channels: number,
-  to: Uint8Array,
-  at: number,
-) {
-  const plane = width * height;
-  for (let c = 0; c < channels; c++) {
-    const from = coloured ? c : 0;
-    for (let pixel = 0; pixel < plane; pixel++) {
-      to[at + c * plane + pixel] = Math.floor((data[pixel * stride + from] ?? 0) / unit);
-    }
-  }
+  const { channels } = picture;
+  const size = wanted ?? ([picture.height, picture.width] as const);
+  return { file, size, channels, values: fitPicture(picture, [channels, ...size]) };
 }

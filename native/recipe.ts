@@ -118,7 +118,7 @@ export interface DatasetSpec {
   readonly folder?: FolderSource;
 }
 
-/** A subfolder a class, PNG files in it (image-folder.ts); taken in the order of `orderOf`, the last ones are for validation. */
+/** A subfolder a class, PNG and JPEG files in it (image-folder.ts); taken in the order of `orderOf`, the last ones are for validation. */
 export interface FolderSource {
   /** Absolute, on every machine that trains. */
   readonly path: string;
@@ -126,6 +126,8 @@ export interface FolderSource {
   readonly sha256: string;
   /** Names by label. */
   readonly classes: readonly string[];
+  /** Rows and columns that every image is brought to; absent: they all have them. */
+  readonly size?: readonly [number, number];
 }
 
 /** Images and labels in `.npy` or IDX files; taken in the order of `orderOf` (arrays.ts), the last ones are for validation. */

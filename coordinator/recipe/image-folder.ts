@@ -1,15 +1,17 @@
 /**
- * A folder of images by class as a data set: `dataset: {folder: flowers}`.
+ * A folder of images by class as a data set: `dataset: {folder: flowers, size: 32}`.
  *
  * Guarantees: shape, names of the classes and a digest over all files stand in the spec, so that a worker can tell whether its own
  * folder is the same. Not here: reading it for training (worker/data/image-folder.ts).
  */
 import { basename } from "node:path";
-import { type ImageFolder, readImageFolder } from "../../native/image-folder.js";
+import { type ImageFolder, readImageFolder, type Size } from "../../native/image-folder.js";
 import type { DatasetSpec } from "../../native/recipe.js";
 import { heldOutOf } from "./arrays.js";
 import type { OwnFiles } from "./own-files.js";
 import type { FileNode, Reader } from "./reader.js";
+
+const MAX_SIDE = 4_096;
 
 /** Whether a data set is given as a folder. */
 export function isFolder(node: FileNode): boolean {
@@ -22,11 +24,13 @@ export function compileFolder(
   validation: FileNode | undefined,
   files: OwnFiles,
 ): DatasetSpec {
-  const given = reader.fields(node, "dataset", ["folder"]).get("folder")?.value ?? node;
+  const fields = reader.fields(node, "dataset", ["folder", "size"]);
+  const given = fields.get("folder")?.value ?? node;
+  const size = sizeOf(reader, fields.get("size")?.value);
   const path = files.resolve(reader.text(given, "dataset.folder", "the path of a folder"));
   let found: ImageFolder;
   try {
-    found = readImageFolder(path);
+    found = readImageFolder(path, size);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     if (!(cause instanceof RangeError) && code === undefined) throw cause;
@@ -41,6 +45,21 @@ export function compileFolder(
     train_images: labels.length,
     test_images: 0,
     seed: null,
-    folder: { path, sha256, classes: classNames },
+    folder: { path, sha256, classes: classNames, ...(size === null ? {} : { size }) },
   };
+}
+
+/** `32`, or `[rows, columns]`. */
+function sizeOf(reader: Reader, node: FileNode | undefined): Size | null {
+  if (node === undefined) return null;
+  const side = (one: FileNode, path: string): number => reader.whole(one, path, { min: 1, max: MAX_SIDE });
+  if (node.kind !== "list") {
+    const both = side(node, "dataset.size");
+    return [both, both];
+  }
+  const [rows, columns, more] = node.items;
+  if (rows === undefined || columns === undefined || more !== undefined) {
+    throw reader.error(node.at, "dataset.size", "size is a number of pixels or [rows, columns]", "[rows, columns]");
+  }
+  return [side(rows, "dataset.size[0]"), side(columns, "dataset.size[1]")];
 }

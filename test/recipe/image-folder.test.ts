@@ -1,11 +1,12 @@
 /** A folder of images by class: what a sweep records of it, what the worker makes of it, what is refused. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { encode } from "fast-png";
 import { afterAll, describe, expect, it } from "vitest";
 import { compileSweep } from "../../coordinator/recipe/compile.js";
 import { readImageFolder } from "../../native/image-folder.js";
+import { decodePicture, fitPicture } from "../../native/picture-file.js";
 import type { Recipe } from "../../native/recipe.js";
 import { ConvsweepError } from "../../proto/contract.js";
 import { loadDataset } from "../../worker/data/load.js";
@@ -22,9 +23,9 @@ const png = (colour: readonly number[], width = 3, height = 2): Uint8Array => {
   const data = Uint8Array.from({ length: width * height * colour.length }, (_, i) => colour[i % colour.length] ?? 0);
   return encode({ width, height, channels: colour.length, depth: 8, data });
 };
-const compile = (folder: string): Recipe =>
+const compile = (folder: string, size = ""): Recipe =>
   compileSweep(
-    `network: [flatten, {linear: 2}]\ndataset: {folder: ${folder}}\nbatch_size: 1\nepochs: 1\nmethod: random\nrun_cap: 1\nparameters: {learning_rate: {min: 0.001, max: 0.01}}\n`,
+    `network: [flatten, {linear: 2}]\ndataset: {folder: ${folder}${size}}\nbatch_size: 1\nepochs: 1\nmethod: random\nrun_cap: 1\nparameters: {learning_rate: {min: 0.001, max: 0.01}}\n`,
     "f.yaml",
     root,
   ).spec.recipe as unknown as Recipe;
@@ -71,7 +72,35 @@ describe("a folder of images", () => {
       encode({ width: 1, height: 1, channels: 1, depth: 16, data: Uint16Array.of(value) });
     put("deep/a/0.png", deep(0x1234));
     put("deep/b/0.png", deep(0xffff));
-    expect([...readImageFolder(join(root, "deep")).images]).toEqual([0x12, 0xff]);
+    expect([...readImageFolder(join(root, "deep"), null).images]).toEqual([0x12, 0xff]);
+  });
+
+  it("with a size may hold JPEG and PNG files of any", async () => {
+    const jpeg = readFileSync(new URL("../golden/pictures/baseline.jpg", import.meta.url));
+    put("mixed/a/0.jpg", jpeg);
+    put("mixed/a/1.JPEG", jpeg);
+    put("mixed/b/0.png", png([50], 9, 4));
+    put("mixed/b/1.png", png([60, 70, 80], 2, 6));
+    expect(() => compile("mixed")).toThrow("mixed/b/0.png: expected 27x19 pixels as");
+    const { dataset } = compile("mixed", ", size: [2, 4]");
+    expect(dataset).toMatchObject({ shape: [3, 2, 4], train_images: 4, folder: { size: [2, 4] } });
+    expect(compile("mixed", ", size: 5").dataset).toMatchObject({ shape: [3, 5, 5], folder: { size: [5, 5] } });
+    const { arrays } = await loadDataset(dataset, "/nowhere", never);
+    const images = [...arrays.trainLabels.keys()].map((i) => [...arrays.trainImages.subarray(i * 24, (i + 1) * 24)]);
+    const eight = (value: number): number[] => Array(8).fill(value);
+    expect(images).toContainEqual(Array(24).fill(50));
+    expect(images).toContainEqual([...eight(60), ...eight(70), ...eight(80)]);
+    const fitted = [...fitPicture(decodePicture(jpeg), [3, 2, 4])];
+    expect(images.filter((image) => image.join() === fitted.join()).length).toBe(2);
+  });
+
+  it.each([
+    ["0", "dataset.size"],
+    ["[2]", "[rows, columns]"],
+    ["[2, 3, 4]", "[rows, columns]"],
+    ["[2, 9999]", "dataset.size[1]"],
+  ])("of size %s is refused", (size, message) => {
+    expect(() => compile("good", `, size: ${size}`)).toThrow(message);
   });
 
   it("that has changed or is missing on a worker is refused", async () => {
@@ -85,14 +114,21 @@ describe("a folder of images", () => {
   });
 
   it.each([
-    ["ragged", png([1], 4, 2), "1.png", /ragged\/b\/1\.png: expected 3x2 pixels as .*a\/0\.png has, found 4x2 pixels/],
-    ["broken", png([1]).subarray(0, 40), "1.png", /broken\/b\/1\.png: expected a whole PNG file, found /],
     [
-      "jpeg",
-      Uint8Array.of(0xff, 0xd8),
-      "1.jpg",
-      /jpeg\/b\/1\.jpg: expected a PNG file \(\.png\), found another kind of file/,
+      "ragged",
+      png([1], 4, 2),
+      "1.png",
+      /ragged\/b\/1\.png: expected 3x2 pixels as .*a\/0\.png has \(or say a size\), found 4x2 pixels/,
     ],
+    ["broken", png([1]).subarray(0, 40), "1.png", /broken\/b\/1\.png: expected a whole PNG file, found /],
+    ["jpeg", Uint8Array.of(0xff, 0xd8), "1.jpg", /jpeg\/b\/1\.jpg: expected a whole JPEG file, found no frame header/],
+    [
+      "text",
+      Uint8Array.of(65),
+      "1.txt",
+      /text\/b\/1\.txt: expected a PNG or JPEG file \(\.png, \.jpg, \.jpeg\), found ano/,
+    ],
+    ["renamed", Uint8Array.of(65), "1.png", /renamed\/b\/1\.png: expected a PNG or JPEG file, found other bytes/],
   ])("%s is refused", (folder, bytes, name, message) => {
     put(`${folder}/a/0.png`, png([1]));
     put(`${folder}/b/${name}`, bytes);

@@ -11,10 +11,10 @@ import { ConvsweepError } from "../../proto/contract.js";
 import { inOrder } from "./arrays.js";
 
 /** Throws NOT_FOUND (no such folder here) or CORRUPT (other files than the sweep was made from). */
-export function readFolder(spec: DatasetSpec, { path, sha256 }: FolderSource): DatasetArrays {
+export function readFolder(spec: DatasetSpec, { path, sha256, size }: FolderSource): DatasetArrays {
   let found: ImageFolder;
   try {
-    found = readImageFolder(path);
+    found = readImageFolder(path, size ?? null);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     if (code !== "ENOENT") throw new ConvsweepError("CORRUPT", message, { path, cause });
