@@ -6,12 +6,13 @@
  */
 
 import { hyperparameters } from "../native/hyperparameters.js";
-import { type DeviceInfo, type Engine, type LaneReport, loadEngine } from "../native/index.js";
+import { type Classifier, type DeviceInfo, type Engine, type LaneReport, loadEngine } from "../native/index.js";
 import type { DatasetSpec, Recipe } from "../native/recipe.js";
 import { ConvsweepError, type ErrorCode, toConvsweepError } from "../proto/contract.js";
 import type { NamedMetric } from "./messages.js";
 
 export type {
+  Classifier,
   DatasetArrays,
   DeviceInfo,
   Engine,
@@ -26,7 +27,7 @@ export type {
 export type { DatasetSpec, Recipe };
 
 /** Loads the addon into this thread. Throws ConvsweepError UNAVAILABLE if it was not built or does not load. */
-export function openEngine(): Engine {
+export function openEngine(): Engine & Classifier {
   try {
     return loadEngine();
   } catch (thrown) {

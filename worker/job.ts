@@ -16,7 +16,7 @@ export interface JobPlan {
   readonly hyperparameters: Float64Array;
 }
 
-function parseObject(text: string, path: string): Readonly<Record<string, unknown>> {
+export function parseObject(text: string, path: string): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
     value = JSON.parse(text);

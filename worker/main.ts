@@ -1,5 +1,5 @@
 /**
- * The worker program: `join`, `devices`, `probe`, `write`, `data`.
+ * The worker program: `join`, `devices`, `probe`, `write`, `predict`, `data`.
  *
  * Guarantees: exit code 0 for done, 2 for bad input, 70 for a fault of the engine or of the program, 77 when TLS with
  * the coordinator cannot come about, 78 when the coordinator refuses the worker; errors go to standard error, results to standard output. On SIGTERM or SIGINT `join`
@@ -8,6 +8,7 @@
  */
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../proto/contract.js";
 import { type JoinOptions, joinConfig, wholeNumber } from "./config.js";
@@ -16,6 +17,7 @@ import { chooseDevices, describeDevices } from "./devices.js";
 import { engineError, openEngine } from "./engine.js";
 import { joinCoordinator } from "./join.js";
 import { LOG_LEVELS, openLog } from "./log.js";
+import { describePrediction, predict } from "./predict.js";
 import { describeProbe, probe } from "./probe.js";
 import { type WriteOptions, writeText } from "./write.js";
 
@@ -29,7 +31,7 @@ function printJson(value: unknown): void {
   print(`${JSON.stringify(value)}\n`);
 }
 
-async function join(options: JoinOptions): Promise<number> {
+async function joinFleet(options: JoinOptions): Promise<number> {
   const config = joinConfig(options, process.env);
   const log = openLog(config.logLevel, config.name);
   const worker = joinCoordinator(config, {
@@ -134,6 +136,36 @@ async function write(options: WriteCommand): Promise<number> {
   return 0;
 }
 
+interface PredictCommand {
+  readonly image: string;
+  readonly kept: string;
+  readonly top: string;
+  readonly json?: boolean;
+}
+
+async function label({ image, kept, top, json }: PredictCommand): Promise<number> {
+  const read = (path: string, name: string): Buffer => {
+    try {
+      return readFileSync(path);
+    } catch (cause) {
+      throw new ConvsweepError("BAD_INPUT", `it cannot be read: ${toConvsweepError(cause).message}`, {
+        path: name,
+        cause,
+      });
+    }
+  };
+  const prediction = await predict(openEngine(), {
+    image: { path: image, bytes: read(image, image) },
+    weights: read(join(kept, "weights.safetensors"), "--kept"),
+    beside: read(join(kept, "weights-recipe.json"), "--kept").toString("utf8"),
+    top: wholeNumber("--top", top, 256),
+    threads: availableParallelism(),
+  });
+  if (json) printJson(prediction);
+  else print(describePrediction(prediction));
+  return 0;
+}
+
 /** Runs one command and answers its exit code. */
 async function run(argv: readonly string[]): Promise<number> {
   let code = 0;
@@ -167,7 +199,7 @@ async function run(argv: readonly string[]): Promise<number> {
     .option("--log-level <level>", `one of ${LOG_LEVELS.join(", ")}`, "info")
     .option("--with-parent", "leave when standard input ends: with the process that holds its other end")
     .action(async (options: JoinOptions) => {
-      code = await join(options);
+      code = await joinFleet(options);
     });
   program
     .command("devices")
@@ -197,6 +229,16 @@ async function run(argv: readonly string[]): Promise<number> {
     .option("--json", "print one JSON object")
     .action(async (options: WriteCommand) => {
       code = await write(options);
+    });
+  program
+    .command("predict")
+    .description("label an image file with kept weights")
+    .requiredOption("--image <file>", "a PNG or JPEG file")
+    .requiredOption("--kept <dir>", "folder with weights.safetensors and weights-recipe.json")
+    .option("--top <n>", "classes to name", "5")
+    .option("--json", "print one JSON object")
+    .action(async (options: PredictCommand) => {
+      code = await label(options);
     });
   program
     .command("data")

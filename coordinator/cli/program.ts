@@ -11,6 +11,7 @@ import { addDoctor } from "./doctor.js";
 import { addEvents } from "./events.js";
 import { addPage } from "./page.js";
 import { addPlan } from "./plan.js";
+import { addPredict } from "./predict.js";
 import { addQuery } from "./query.js";
 import { addRestore } from "./restore.js";
 import { addRun } from "./run.js";
@@ -71,6 +72,7 @@ Exit codes: 0 done, 1 a run failed, 2 bad input, 65 the store is damaged, 74 its
   addTrials(program);
   addTrial(program);
   addWrite(program);
+  addPredict(program);
   addQuery(program);
   addWorkers(program);
   addEvents(program);
