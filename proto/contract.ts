@@ -68,6 +68,8 @@ export const LIMITS = {
   queryTextBytes: 100 * 1024,
   /** Messages a worker may send ahead of the acknowledgement. */
   linkWindow: 256,
+  /** Dead processes of its name that a worker may speak for. */
+  livesBefore: 64,
   parameterNames: 256,
   trialsPerSweep: 1_000_000,
 } as const;

@@ -24,9 +24,10 @@ export interface Identity {
   readonly devices: readonly Device[];
 }
 
-/** What the process before this one, under the same name and known to be dead, has left. */
+/** What the processes before this one, under the same name and known to be dead, have left. */
 export interface Predecessor {
-  readonly incarnation: string;
+  /** The last that the coordinator welcomed, then those that died before it did, oldest first. */
+  readonly lives: readonly string[];
   /** Whose they are; "" if it never heard of one. */
   readonly store: string;
   readonly entries: readonly Entry[];

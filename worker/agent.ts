@@ -40,7 +40,7 @@ export class Agent {
   /** The newest heard of that store. */
   private generation = 0;
   private commit = 0;
-  private readonly previous: string;
+  private readonly previous: readonly string[];
   private spooledBytes = 0;
   private heartbeatMillis: number = TIMES.heartbeat;
   private lastHeartbeat = 0;
@@ -58,11 +58,11 @@ export class Agent {
         if (entries.length > 0) this.effects.push({ kind: "unspool", entries });
       },
     });
-    this.previous = before?.incarnation ?? "";
+    this.previous = before?.lives ?? [];
     if (before) this.inherit(before);
   }
 
-  /** What a dead process had to say is said for it, and that it trains no more. */
+  /** What dead processes had to say is said for it, and that it trains no more. */
   private inherit(before: Predecessor): void {
     if (before.store !== "") this.store = before.store;
     for (const { held, body } of lastWords(before)) {
@@ -146,7 +146,7 @@ export class Agent {
       version,
       devices: [...devices],
       running: [...this.held],
-      previous: this.previous,
+      previous: [...this.previous],
       seenStore: this.store ?? "",
       seenGeneration: this.generation,
       seenCommit: this.commit,

@@ -108,10 +108,9 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
     if (ending) return;
     for (const effect of agent.handle(input, performance.now())) carryOut(effect);
     if (spool) {
-      spool.ready();
       agent.spooled = spool.bytes;
       if (input.kind === "received" && input.message.body?.$case === "welcome")
-        spool.of(input.message.body.value.store);
+        spool.welcomed(input.message.body.value.store);
     }
     if (timer) clearTimeout(timer);
     timer = null;
@@ -123,6 +122,8 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
   function carryOut(effect: AgentEffect): void {
     switch (effect.kind) {
       case "send":
+        // Before Hello: whom it names must be known to the next process too.
+        spool?.ready();
         link.send(effect.message);
         break;
       case "command":

@@ -24,13 +24,15 @@ import {
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import Database from "better-sqlite3";
+import { LIMITS } from "../proto/contract.js";
 import { LinkRequest } from "../proto/gen/convsweep/v1/worker.js";
 import type { Predecessor } from "./agent-messages.js";
 import type { Held } from "./messages.js";
 import type { Entry } from "./outbox.js";
 
 type Line =
-  | { readonly kind: "begin"; readonly incarnation: string }
+  /** `before`: lives that are dead and whose end the coordinator has not heard of. */
+  | { readonly kind: "begin"; readonly incarnation: string; readonly before?: readonly string[] }
   | { readonly kind: "store"; readonly store: string }
   | { readonly kind: "put"; readonly id: number; readonly held: Held | null; readonly message: string }
   | { readonly kind: "done"; readonly ids: readonly number[] };
@@ -45,6 +47,7 @@ export class Spool {
   readonly #lock: Database.Database;
   readonly #file: number;
   readonly #incarnation: string;
+  #isWelcome = false;
   /** Bytes of what is of use, by id. */
   readonly #live = new Map<number, number>();
   #liveBytes = 0;
@@ -63,8 +66,8 @@ export class Spool {
     this.before = existsSync(path) ? readSpool(readFileSync(path)) : null;
     // What was left stays in place until all of it is in the new file: see `ready`.
     this.#file = openSync(`${path}.new`, "w+", 0o600);
-    this.#append({ kind: "begin", incarnation });
-    if (this.before && this.before.store !== "") this.of(this.before.store);
+    this.#begin();
+    if (this.before && this.before.store !== "") this.#of(this.before.store);
   }
 
   /** Everything inherited is kept: the new file takes the place of the old one. Idempotent. */
@@ -114,8 +117,16 @@ export class Spool {
     else this.#beginAnew();
   }
 
-  /** The store that what is kept is for. */
-  of(store: string): void {
+  /** The coordinator knows this life, and what is kept is for this store. */
+  welcomed(store: string): void {
+    if (!this.#isWelcome) {
+      this.#isWelcome = true;
+      if (this.before) this.#begin();
+    }
+    this.#of(store);
+  }
+
+  #of(store: string): void {
     if (store === this.#store) return;
     this.#store = store;
     this.#append({ kind: "store", store });
@@ -134,15 +145,21 @@ export class Spool {
     if (this.#dirty) clearTimeout(this.#dirty);
     closeSync(this.#file);
     // Nothing is owed: the next process has no predecessor to speak for.
-    if (this.#live.size === 0) rmSync(join(this.#folder, "spool"), { force: true });
+    const speaksFor = this.before !== null && !this.#isWelcome;
+    if (this.#live.size === 0 && !speaksFor) rmSync(join(this.#folder, "spool"), { force: true });
     this.#lock.close();
   }
 
   #beginAnew(): void {
     ftruncateSync(this.#file, 0);
     this.#end = 0;
-    this.#append({ kind: "begin", incarnation: this.#incarnation });
+    this.#begin();
     if (this.#store !== "") this.#append({ kind: "store", store: this.#store });
+  }
+
+  #begin(): void {
+    const before = this.#isWelcome ? [] : (this.before?.lives ?? []);
+    this.#append({ kind: "begin", incarnation: this.#incarnation, before });
   }
 
   #append(line: Line): number {
@@ -161,15 +178,15 @@ export class Spool {
   }
 }
 
-/** What a process left in its spool; the records up to the first that is not whole. */
+/** What dead processes left in the spool; the records up to the first that is not whole. */
 export function readSpool(bytes: Buffer): Predecessor | null {
   const entries = new Map<number, Entry>();
-  let incarnation: string | null = null;
+  let lives: readonly string[] = [];
   let store = "";
   for (const line of linesOf(bytes)) {
     switch (line.kind) {
       case "begin":
-        incarnation = line.incarnation;
+        lives = namable([...(line.before ?? []), line.incarnation]);
         break;
       case "store":
         store = line.store;
@@ -184,7 +201,14 @@ export function readSpool(bytes: Buffer): Predecessor | null {
         break;
     }
   }
-  return incarnation === null ? null : { incarnation, store, entries: [...entries.values()] };
+  return lives.length === 0 ? null : { lives, store, entries: [...entries.values()] };
+}
+
+/** Of more than may be named the oldest counts, which surely held something, and the newest. */
+function namable(lives: readonly string[]): readonly string[] {
+  const [oldest] = lives;
+  if (oldest === undefined || lives.length <= LIMITS.livesBefore) return lives;
+  return [oldest, ...lives.slice(1 - LIMITS.livesBefore)];
 }
 
 function* linesOf(bytes: Buffer): Generator<Line> {

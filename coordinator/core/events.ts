@@ -76,8 +76,8 @@ export type Event =
       readonly version: string;
       readonly devices: readonly WorkerDevice[];
       readonly running: readonly HeldAttempt[];
-      /** The life before this one, known to be dead; what of its attempts `running` lists is taken over. */
-      readonly previous?: Incarnation | null;
+      /** Lives before this one, known to be dead; what of their attempts `running` lists is taken over. */
+      readonly previous?: readonly Incarnation[];
       /** Commits that the worker has heard of and this store does not have: it is an older copy. */
       readonly commitsAhead?: number;
     }

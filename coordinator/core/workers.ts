@@ -34,7 +34,7 @@ export function workerHello(draft: Draft, event: Of<"WorkerHello">): void {
 
   raiseTokens(draft, event);
   if (event.commitsAhead) noteRollback(draft, event, event.commitsAhead);
-  if (event.previous) takeOver(draft, event, event.previous);
+  for (const previous of event.previous ?? []) takeOver(draft, event, previous);
   const keep: HeldAttempt[] = [];
   const drop: HeldAttempt[] = [];
   for (const { attempt: attemptId, token } of event.running) {
@@ -67,7 +67,7 @@ function noteRollback(draft: Draft, { worker }: Of<"WorkerHello">, commitsAhead:
   });
 }
 
-/** The process before is dead: what it left reports of goes over to its successor, the rest is lost now, not later. */
+/** A process before it is dead: what that left reports of goes over to its successor, the rest is lost now, not later. */
 function takeOver(draft: Draft, { worker, incarnation, running }: Of<"WorkerHello">, previous: Incarnation): void {
   const left = new Set(running.map(({ token }) => token));
   for (const attempt of attemptsOf(draft, { worker, incarnation: previous })) {

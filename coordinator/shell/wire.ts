@@ -38,25 +38,25 @@ const EPOCHS_AT_MOST = 0xffff_ffff;
 export function helloEvent(hello: Hello, store: StorePosition): Extract<Event, { readonly kind: "WorkerHello" }> {
   whole("hello.devices.length", hello.devices.length, 1, DEVICES_AT_MOST);
   const devices = hello.devices.map((device, i) => deviceOf(`hello.devices[${i}]`, device));
+  whole("hello.previous.length", hello.previous.length, 0, LIMITS.livesBefore);
   const ids = new Set(devices.map((device) => device.id));
   if (ids.size < devices.length) throw bad("hello.devices", "each device once", [...ids].join(", "));
   return {
     kind: "WorkerHello",
     worker: workerId(name("hello.worker", hello.worker, WORKER_NAME, "a name of letters, digits and . _ : @ + -")),
-    incarnation: incarnation(
-      name("hello.incarnation", hello.incarnation, INCARNATION, "8 to 64 letters, digits, _ and -"),
-    ),
+    incarnation: lifeOf("hello.incarnation", hello.incarnation),
     host: prose(hello.host, 255),
     pid: whole("hello.pid", hello.pid, 0, 0xffff_ffff),
     version: prose(hello.version, 64),
     devices,
     running: held("hello.running", hello.running),
-    previous:
-      hello.previous === ""
-        ? null
-        : incarnation(name("hello.previous", hello.previous, INCARNATION, "8 to 64 letters, digits, _ and -")),
+    previous: hello.previous.map((life, i) => lifeOf(`hello.previous[${i}]`, life)),
     commitsAhead: commitsAhead(hello, store),
   };
+}
+
+function lifeOf(path: string, life: string): Incarnation {
+  return incarnation(name(path, life, INCARNATION, "8 to 64 letters, digits, _ and -"));
 }
 
 /** Of another store or an older generation nothing can be said: those commits were given up knowingly. */

@@ -1,6 +1,7 @@
 /** Going on from a checkpoint: who may add one, what an attempt begins with, what the trial is then. */
 import { describe, expect, it } from "vitest";
 import { reportsOf } from "../../coordinator/core/checkpoints.js";
+import { incarnation } from "../../proto/contract.js";
 import type { Assign } from "./rig.js";
 import { deviceOf, FakeWorker, Rig } from "./rig.js";
 
@@ -223,7 +224,7 @@ describe("the process after a dead one", () => {
     old.start(a);
     old.start(b);
     const next = new FakeWorker(rig, "w", [deviceOf(2)], "w-2");
-    next.hello([a], { previous: old.life });
+    next.hello([a], { previous: [old.life] });
     expect(rig.trial(1, 1)).toMatchObject({ state: "queued", losses: 1 });
     expect(rig.eventsOf("attempt-lost").at(-1)?.detail).toBe(
       "the process of w ended (loss 1 of 3; tried again after 2 s)",
@@ -236,6 +237,38 @@ describe("the process after a dead one", () => {
     expect(rig.trial(1, 0)).toMatchObject({ state: "queued", losses: 1 });
     // The device is no worse for it.
     expect(rig.worker("w").devices[0]?.refused).toBeUndefined();
+  });
+
+  it("B1: takes over from several, where all but the first died before they were welcomed", () => {
+    const rig = new Rig();
+    rig.submit({ runCap: 3 });
+    const [first, second, third] = [1, 2, 3].map((n) => new FakeWorker(rig, "w", [deviceOf(3)], `w-life-${n}`));
+    if (!first || !second || !third) throw new Error("three lives");
+    first.hello();
+    const [a, b, c] = rig.assigns();
+    if (!a || !b || !c) throw new Error("three were due");
+    for (const held of [a, b, c]) first.start(held);
+    // The second takes `a` over, and does not live to hear of it; b and c are the first's on record no more.
+    second.hello([a, b], { previous: [first.life] });
+    third.hello([a, c], { previous: [first.life, second.life] });
+    third.report(a, 1, 0.5);
+    expect(rig.trial(1, 0)).toMatchObject({ state: "running", epoch: 1 });
+    for (const number of [1, 2]) expect(rig.trial(1, number)).toMatchObject({ state: "queued", losses: 1 });
+  });
+
+  it("B1: takes over from one that died while its successor never got in", () => {
+    const rig = new Rig();
+    rig.submit({ runCap: 2 });
+    const first = new FakeWorker(rig, "w", [deviceOf(2)], "w-life-1");
+    first.hello();
+    const [a, b] = rig.assigns();
+    if (!a || !b) throw new Error("two were due");
+    for (const held of [a, b]) first.start(held);
+    const third = new FakeWorker(rig, "w", [deviceOf(2)], "w-life-3");
+    third.hello([a], { previous: [first.life, incarnation("w-life-2")] });
+    third.report(a, 1, 0.5);
+    expect(rig.trial(1, 0)).toMatchObject({ state: "running", epoch: 1 });
+    expect(rig.trial(1, 1)).toMatchObject({ state: "queued", losses: 1 });
   });
 });
 

@@ -25,7 +25,7 @@ function run(lanes: number, runCap: number) {
       life += 1;
       held = [];
       worker = new FakeWorker(rig, "w", [deviceOf(lanes)], `w-${life}`);
-      worker.hello([], { previous: dead });
+      worker.hello([], { previous: [dead] });
     } else {
       const [first] = held;
       held = held.slice(1);

@@ -65,7 +65,7 @@ export class ModelWorker {
         version: "model",
         devices: [{ id: "cpu", name: "model", backend: "cpu", fingerprint: "model", memoryBytes: 2 ** 32, lanes }],
         running,
-        previous: "",
+        previous: [],
         seenStore: "",
         seenGeneration: 0,
         seenCommit: 0,

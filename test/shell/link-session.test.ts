@@ -22,7 +22,7 @@ const HELLO: Extract<RequestBody, { readonly $case: "hello" }> = {
     version: "1",
     devices: [{ id: "cpu", name: "", backend: "cpu", fingerprint: "f", memoryBytes: 0, lanes: 1 }],
     running: [],
-    previous: "",
+    previous: [],
     seenStore: "",
     seenGeneration: 0,
     seenCommit: 0,

@@ -52,7 +52,7 @@ export class ScriptedWorker {
       version: "1.2.3",
       devices: [{ id: "cpu", name: "A CPU", backend: "cpu", fingerprint: "cpu-1", memoryBytes: 1 << 30, lanes: 2 }],
       running: [],
-      previous: "",
+      previous: [],
       seenStore: "",
       seenGeneration: 0,
       seenCommit: 0,

@@ -208,13 +208,13 @@ describe("messages of a worker", () => {
       version: text.map((value) => value.slice(0, 64)),
       devices: fc.uniqueArray(device, { minLength: 1, maxLength: 3, selector: (one) => one.id }),
       running: heldAttempts,
-      previous: fc.option(fc.uuid(), { nil: null }),
+      previous: fc.array(fc.uuid(), { maxLength: LIMITS.livesBefore }),
     });
     fc.assert(
       fc.property(hello, (value) => {
         const body = overTheWire({
           $case: "hello",
-          value: { protocolMajor: 1, protocolMinor: 0, ...SEEN, ...value, previous: value.previous ?? "" },
+          value: { protocolMajor: 1, protocolMinor: 0, ...SEEN, ...value },
         });
         if (body.$case !== "hello") throw new Error(body.$case);
         expect(helloEvent(body.value, STORE)).toEqual({ kind: "WorkerHello", ...value, commitsAhead: 4 });

@@ -27,8 +27,8 @@ export class Healing {
     // It takes these out of its spool.
     for (const { token } of drop) book.left.delete(token);
     for (const attempt of record.live()) {
-      if (attempt.incarnation === book.previous) {
-        this.#fail(`${attempt.id} is left with ${book.previous}, which ${book.incarnation} knows to be dead`);
+      if (book.previous.includes(attempt.incarnation)) {
+        this.#fail(`${attempt.id} is left with ${attempt.incarnation}, which ${book.incarnation} knows to be dead`);
       }
     }
     if (keep.length === 0) return;

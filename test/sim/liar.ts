@@ -67,7 +67,7 @@ export class Liar implements Peer {
             { id: "cpu", name: "c", backend: "cpu", fingerprint: "f0", memoryBytes: 1, lanes: this.#plan.lanes },
           ],
           running: this.#someHeld(),
-          previous: "",
+          previous: [],
           seenStore: "",
           seenGeneration: 0,
           seenCommit: 0,

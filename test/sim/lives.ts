@@ -15,7 +15,7 @@ export interface Birth {
   readonly worker: string;
   readonly lanes: number;
   readonly honest: boolean;
-  readonly previous?: string;
+  readonly previous?: readonly string[];
   readonly left?: Iterable<number>;
   readonly spooled?: () => Iterable<Entry>;
 }
@@ -38,8 +38,8 @@ export class LifeBook {
   /** Tokens that a heartbeat of it left out while it should have held them. */
   readonly unlisted = new Set<number>();
   draining = false;
-  /** The life before it, if it has that one's spool; "" if not. */
-  readonly previous: string;
+  /** Lives before it that it knows to be dead, if it has their spool. */
+  readonly previous: readonly string[];
   /** Tokens of what that one left to say. */
   readonly left: Set<number>;
   /** A later life has its spool. */
@@ -47,7 +47,7 @@ export class LifeBook {
   /** What it keeps on its disk now. */
   readonly spooled: () => Iterable<Entry>;
 
-  constructor({ incarnation, worker, lanes, honest, previous = "", left = [], spooled = () => [] }: Birth) {
+  constructor({ incarnation, worker, lanes, honest, previous = [], left = [], spooled = () => [] }: Birth) {
     this.incarnation = incarnation;
     this.worker = worker;
     this.lanes = lanes;

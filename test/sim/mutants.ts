@@ -24,8 +24,11 @@ export interface Mutant {
   readonly hides: ((mutation: Mutation) => boolean) | null;
   /** Batches that a crash takes from the disk although their commit returned. */
   readonly losesBatches: number;
-  /** The next process of a worker's name gets what the dead one left: all, who it was alone, or nothing. */
-  readonly inherits: "all" | "name" | "nothing";
+  /**
+   * The next process of a worker's name gets what dead ones left: all, who they were alone, all but who they were before
+   * the last, or nothing.
+   */
+  readonly inherits: "all" | "name" | "last" | "nothing";
   /** An older copy put in place goes on with the generation it has. */
   readonly keepsGeneration: boolean;
   /** Workers are not told that the store is older than it was. */
@@ -182,6 +185,10 @@ export const MUTANTS: Readonly<
   "spool-unread": {
     what: "a worker's process says that the one before it is dead, and not what that one had to say",
     make: () => ({ inherits: "name" }),
+  },
+  "last-life-alone": {
+    what: "a worker's process names only the one before it, though that one may have died before it was welcomed",
+    make: () => ({ inherits: "last" }),
   },
   "restore-keeps-generation": {
     what: "an older copy of the store that is put back gives its tokens again",

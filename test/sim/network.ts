@@ -73,6 +73,12 @@ export class Connection implements Wire {
     this.#upward({ end: true });
   }
 
+  /** The peer is gone, and what it wrote was still in its own memory. */
+  swallow(): void {
+    this.#cutUp = this.#world.now;
+    this.vanish();
+  }
+
   /** The peer is gone without a word. */
   vanish(): void {
     this.#peerOpen = false;

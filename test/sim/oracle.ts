@@ -68,10 +68,12 @@ export class Oracle {
 
   born(birth: Birth): void {
     this.#lives.set(birth.incarnation, new LifeBook(birth));
-    const before = this.#lives.get(birth.previous ?? "");
-    if (before === undefined) return;
-    before.succeeded = true;
-    this.#successors.set(before.incarnation, birth.incarnation);
+    for (const previous of birth.previous ?? []) {
+      const before = this.#lives.get(previous);
+      if (before === undefined) continue;
+      before.succeeded = true;
+      this.#successors.set(previous, birth.incarnation);
+    }
   }
 
   died(incarnation: string): void {

@@ -119,6 +119,8 @@ export interface Plan {
   readonly badFiles: number;
   /** Workers keep on disk what they said, for the process after them. */
   readonly spools: boolean;
+  /** Of a worker's process that follows a killed one, that it dies within a round trip too. */
+  readonly shortLives?: number;
   /** Everything is checked after every commit, also what costs the size of the state. */
   readonly deep: boolean;
 }
@@ -192,6 +194,7 @@ export function planOf(seed: number): Plan {
     badFiles: random.chance(0.2) ? 0.5 : 0,
     spools: random.chance(0.7),
     deep: seed % DEEP_EVERY === 0,
+    shortLives: random.chance(0.4) ? 0.6 : 0,
   };
 }
 

@@ -297,7 +297,7 @@ export class DurableRecord {
 
   /** A process that has the spool of the one before it has proof that that one is dead. */
   #succeeds(old: Attempt, next: Attempt): boolean {
-    const taken = this.#witness.bookOf(next.incarnation)?.previous === old.incarnation;
+    const taken = this.#witness.bookOf(next.incarnation)?.previous.includes(old.incarnation) === true;
     if (taken) this.#witness.count("taken over from a dead process");
     return taken && this.#witness.bookOf(old.incarnation)?.alive === false;
   }

@@ -13,6 +13,7 @@ import type { Predecessor } from "../../worker/agent-messages.js";
 import { reconnectDelay } from "../../worker/backoff.js";
 import type { Job, ThreadCommand, ThreadMessage } from "../../worker/messages.js";
 import type { Entry } from "../../worker/outbox.js";
+import type { Mutant } from "./mutants.js";
 import { Connection, type Peer } from "./network.js";
 import type { WorkerPlan } from "./plan.js";
 import { Standstill } from "./process.js";
@@ -22,6 +23,8 @@ import type { Timer } from "./timeline.js";
 import { accuracyOf, fateOf, hashOf, parts, sweepOf } from "./training.js";
 
 const DEVICE = "cpu";
+/** Dies before anything it wrote has left its machine. */
+const UNHEARD = "before it was heard";
 const ANSWER_MILLIS = 10_000;
 const NOTHING = new Uint8Array(0);
 
@@ -41,7 +44,8 @@ interface Training {
 
 /** As worker/spool.ts keeps it. */
 interface Spool {
-  readonly incarnation: string;
+  /** Whom the next process names: this life, and before its welcome those before it. */
+  lives: readonly string[];
   store: string;
   readonly entries: Map<number, Entry>;
 }
@@ -96,14 +100,15 @@ export class SimulatedWorker implements Peer {
     this.#failures = 0;
     this.#held = false;
     const before = world.plan.spools ? this.#spool : null;
-    const spool: Spool = { incarnation: this.incarnation, store: before?.store ?? "", entries: new Map() };
+    const lives = [...(before?.lives ?? []), this.incarnation];
+    const spool: Spool = { lives, store: before?.store ?? "", entries: new Map() };
     this.#spool = spool;
     world.oracle.born({
       incarnation: this.incarnation,
       worker: this.name,
       lanes: plan.lanes,
       honest: true,
-      previous: before?.incarnation ?? "",
+      previous: before?.lives ?? [],
       left: [...(before?.entries.values() ?? [])].flatMap(({ held }) => held?.token ?? []),
       spooled: () => spool.entries.values(),
     });
@@ -132,9 +137,23 @@ export class SimulatedWorker implements Peer {
     this.#process.forget();
     const connection = this.#connection;
     this.#connection = null;
-    if (this.#random.chance(0.5)) connection?.close();
+    if (why === UNHEARD) connection?.swallow();
+    else if (this.#random.chance(0.5)) connection?.close();
     else connection?.vanish();
-    this.#world.timeline.at(this.#world.until(downMillis), () => this.begin());
+    this.#world.timeline.at(this.#world.until(downMillis), () => {
+      this.begin();
+      this.#perhapsDieAgain();
+    });
+  }
+
+  /** Perhaps before it is welcomed: then two of its name are dead that the coordinator may count on. */
+  #perhapsDieAgain(): void {
+    const { now, plan } = this.#world;
+    const share = plan.shortLives ?? 0;
+    if (share === 0 || now >= plan.healAt || !this.#random.chance(share)) return;
+    const unheard = this.#random.chance(0.6);
+    const millis = unheard ? 0 : this.#random.below(3 * plan.latency.most);
+    this.#after(millis, () => this.kill(this.#random.below(500), unheard ? UNHEARD : "killed again"));
   }
 
   stop(millis: number): void {
@@ -159,7 +178,10 @@ export class SimulatedWorker implements Peer {
       this.#answered = true;
       this.#failures = 0;
       this.#dispatch({ kind: "received", message });
-      if (message.body?.$case === "welcome" && this.#spool !== null) this.#spool.store = message.body.value.store;
+      if (message.body?.$case === "welcome" && this.#spool !== null) {
+        this.#spool.store = message.body.value.store;
+        this.#spool.lives = [this.incarnation];
+      }
     });
   }
 
@@ -255,7 +277,7 @@ export class SimulatedWorker implements Peer {
       case "exit":
         this.#end();
         // As `Spool.close`: nothing is owed, so the next process speaks for nobody.
-        if (this.#spool?.entries.size === 0) this.#spool = null;
+        if (this.#spool?.entries.size === 0 && this.#spool.lives.length === 1) this.#spool = null;
         this.#connection?.close();
         this.#connection = null;
         this.#world.timeline.at(this.#world.now + 500, () => this.begin());
@@ -419,10 +441,14 @@ export class SimulatedWorker implements Peer {
   }
 }
 
-function inherited(before: Spool | null, how: "all" | "name" | "nothing"): Predecessor | null {
+function inherited(before: Spool | null, how: Mutant["inherits"]): Predecessor | null {
   if (before === null || how === "nothing") return null;
-  const { incarnation, store, entries } = before;
-  return { incarnation, store, entries: how === "all" ? [...entries.values()] : [] };
+  const { lives, store, entries } = before;
+  return {
+    lives: how === "last" ? lives.slice(-1) : lives,
+    store,
+    entries: how === "name" ? [] : [...entries.values()],
+  };
 }
 
 function cancel(training: Training): void {

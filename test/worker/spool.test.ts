@@ -53,15 +53,25 @@ function killed(spool: Spool): Buffer {
   return readFileSync(join(root, "w", "spool"));
 }
 
+/** A process that is killed: nothing of it stays but the spool. */
+function dies(incarnation: string, act: (spool: Spool) => void = () => undefined): void {
+  const spool = openSpool(incarnation);
+  act(spool);
+  const left = killed(spool);
+  spool.close();
+  open = [];
+  writeFileSync(join(root, "w", "spool"), left);
+}
+
 describe("the spool", () => {
   it("gives back what was kept and not settled, to the bit", () => {
     const spool = openSpool("first-life");
     const entries = [1, 2, 3, 4].map((id) => report(id));
     for (const entry of entries) spool.keep(entry);
-    spool.of("store-1");
+    spool.welcomed("store-1");
     spool.drop(entries.slice(1, 3));
     const left = readSpool(killed(spool));
-    expect(left).toMatchObject({ incarnation: "first-life", store: "store-1" });
+    expect(left).toMatchObject({ lives: ["first-life"], store: "store-1" });
     expect(left?.entries.map(({ id }) => id)).toEqual([1, 4]);
     expect(left?.entries[0]?.body).toEqual(entries[0]?.body);
   });
@@ -111,14 +121,46 @@ describe("the spool", () => {
     open = [];
     copyFileSync(join(root, "kept"), join(root, "w", "spool"));
     const second = openSpool("second-life");
-    expect(second.before).toMatchObject({ incarnation: "first-life", entries: [{ id: 1 }] });
-    expect(readSpool(readFileSync(join(root, "w", "spool")))?.incarnation).toBe("first-life");
+    expect(second.before).toMatchObject({ lives: ["first-life"], entries: [{ id: 1 }] });
+    expect(readSpool(readFileSync(join(root, "w", "spool")))?.lives).toEqual(["first-life"]);
     second.keep(report(1));
     second.ready();
     expect(readSpool(readFileSync(join(root, "w", "spool")))).toMatchObject({
-      incarnation: "second-life",
+      lives: ["first-life", "second-life"],
       entries: [{ id: 1 }],
     });
+  });
+
+  it("B1: names every life that the coordinator may still count on, until one of them was welcomed", () => {
+    dies("life-1", (spool) => spool.welcomed("store-1"));
+    for (const life of ["life-2", "life-3"]) dies(life);
+    const fourth = openSpool("life-4");
+    expect(fourth.before).toMatchObject({ lives: ["life-1", "life-2", "life-3"], store: "store-1" });
+    // It leaves in good order, and nobody has heard of the dead ones.
+    fourth.ready();
+    fourth.close();
+    open = [];
+    dies("life-5", (spool) => {
+      expect(spool.before?.lives).toEqual(["life-1", "life-2", "life-3", "life-4"]);
+      spool.welcomed("store-1");
+      spool.keep(report(1));
+      spool.drop([report(1)]);
+    });
+    const sixth = openSpool("life-6");
+    expect(sixth.before?.lives).toEqual(["life-5"]);
+    sixth.welcomed("store-1");
+    sixth.ready();
+    sixth.close();
+    open = [];
+    expect(existsSync(join(root, "w", "spool"))).toBe(false);
+  });
+
+  it("of more lives than may be named keeps the oldest and the newest", () => {
+    dies("life-0", (spool) => spool.welcomed("store-1"));
+    for (let n = 1; n < 100; n += 1) dies(`life-${n}`);
+    const lives = openSpool("life-100").before?.lives;
+    expect(lives).toHaveLength(64);
+    expect([lives?.[0], lives?.[1], lives?.at(-1)]).toEqual(["life-0", "life-37", "life-99"]);
   });
 
   it("B12: belongs to one process at a time", () => {
@@ -149,7 +191,7 @@ describe("the process after a dead one", () => {
       IDENTITY,
       { ...LIMITS, window: 10 },
       {
-        incarnation: "first-life",
+        lives: ["first-life"],
         store: "s",
         entries: [report(1), report(2)],
       },
@@ -157,7 +199,7 @@ describe("the process after a dead one", () => {
     const first = agent.handle({ kind: "linkUp" }, 0);
     expect(first.filter(({ kind }) => kind === "spool")).toHaveLength(3);
     expect(sends(first)[0]?.body).toMatchObject({
-      value: { previous: "first-life", running: [held(0)], seenStore: "s" },
+      value: { previous: ["first-life"], running: [held(0)], seenStore: "s" },
     });
     const effects = agent.handle({ kind: "received", message: welcome({ keep: [held(0)] }) }, 0);
     expect(told(effects)).toEqual(["1 report 1", "2 report 2", "3 ended"]);
@@ -175,7 +217,7 @@ describe("the process after a dead one", () => {
       held: held(0),
       body: endedBody(held(0), { kind: "completed", weightsHash: "a".repeat(64) }),
     };
-    const agent = new Agent(IDENTITY, LIMITS, { incarnation: "first-life", store: "s", entries: [report(1), ended] });
+    const agent = new Agent(IDENTITY, LIMITS, { lives: ["first-life"], store: "s", entries: [report(1), ended] });
     agent.handle({ kind: "linkUp" }, 0);
     expect(told(agent.handle({ kind: "received", message: welcome({ keep: [held(0)] }) }, 0))).toEqual([
       "1 report 1",
@@ -187,7 +229,7 @@ describe("the process after a dead one", () => {
     ["the attempt is another's by now", welcome({ drop: [held(0)] })],
     ["the store is another", welcome({ store: "other" })],
   ])("P9: keeps for the user what nobody wants: %s", (_, message) => {
-    const agent = new Agent(IDENTITY, LIMITS, { incarnation: "first-life", store: "s", entries: [report(1)] });
+    const agent = new Agent(IDENTITY, LIMITS, { lives: ["first-life"], store: "s", entries: [report(1)] });
     agent.handle({ kind: "linkUp" }, 0);
     const effects = agent.handle({ kind: "received", message }, 0);
     const refused = effects.flatMap((effect) => (effect.kind === "refused" ? [effect] : []));

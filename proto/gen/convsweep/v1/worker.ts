@@ -116,10 +116,11 @@ export interface Hello {
   /** What it still trains. */
   running: HeldAttempt[];
   /**
-   * The process before this one under the same name, which is known to be dead; empty if none is. What it held and this
-   * one lists as running is taken over: its last messages follow on this Link.
+   * Processes before this one under the same name that are known to be dead, oldest first: the last that was welcomed and
+   * those after it that never were. What they held and this one lists as running is taken over: their last messages follow
+   * on this Link.
    */
-  previous: string;
+  previous: string[];
   /** The newest that the worker has heard of: empty and 0 at first. */
   seenStore: string;
   seenGeneration: number;
@@ -1005,7 +1006,7 @@ function createBaseHello(): Hello {
     version: "",
     devices: [],
     running: [],
-    previous: "",
+    previous: [],
     seenStore: "",
     seenGeneration: 0,
     seenCommit: 0,
@@ -1041,8 +1042,8 @@ export const Hello: MessageFns<Hello> = {
     for (const v of message.running) {
       HeldAttempt.encode(v!, writer.uint32(74).fork()).join();
     }
-    if (message.previous !== "") {
-      writer.uint32(82).string(message.previous);
+    for (const v of message.previous) {
+      writer.uint32(82).string(v!);
     }
     if (message.seenStore !== "") {
       writer.uint32(90).string(message.seenStore);
@@ -1146,7 +1147,7 @@ export const Hello: MessageFns<Hello> = {
               break;
             }
 
-            message.previous = reader.string();
+            message.previous.push(reader.string());
             continue;
           }
           case 11: {
