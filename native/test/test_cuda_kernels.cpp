@@ -1,5 +1,5 @@
-// The CUDA kernels on the host emulator: against the reference, against the CPU to the bit, lanes alone and together,
-// several orders of threads; and copies with a planted fault, which must be caught.
+// The CUDA kernels of relu and softmax cross entropy on the host emulator, at their edges; and copies of kernels with a
+// planted fault, which must be caught. All layers: test_cuda_layers.cpp.
 #if defined(CONVSWEEP_WITH_EMULATED)
 #include <algorithm>
 #include <memory>
@@ -95,52 +95,6 @@ std::string error_of(Call call) {
 
 }  // namespace
 
-TEST_CASE("cuda: every shared case of linear and relu agrees with the reference, in any order of threads") {
-  int cases = 0;
-  for (const LayerCase& which : layer_cases()) {
-    if (which.spec.op != Op::linear && which.spec.op != Op::relu) continue;
-    ++cases;
-    CAPTURE(which.name);
-    LayerRun<double> wanted(which);
-    reference::layer_forward(wanted.call(true));
-    reference::layer_backward(wanted.call(true));
-    for (const std::uint64_t seed : seeds) {
-      emulator::set_seed(seed);
-      Emulated emulated;
-      LayerRun<float> found(which);
-      if (which.spec.op == Op::linear) {
-        emulated::linear_forward(emulated.context, found.call(true));
-      } else {
-        emulated::relu_forward(emulated.context, found.call(true));
-        emulated::relu_backward(emulated.context, found.call(true));
-        CHECK(distance(found.dx, wanted.dx) <= which.tolerance);
-      }
-      CHECK(distance(found.y, wanted.y) <= which.tolerance);
-      found.check_guards();
-    }
-  }
-  CHECK(cases >= 6);
-}
-
-TEST_CASE("cuda: linear gives the CPU's bytes") {
-  for (const LayerCase& which : layer_cases()) {
-    if (which.spec.op != Op::linear) continue;
-    CAPTURE(which.name);
-    emulator::set_seed(9);
-    Emulated emulated;
-    OnCpu cpu;
-    LayerRun<float> found(which), wanted(which);
-    emulated::linear_forward(emulated.context, found.call(true));
-    LayerCall call = wanted.call(true);
-    const LayerKernels& kernels = cpu.backend->ops().linear;
-    Guarded<std::byte> scratch(kernels.scratch_bytes(wanted.shape, wanted.n, 1) + 64);
-    const auto address = reinterpret_cast<std::uintptr_t>(scratch.data());
-    call.scratch = {scratch.data() + (64 - address % 64) % 64, 0};
-    kernels.forward(*cpu.context, call);
-    CHECK(same_bytes(found.y, wanted.y));
-  }
-}
-
 TEST_CASE("cuda: relu keeps NaN, drops what is below zero, may work in place") {
   const LayerCase& which = case_of("relu odd sizes");
   Emulated emulated;
@@ -161,44 +115,6 @@ TEST_CASE("cuda: relu keeps NaN, drops what is below zero, may work in place") {
   call.dx = {};
   emulated::relu_backward(emulated.context, call);
   for (std::size_t i = 0; i < run.dx.size(); ++i) REQUIRE(run.dx[i] == 0.0F);
-}
-
-TEST_CASE("cuda: a lane alone and among others, in any place: the same bytes; other lanes are not touched") {
-  constexpr std::size_t lanes = 7;
-  const std::int32_t chosen[] = {5, 0, 3, 6};
-  for (const char* name : {"linear odd sizes", "relu odd sizes"}) {
-    const LayerCase& which = case_of(name);
-    LayerRun<float> shape(which);
-    Guarded<float> x(lanes * shape.x.size()), y(lanes * shape.y.size()), alone(y.size()),
-        weight(lanes * shape.weight.size()), bias(lanes * shape.bias.size());
-    x.fill(21);
-    weight.fill(22);
-    bias.fill(23);
-    LayerCall call = shape.call(true);
-    call.x = lanes_of(x, lanes);
-    if (which.spec.op == Op::linear) {
-      call.weight = lanes_of(weight, lanes);
-      call.bias = lanes_of(bias, lanes);
-    }
-    const auto forward = which.spec.op == Op::linear ? emulated::linear_forward : emulated::relu_forward;
-    Emulated emulated;
-    call.y = lanes_of(y, lanes);
-    call.lanes = LaneSet{0, 4, chosen};
-    emulator::set_seed(4);
-    forward(emulated.context, call);
-    emulator::set_seed(5);
-    call.y = lanes_of(alone, lanes);
-    for (const std::int32_t lane : chosen) {
-      call.lanes = LaneSet{lane, 1, nullptr};
-      forward(emulated.context, call);
-    }
-    CHECK(same_bytes(y, alone));
-    const std::size_t stride = y.size() / lanes;
-    for (const std::size_t lane : {std::size_t{1}, std::size_t{2}, std::size_t{4}}) {
-      CHECK(std::all_of(y.data() + lane * stride, y.data() + (lane + 1) * stride, [](float v) { return v == 0.0F; }));
-    }
-    for (const Guarded<float>* buffer : {&x, &y, &alone, &weight, &bias}) buffer->check(name);
-  }
 }
 
 TEST_CASE("cuda: softmax cross entropy agrees with the reference, and its gradient with the CPU's bytes") {
@@ -299,9 +215,9 @@ TEST_CASE("cuda: a return before a barrier is caught and named") {
   LayerRun<float> run(case_of("linear odd sizes"));
   const std::string text = error_of([&] { emulated_early_return::linear_forward(emulated.context, run.call(true)); });
   CAPTURE(text);
-  CHECK(text.starts_with("linear_forward_kernel, block ("));
+  CHECK(text.starts_with("(product_kernel<A, B, Out, tm, tn>), block ("));
   CHECK(text.find("barrier divergence: ") != std::string::npos);
-  CHECK(text.find(" threads wait at linear.cu:") != std::string::npos);
+  CHECK(text.find(" threads wait at product.h:") != std::string::npos);
   CHECK(text.find(" have returned") != std::string::npos);
 }
 

@@ -14,12 +14,6 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-// Where the linker puts shared memory of all kernels; absent where no kernel has any.
-extern "C" {
-extern char __start_convsweep_shared[] __attribute__((weak));
-extern char __stop_convsweep_shared[] __attribute__((weak));
-}
-
 namespace convsweep::emulator {
 namespace {
 
@@ -106,12 +100,35 @@ class Scheduler {
     return self.result;
   }
   void* shared() const { return shared_.get(); }
-  bool active() const { return current_ != nullptr; }
+  // Declarations are few.
+  void* shared(const void* declaration, std::size_t bytes) {
+    for (const SharedBlock& block : static_) {
+      if (block.declaration == declaration) return block.memory.get();
+    }
+    shared_bytes_ += bytes;
+    if (shared_bytes_ > most_shared) {
+      fail("declares " + std::to_string(shared_bytes_) +
+           " bytes of shared memory in all; 49152 at most without asking");
+    }
+    static_.push_back({declaration, garbage(bytes)});
+    return static_.back().memory.get();
+  }
 
  private:
   struct AlignedDelete {
     void operator()(void* p) const { ::operator delete[](p, std::align_val_t{16}); }
   };
+  using Memory = std::unique_ptr<void, AlignedDelete>;
+  struct SharedBlock {
+    const void* declaration;
+    Memory memory;
+  };
+  // All ones: NaN as a float, -1 as an integer.
+  static Memory garbage(std::size_t bytes) {
+    Memory memory(::operator new[](bytes, std::align_val_t{16}));
+    std::memset(memory.get(), 0xFF, bytes);
+    return memory;
+  }
 
   [[noreturn]] void fail(const std::string& what) const {
     throw EmulatorError(std::string(launch_->kernel) + ", block " + text(blockIdx) + ": " + what);
@@ -136,7 +153,9 @@ class Scheduler {
   void* argument_ = nullptr;
   std::vector<Fiber> fibers_;  // kept from launch to launch
   unsigned threads_ = 0;
-  std::unique_ptr<void, AlignedDelete> shared_;
+  Memory shared_;
+  std::vector<SharedBlock> static_;
+  std::size_t shared_bytes_ = 0;
   ucontext_t home_;
   Fiber* current_ = nullptr;
   std::exception_ptr failure_;
@@ -184,13 +203,9 @@ void Scheduler::run(const Launch& launch, void (*body)(void*), void* argument) {
 }
 
 void Scheduler::run_block() {
-  shared_.reset(::operator new[](launch_->shared, std::align_val_t{16}));
-  // All ones: NaN as a float, -1 as an integer.
-  std::memset(shared_.get(), 0xFF, launch_->shared);
-  if (__start_convsweep_shared != nullptr) {
-    std::memset(__start_convsweep_shared, 0xFF,
-                static_cast<std::size_t>(__stop_convsweep_shared - __start_convsweep_shared));
-  }
+  shared_ = garbage(launch_->shared);
+  static_.clear();
+  shared_bytes_ = launch_->shared;
   for (unsigned i = 0; i < threads_; ++i) start(fibers_[i], i);
   std::vector<Fiber*> ready;
   for (;;) {
@@ -361,12 +376,21 @@ void set_seed(std::uint64_t seed) {
 }
 
 void run(const Launch& launch, void (*body)(void*), void* argument) {
-  if (scheduler.active()) throw EmulatorError(std::string(launch.kernel) + ": launched from within a kernel");
+  thread_local bool within = false;
+  if (within) throw EmulatorError(std::string(launch.kernel) + ": launched from within a kernel");
   const std::lock_guard lock(one_launch);
-  scheduler.run(launch, body, argument);
+  within = true;
+  try {
+    scheduler.run(launch, body, argument);
+  } catch (...) {
+    within = false;
+    throw;
+  }
+  within = false;
 }
 
 void* dynamic_shared() { return scheduler.shared(); }
+void* static_shared(const void* declaration, std::size_t bytes) { return scheduler.shared(declaration, bytes); }
 
 void block_barrier(const std::source_location& where) { scheduler.barrier(where); }
 

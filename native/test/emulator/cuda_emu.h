@@ -5,9 +5,8 @@
 // another in an order drawn from set_seed(): a missing barrier shows as a wrong number for nearly every seed. Reported
 // as EmulatorError with the kernel, the block and the source line: a barrier that some threads never reach
 // (divergence), threads of one block at different barriers, shuffles whose mask does not fit those who call, launches
-// beyond what hardware takes. Shared memory starts as garbage in each block; dynamic shared memory has exactly the size
-// of the launch, on the heap. Works under AddressSanitizer and UndefinedBehaviorSanitizer, which then name the kernel's
-// own line.
+// beyond what hardware takes. Shared memory starts as garbage in each block and has exactly its size, on the heap.
+// Works under AddressSanitizer and UndefinedBehaviorSanitizer, which then name the kernel's own line.
 //
 // Not here: speed, memory models (threads never truly run at once), tensor cores, asynchronous copies, cooperative
 // groups. One launch at a time in a process; others wait.
@@ -42,13 +41,6 @@ inline constexpr int warpSize = 32;
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#if defined(__SANITIZE_ADDRESS__)
-// A plain static has red zones on both sides.
-#define __shared__ static
-#else
-// All in one section, so that the emulator can spoil it before each block.
-#define __shared__ __attribute__((section("convsweep_shared"))) static
-#endif
 
 namespace convsweep::emulator {
 
@@ -88,6 +80,16 @@ void launch(const char* name, dim3 grid, dim3 block, std::size_t shared, cudaStr
 
 // The block's dynamic shared memory, aligned to 16 bytes.
 void* dynamic_shared();
+// The block's shared memory that `declaration` stands for.
+void* static_shared(const void* declaration, std::size_t bytes);
+
+// `Declaration` is a type that nothing else has.
+template <class T, class Declaration>
+T& shared(Declaration) {
+  static_assert(alignof(T) <= 16);
+  static const char key = 0;
+  return *static_cast<T*>(static_shared(&key, sizeof(T)));
+}
 
 void block_barrier(const std::source_location& where);
 

@@ -2,3 +2,4 @@
 #define CONVSWEEP_CUDA_NAMESPACE emulated_early_return
 #define CONVSWEEP_PLANTED_FAULT early_return
 #include "backend/cuda/linear.cu"
+#include "backend/cuda/product.cu"

@@ -12,7 +12,8 @@ int thread_of_block() { return static_cast<int>(threadIdx.x); }
 __global__ void order_kernel(int* order, int* next) { order[atomicAdd(next, 1)] = thread_of_block(); }
 
 __global__ void tree_sum_kernel(int* result) {
-  __shared__ int sums[1024];
+  using Sums = int[1024];
+  CONVSWEEP_SHARED(Sums, sums);
   const int thread = thread_of_block(), threads = static_cast<int>(blockDim.x);
   sums[thread] = thread + 1;
   __syncthreads();
@@ -24,7 +25,7 @@ __global__ void tree_sum_kernel(int* result) {
 }
 
 __global__ void fresh_kernel(std::uint32_t* found) {
-  __shared__ std::uint32_t fixed;
+  CONVSWEEP_SHARED(std::uint32_t, fixed);
   CONVSWEEP_DYNAMIC_SHARED(std::uint32_t, dynamic);
   found[2 * blockIdx.x] = fixed;
   found[2 * blockIdx.x + 1] = dynamic[0];

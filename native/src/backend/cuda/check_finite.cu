@@ -9,7 +9,8 @@ constexpr unsigned whole_warp = 0xFFFFFFFFU;
 
 __global__ void __launch_bounds__(threads)
     check_finite_kernel(LaneSet lanes, Lanes<const float> values, std::int64_t count, std::int32_t* finite) {
-  __shared__ int bad_of_warp[warps];
+  using Flags = int[warps];
+  CONVSWEEP_SHARED(Flags, bad_of_warp);
   const int lane = lanes[static_cast<int>(blockIdx.x)];
   const int thread = static_cast<int>(threadIdx.x);
   bool bad = false;

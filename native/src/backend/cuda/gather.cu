@@ -58,12 +58,13 @@ __device__ inline float grey(int channels, const Channel& channel) {
 }
 
 __global__ void __launch_bounds__(element_threads) gather_draw_kernel(GatherCall call) {
-  const int lane = call.lanes[static_cast<int>(blockIdx.y)];
+  const int lane = element_lane(call.lanes);
   const LaneScalars s = call.scalars[lane];
   const AugmentScalars& a = s.augment;
   const Permutation order(s.key, s.epoch, call.size);
   const Drawn drawn(call.scratch[lane], call.n);
-  for (int i = static_cast<int>(first_element()); i < call.n; i += static_cast<int>(element_stride())) {
+  for (int i = static_cast<int>(first_element(call.lanes)); i < call.n;
+       i += static_cast<int>(element_stride(call.lanes))) {
     const std::uint32_t position = s.position + static_cast<std::uint32_t>(i);
     const std::uint32_t image = call.first_image + (call.shuffle ? order(position) : position);
     drawn.index[i] = static_cast<std::int32_t>(image);
@@ -87,12 +88,12 @@ __global__ void __launch_bounds__(element_threads) gather_draw_kernel(GatherCall
 }
 
 __global__ void __launch_bounds__(element_threads) gather_pixels_kernel(GatherCall call) {
-  const int lane = call.lanes[static_cast<int>(blockIdx.y)];
+  const int lane = element_lane(call.lanes);
   const bool moves = call.augment && call.scalars[lane].augment.moves();
   const Drawn drawn(call.scratch[lane], call.n);
   const Extent& e = call.image;
   const std::int64_t count = e.size() * call.n;
-  for (std::int64_t at = first_element(); at < count; at += element_stride()) {
+  for (std::int64_t at = first_element(call.lanes); at < count; at += element_stride(call.lanes)) {
     const int i = static_cast<int>(at % call.n);
     const std::int64_t pixel = at / call.n, channel = pixel / e.plane();
     int row = static_cast<int>(pixel / e.columns % e.rows), column = static_cast<int>(pixel % e.columns);
@@ -112,11 +113,12 @@ __global__ void __launch_bounds__(element_threads) gather_pixels_kernel(GatherCa
 
 // The mean grey of each brightened image.
 __global__ void __launch_bounds__(element_threads) gather_mean_kernel(GatherCall call) {
-  const int lane = call.lanes[static_cast<int>(blockIdx.y)];
+  const int lane = element_lane(call.lanes);
   if (!call.scalars[lane].augment.colours()) return;
   const Drawn drawn(call.scratch[lane], call.n);
   const std::int64_t pixels = call.image.plane();
-  for (int i = static_cast<int>(first_element()); i < call.n; i += static_cast<int>(element_stride())) {
+  for (int i = static_cast<int>(first_element(call.lanes)); i < call.n;
+       i += static_cast<int>(element_stride(call.lanes))) {
     float sum = 0;
     for (std::int64_t p = 0; p < pixels; ++p) {
       const Pixel pixel{call.x[lane] + p * call.n + i, call.scale,         call.shift, pixels * call.n,
@@ -129,14 +131,14 @@ __global__ void __launch_bounds__(element_threads) gather_mean_kernel(GatherCall
 
 // Colours and squares: a thread changes all channels of a pixel.
 __global__ void __launch_bounds__(element_threads) gather_change_kernel(GatherCall call) {
-  const int lane = call.lanes[static_cast<int>(blockIdx.y)];
+  const int lane = element_lane(call.lanes);
   const AugmentScalars a = call.scalars[lane].augment;
   const bool colours = a.colours();
   if (!colours && a.cutout == 0) return;
   const Drawn drawn(call.scratch[lane], call.n);
   const Extent& e = call.image;
   const std::int64_t plane = e.plane() * call.n;
-  for (std::int64_t at = first_element(); at < plane; at += element_stride()) {
+  for (std::int64_t at = first_element(call.lanes); at < plane; at += element_stride(call.lanes)) {
     const int i = static_cast<int>(at % call.n);
     const int row = static_cast<int>(at / call.n / e.columns), column = static_cast<int>(at / call.n % e.columns);
     float* const values = call.x[lane] + at;

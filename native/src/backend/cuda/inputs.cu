@@ -9,11 +9,11 @@ namespace {
 
 // A thread a value; four neighbours draw the same block.
 __global__ void __launch_bounds__(element_threads) draw_normal_kernel(NormalCall call) {
-  const int lane = call.lanes[static_cast<int>(blockIdx.y)];
+  const int lane = element_lane(call.lanes);
   const LaneScalars& s = call.scalars[lane];
   const std::uint32_t step = call.purpose == Purpose::latent ? s.step : 0;
   const std::int64_t count = std::int64_t{call.count} * call.n;
-  for (std::int64_t at = first_element(); at < count; at += element_stride()) {
+  for (std::int64_t at = first_element(call.lanes); at < count; at += element_stride(call.lanes)) {
     const std::uint64_t image = call.first + static_cast<std::uint64_t>(at % call.n);
     const std::uint64_t element =
         image * static_cast<std::uint64_t>(call.count) + static_cast<std::uint64_t>(at / call.n);
@@ -24,9 +24,9 @@ __global__ void __launch_bounds__(element_threads) draw_normal_kernel(NormalCall
 }
 
 __global__ void __launch_bounds__(element_threads) one_hot_kernel(OneHotCall call) {
-  const int lane = call.lanes[static_cast<int>(blockIdx.y)];
+  const int lane = element_lane(call.lanes);
   const std::int64_t plane = call.plane * call.n, count = call.classes * plane;
-  for (std::int64_t at = first_element(); at < count; at += element_stride()) {
+  for (std::int64_t at = first_element(call.lanes); at < count; at += element_stride(call.lanes)) {
     call.y[lane][at] = call.labels[lane][at % call.n] == static_cast<std::int32_t>(at / plane) ? 1.0F : 0.0F;
   }
 }

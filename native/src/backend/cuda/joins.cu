@@ -7,14 +7,15 @@ namespace {
 
 __global__ void __launch_bounds__(element_threads)
     add_kernel(LaneSet lanes, Lanes<const float> a, Lanes<const float> b, Lanes<float> y, std::int64_t count) {
-  const int lane = lanes[static_cast<int>(blockIdx.y)];
-  for (std::int64_t i = first_element(); i < count; i += element_stride()) y[lane][i] = a[lane][i] + b[lane][i];
+  const int lane = element_lane(lanes);
+  for (std::int64_t i = first_element(lanes); i < count; i += element_stride(lanes))
+    y[lane][i] = a[lane][i] + b[lane][i];
 }
 
 __global__ void __launch_bounds__(element_threads)
     copy_kernel(LaneSet lanes, Lanes<const float> a, Lanes<float> y, std::int64_t count) {
-  const int lane = lanes[static_cast<int>(blockIdx.y)];
-  for (std::int64_t i = first_element(); i < count; i += element_stride()) y[lane][i] = a[lane][i];
+  const int lane = element_lane(lanes);
+  for (std::int64_t i = first_element(lanes); i < count; i += element_stride(lanes)) y[lane][i] = a[lane][i];
 }
 
 }  // namespace

@@ -20,11 +20,15 @@
 #endif
 #define CONVSWEEP_CUDA_HOST cuda
 
+// A kernel whose name has a comma in it stands in parentheses.
 #define CONVSWEEP_LAUNCH(kernel, grid, block, shared, stream, ...) \
   do {                                                             \
     kernel<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__);  \
     ::convsweep::CONVSWEEP_CUDA_NAMESPACE::check_launch(#kernel);  \
   } while (false)
+
+// Declares `name` as shared memory of the block.
+#define CONVSWEEP_SHARED(type, name) __shared__ type name
 
 // Declares `name` as the block's dynamic shared memory, as an array of `type`.
 #define CONVSWEEP_DYNAMIC_SHARED(type, name)                                \
@@ -42,6 +46,9 @@
 
 #define CONVSWEEP_LAUNCH(kernel, grid, block, shared, stream, ...) \
   ::convsweep::emulator::launch(#kernel, (grid), (block), (shared), (stream), kernel, __VA_ARGS__)
+
+// The lambda's type tells one declaration, and one instance of a template, from another.
+#define CONVSWEEP_SHARED(type, name) type& name = ::convsweep::emulator::shared<type>([] {})
 
 #define CONVSWEEP_DYNAMIC_SHARED(type, name) \
   type* const name = static_cast<type*>(::convsweep::emulator::dynamic_shared())
@@ -64,6 +71,14 @@ namespace convsweep::CONVSWEEP_CUDA_NAMESPACE {
 inline CONVSWEEP_CUDA_HOST::CudaContext& cast(ExecutionContext& context) {
   return static_cast<CONVSWEEP_CUDA_HOST::CudaContext&>(context);
 }
+
+// Memory of a lane as floats; scratch memory and what is saved are bytes aligned to 64.
+inline Lanes<float> as_floats(const Lanes<std::byte>& bytes) {
+  return {reinterpret_cast<float*>(bytes.base), bytes.stride / static_cast<std::ptrdiff_t>(sizeof(float))};
+}
+
+// Copies from the device once everything before in the stream is done, and waits for it.
+void read_back(ExecutionContext& context, void* host, const void* device, std::size_t bytes);
 
 #if defined(__CUDACC__)
 inline void check_launch(const char* kernel) {

@@ -53,9 +53,9 @@ __global__ void __launch_bounds__(element_threads)
     update_kernel(Rule rule, LaneSet lanes, const LaneScalars* scalars, Lanes<float> weight,
                   Lanes<const float> gradient, Lanes<float> state0, Lanes<float> state1, std::int64_t count,
                   std::int64_t decayed) {
-  const int lane = lanes[static_cast<int>(blockIdx.y)];
+  const int lane = element_lane(lanes);
   const UpdateScalars s = scalars[lane].update;
-  for (std::int64_t i = first_element(); i < count; i += element_stride()) {
+  for (std::int64_t i = first_element(lanes); i < count; i += element_stride(lanes)) {
     const float l2 = i < decayed ? s.l2 : 0.0F, keep = i < decayed ? s.keep : 1.0F;
     const float w = weight[lane][i];
     weight[lane][i] = rule(

@@ -1,0 +1,243 @@
+// conv2d and conv_transpose2d, as products whose columns are gathered from the image while they are loaded.
+//
+//   forward            y[oc][pixel, image]  = sum over (ic, kernel)    weight[oc][ic, kernel]  x[ic, pixel +
+//   kernel][image] backward to data   dx[ic][pixel, image] = sum over (oc, kernel)    weight[oc][ic][kernel]  dy[oc,
+//   pixel - kernel][image] backward, weights  dw[oc][ic, kernel]   = sum over (pixel, image)  dy[oc][pixel, image]
+//   x[ic, pixel + kernel][image]
+//
+// conv_transpose2d is the same with its directions exchanged: its forward pass is backward to data (index.h,
+// transposed).
+#include "backend/cuda/kernels.h"
+#include "backend/cuda/product.h"
+#include "backend/cuda/sums.h"
+#include "ops/index.h"
+
+namespace convsweep::CONVSWEEP_CUDA_NAMESPACE {
+namespace {
+
+// A number of three digits, the last of which runs fastest. The first has no bound.
+struct Digits {
+  int a, b, c;
+};
+struct Radix {
+  int b, c;
+  __device__ Digits digits(int number) const { return {number / c / b, number / c % b, number % c}; }
+  // The sum of two numbers whose digits b and c are within their bounds.
+  __device__ void add(Digits& to, const Digits& by) const {
+    to.a += by.a;
+    to.b += by.b;
+    to.c += by.c;
+    if (to.c >= c) {
+      to.c -= c;
+      ++to.b;
+    }
+    if (to.b >= b) {
+      to.b -= b;
+      ++to.a;
+    }
+  }
+};
+
+// What the image holds at one kernel element of one window; padding is 0.
+class Windows {
+ public:
+  Windows(const LayerShape& s, int n, Lanes<const float> x) : s_(s), n_(n), x_(x) {}
+
+  // An output element: where its window begins, as an offset too.
+  struct Position {
+    int row, column;
+    std::int64_t offset;
+  };
+  // A channel of the group and a kernel element.
+  struct Tap {
+    int row, column;
+    std::int64_t offset;
+  };
+  // (row, column, image) and (channel, kernel row, kernel column).
+  __device__ Radix positions() const { return {s_.out.columns, n_}; }
+  __device__ Radix taps() const { return {s_.kernel_rows, s_.kernel_columns}; }
+
+  __device__ Position position(const Digits& d) const {
+    const int row = input_row(s_, d.a, 0), column = input_column(s_, d.b, 0);
+    return {row, column, (std::int64_t{row} * s_.in.columns + column) * n_ + d.c};
+  }
+  __device__ Tap tap(const Digits& d) const { return {d.b, d.c, pixel_offset(s_.in, d.a, d.b, d.c, n_)}; }
+  __device__ const float* channels(int lane, int group) const {
+    return x_[lane] + pixel_offset(s_.in, group * (s_.in.channels / s_.groups), 0, 0, n_);
+  }
+  __device__ float value(const float* x, const Position& p, const Tap& t) const {
+    return inside(s_.in, p.row + t.row, p.column + t.column) ? x[p.offset + t.offset] : 0.0F;
+  }
+
+ private:
+  LayerShape s_;
+  int n_;
+  Lanes<const float> x_;
+};
+
+// Lines are output elements, the depth is a window's elements.
+struct WindowsByTap {
+  static constexpr bool along_depth = false;
+  Windows windows;
+  struct Line {
+    const float* x;
+    Windows::Position position;
+  };
+  using Depth = Digits;
+  using Stride = Digits;
+  __device__ Line line(int lane, int group, int index) const {
+    return {windows.channels(lane, group), windows.position(windows.positions().digits(index))};
+  }
+  __device__ Depth depth(int k) const { return windows.taps().digits(k); }
+  __device__ Stride stride(int by) const { return windows.taps().digits(by); }
+  __device__ void advance(Depth& at, const Stride& by) const { windows.taps().add(at, by); }
+  __device__ float value(const Line& line, const Depth& at) const {
+    return windows.value(line.x, line.position, windows.tap(at));
+  }
+};
+
+// The other way round.
+struct WindowsByPosition {
+  static constexpr bool along_depth = true;
+  Windows windows;
+  struct Line {
+    const float* x;
+    Windows::Tap tap;
+  };
+  struct Depth {
+    Digits digits;
+    Windows::Position position;
+  };
+  using Stride = Digits;
+  __device__ Line line(int lane, int group, int index) const {
+    return {windows.channels(lane, group), windows.tap(windows.taps().digits(index))};
+  }
+  __device__ Depth depth(int k) const {
+    const Digits digits = windows.positions().digits(k);
+    return {digits, windows.position(digits)};
+  }
+  __device__ Stride stride(int by) const { return windows.positions().digits(by); }
+  __device__ void advance(Depth& at, const Stride& by) const {
+    windows.positions().add(at.digits, by);
+    at.position = windows.position(at.digits);
+  }
+  __device__ float value(const Line& line, const Depth& at) const {
+    return windows.value(line.x, at.position, line.tap);
+  }
+};
+
+// What of dy an input element went into: lines are input elements, the depth is output channels and kernel elements.
+class Outputs {
+ public:
+  static constexpr bool along_depth = false;
+  Outputs(const LayerShape& s, int n, Lanes<const float> dy) : s_(s), n_(n), dy_(dy) {}
+
+  struct Line {
+    const float* dy;
+    Digits place;
+  };
+  using Depth = Digits;
+  using Stride = Digits;
+  __device__ Line line(int lane, int group, int index) const {
+    return {dy_[lane] + pixel_offset(s_.out, group * (s_.out.channels / s_.groups), 0, 0, n_),
+            Radix{s_.in.columns, n_}.digits(index)};
+  }
+  __device__ Depth depth(int k) const { return taps().digits(k); }
+  __device__ Stride stride(int by) const { return taps().digits(by); }
+  __device__ void advance(Depth& at, const Stride& by) const { taps().add(at, by); }
+  __device__ float value(const Line& line, const Depth& at) const {
+    const int row = output_row(s_, line.place.a, at.b), column = output_column(s_, line.place.b, at.c);
+    return row >= 0 && column >= 0 ? line.dy[pixel_offset(s_.out, at.a, row, column, n_) + line.place.c] : 0.0F;
+  }
+
+ private:
+  __device__ Radix taps() const { return {s_.kernel_rows, s_.kernel_columns}; }
+  LayerShape s_;
+  int n_;
+  Lanes<const float> dy_;
+};
+
+// An extent of a product; larger ones would take more memory than a device has.
+int extent(std::int64_t size) {
+  if (size <= 0x7FFFFFFF) return static_cast<int>(size);
+  throw Error(ErrorCode::ENGINE_INTERNAL, "", "a convolution over " + std::to_string(size) + " elements of a channel");
+}
+
+// The sizes of one group.
+struct Sizes {
+  int in, out, window, groups, kernel;
+  int in_run, out_run;
+  explicit Sizes(const LayerShape& s, int n)
+      : in(s.in.channels / s.groups),
+        out(s.out.channels / s.groups),
+        window(in * s.kernel_rows * s.kernel_columns),
+        groups(s.groups),
+        kernel(s.kernel_rows * s.kernel_columns),
+        in_run(extent(s.in.plane() * n)),
+        out_run(extent(s.out.plane() * n)) {}
+};
+
+void to_outputs(ExecutionContext& context, const LayerCall& call, const LayerShape& s, Lanes<const float> x,
+                Lanes<const float> bias, Lanes<float> y) {
+  const Sizes z(s, call.n);
+  product(context, call.lanes, {z.out, z.out_run, z.window, z.groups},
+          Strided<true>{call.weight, z.window, 1, std::int64_t{z.out} * z.window}, WindowsByTap{Windows(s, call.n, x)},
+          Store{y, z.out_run, std::int64_t{z.out} * z.out_run, 0, bias, z.out});
+}
+
+void to_inputs(ExecutionContext& context, const LayerCall& call, const LayerShape& s, Lanes<const float> dy,
+               Lanes<const float> bias, Lanes<float> dx) {
+  const Sizes z(s, call.n);
+  product(context, call.lanes, {z.in, z.in_run, z.out * z.kernel, z.groups},
+          Blocked<true>{call.weight, plain_axis(z.kernel), {z.kernel, z.window, 1}, std::int64_t{z.out} * z.window},
+          Outputs(s, call.n, dy), Store{dx, z.in_run, std::int64_t{z.in} * z.in_run, 0, bias, z.in});
+}
+
+ProductShape weights_shape(const LayerShape& s, int n) {
+  const Sizes z(s, n);
+  return {z.out, z.window, z.out_run, z.groups};
+}
+
+void to_weights(ExecutionContext& context, const LayerCall& call, const LayerShape& s, Lanes<const float> x,
+                Lanes<const float> dy) {
+  const Sizes z(s, call.n);
+  deep_product(context, call.lanes, weights_shape(s, call.n),
+               Strided<true>{dy, z.out_run, 1, std::int64_t{z.out} * z.out_run},
+               WindowsByPosition{Windows(s, call.n, x)}, call.dweight, call.scratch);
+}
+
+void to_bias(ExecutionContext& context, const LayerCall& call) {
+  const Extent& out = call.shape.out;
+  bias_gradient(context, call.lanes, out.channels, out.plane() * call.n, call.dy, call.dbias);
+}
+
+}  // namespace
+
+void conv2d_forward(ExecutionContext& context, const LayerCall& call) {
+  to_outputs(context, call, call.shape, call.x, call.bias, call.y);
+}
+
+void conv2d_backward(ExecutionContext& context, const LayerCall& call) {
+  if (call.dbias) to_bias(context, call);
+  if (call.dweight) to_weights(context, call, call.shape, call.x, call.dy);
+  if (call.dx) to_inputs(context, call, call.shape, call.dy, {}, call.dx);
+}
+
+std::size_t conv2d_scratch_bytes(const LayerShape& s, int n, int) { return split_bytes(weights_shape(s, n)); }
+
+void conv_transpose2d_forward(ExecutionContext& context, const LayerCall& call) {
+  to_inputs(context, call, transposed(call.shape), call.x, call.bias, call.y);
+}
+
+void conv_transpose2d_backward(ExecutionContext& context, const LayerCall& call) {
+  const LayerShape s = transposed(call.shape);
+  if (call.dbias) to_bias(context, call);
+  if (call.dweight) to_weights(context, call, s, call.dy, call.x);
+  if (call.dx) to_outputs(context, call, s, call.dy, {}, call.dx);
+}
+
+std::size_t conv_transpose2d_scratch_bytes(const LayerShape& s, int n, int) {
+  return split_bytes(weights_shape(transposed(s), n));
+}
+
+}  // namespace convsweep::CONVSWEEP_CUDA_NAMESPACE
