@@ -30,6 +30,11 @@ export interface Journal {
   settled(entries: readonly Entry[]): void;
 }
 
+/** On its way under a number. One of an attempt that no longer counts goes with its number, and is not kept after that. */
+interface Sent extends Entry {
+  readonly discarded?: boolean;
+}
+
 /** Acknowledged messages kept of one attempt; of one that says more, the oldest go. */
 const RETAINED_AT_MOST = 20_000;
 
@@ -39,7 +44,7 @@ export class Outbox {
   private readonly window: number;
   private readonly journal: Journal;
   /** Numbered and not acknowledged; the first has number `acked + 1`. */
-  private sent: Entry[] = [];
+  private sent: Sent[] = [];
   private waiting: Entry[] = [];
   /** Acknowledged, by attempt and token. */
   private readonly retained = new Map<string, Entry[]>();
@@ -80,7 +85,7 @@ export class Outbox {
     const durable = this.sent.splice(0, seq - this.acked);
     this.acked = seq;
     this.written = Math.max(this.written, seq);
-    for (const entry of durable) this.retain(entry);
+    for (const entry of durable) if (!entry.discarded) this.retain(entry);
     return durable;
   }
 
@@ -95,7 +100,7 @@ export class Outbox {
     this.retained.clear();
     this.acked = this.last;
     this.written = this.acked;
-    this.waiting = [...lost, ...this.sent, ...this.waiting];
+    this.waiting = [...lost, ...this.sent.filter((entry) => !entry.discarded), ...this.waiting];
     this.sent = [];
     return lost.length;
   }
@@ -124,6 +129,7 @@ export class Outbox {
     const unsent = this.waiting.filter((entry) => isOf(entry, held));
     const open = this.sent.filter((entry) => isOf(entry, held));
     this.waiting = this.waiting.filter((entry) => !isOf(entry, held));
+    this.sent = this.sent.map((entry) => (isOf(entry, held) ? { ...entry, discarded: true } : entry));
     this.journal.settled([...open, ...unsent]);
     this.settle(held);
     return [...open, ...unsent];

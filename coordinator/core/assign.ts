@@ -32,7 +32,7 @@ export function grant(draft: Draft, trial: Trial, worker: Worker, device: Worker
     startedAt: null,
     endedAt: null,
     cause: "",
-    fingerprint: null,
+    fingerprint: device.fingerprint,
     stopping: null,
   };
   draft.add({ kind: "setTokens", last: next });
@@ -50,9 +50,14 @@ export function grant(draft: Draft, trial: Trial, worker: Worker, device: Worker
   sendAssign(draft, attempt);
 }
 
-/** Once more with the same token: the message before may have gone down with the link. */
-export function offerAgain(draft: Draft, attempt: Attempt): void {
-  const again = draft.putAttempt({ ...attempt, offeredAt: draft.now, leaseUntil: millis(draft.now + TIMES.offer) });
+/** Once more with the same token, to the life that just said hello: the message before may have gone down with the link. */
+export function offerAgain(draft: Draft, attempt: Attempt, devices: readonly WorkerDevice[]): void {
+  const again = draft.putAttempt({
+    ...attempt,
+    fingerprint: devices.find(({ id }) => id === attempt.device)?.fingerprint ?? attempt.fingerprint,
+    offeredAt: draft.now,
+    leaseUntil: millis(draft.now + TIMES.offer),
+  });
   const about = aboutAttempt(draft.trial(attempt.trial), attempt);
   draft.record("attempt-offered", about, "once more: the worker is back and does not have it");
   sendAssign(draft, again);
@@ -70,6 +75,6 @@ function sendAssign(draft: Draft, attempt: Attempt): void {
     seed: trial.seed,
     parameters: trial.parameters,
     alone: trainsAlone(trial),
-    checkpoints: usableCheckpoints(draft, trial, attempt).map(refOf),
+    checkpoints: usableCheckpoints(trial, attempt).map(refOf),
   });
 }

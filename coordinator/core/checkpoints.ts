@@ -39,11 +39,12 @@ export function checkpointSaved(draft: Draft, event: Extract<Event, { readonly k
   draft.keepCheckpoints(trial.id, digestsOf(next));
 }
 
-/** What this attempt may begin with, newest first. */
-export function usableCheckpoints(draft: Draft, trial: Trial, attempt: Attempt): readonly Checkpoint[] {
-  const devices = draft.state.workers.get(attempt.worker)?.devices ?? [];
-  const fingerprint = devices.find((device) => device.id === attempt.device)?.fingerprint;
-  return trial.checkpoints.filter((checkpoint) => checkpoint.fingerprint === fingerprint);
+/**
+ * What this attempt may begin with, newest first. What counts is the device it was given to: another process may have
+ * taken the worker's name since, with devices of another kind.
+ */
+export function usableCheckpoints(trial: Trial, attempt: Attempt): readonly Checkpoint[] {
+  return trial.checkpoints.filter((checkpoint) => checkpoint.fingerprint === attempt.fingerprint);
 }
 
 export function refOf({ progress, digest, bytes }: Checkpoint): CheckpointRef {
@@ -56,7 +57,7 @@ export function refOf({ progress, digest, bytes }: Checkpoint): CheckpointRef {
  */
 export function beginning(draft: Draft, attempt: Attempt, epoch: number): Checkpoint | null | undefined {
   const trial = draft.trial(attempt.trial);
-  const offered = usableCheckpoints(draft, trial, attempt);
+  const offered = usableCheckpoints(trial, attempt);
   const from = epoch === 0 ? null : offered.find(({ progress }) => progress.epoch === epoch);
   const bad = offered.filter(({ progress }) => progress.epoch > epoch);
   if (from === undefined || bad.length === 0) return from;

@@ -242,6 +242,7 @@ export interface Attempt {
   readonly startedAt: Millis | null;
   readonly endedAt: Millis | null;
   readonly cause: string;
+  /** Engine fingerprint of the device it was given to, then of the one it says it runs on; `null` if it never said. */
   readonly fingerprint: string | null;
   /** Asked to stop by scheduler or user, with what the trial becomes then; `null` if not. */
   readonly stopping: "stopped" | "cancelled" | "paused" | null;

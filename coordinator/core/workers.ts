@@ -2,8 +2,8 @@
  * Workers: they say hello, send heartbeats, drain, lose their link.
  *
  * Guarantees: what a worker holds and what the coordinator believes are reconciled at every hello, in the open: keep, drop,
- * offered again, asked to stop again. Another life of the same name takes nothing over; the old one's leases run out. A
- * lost link proves nothing, so it ends no lease. Not here: what attempts report (ingest.ts).
+ * offered again, asked to stop again. Another life of the same name takes over only what a dead one left to it; else the
+ * old one's leases run out. A lost link proves nothing, so it ends no lease. Not here: what attempts report (ingest.ts).
  */
 import { type Incarnation, TIMES, token } from "../../proto/contract.js";
 import { offerAgain } from "./assign.js";
@@ -44,7 +44,7 @@ export function workerHello(draft: Draft, event: Of<"WorkerHello">): void {
   }
   draft.send(id, incarnation, { kind: "Welcome", keep, drop });
   const listed = new Set(keep.map((held) => held.attempt));
-  for (const attempt of attemptsOf(draft, event)) remind(draft, attempt, listed.has(attempt.id));
+  for (const attempt of attemptsOf(draft, event)) remind(draft, attempt, listed.has(attempt.id), devices);
 }
 
 /** Two processes of one name take turns: the one that said hello last gets the trials. Both keep what they hold. */
@@ -98,8 +98,8 @@ function raiseTokens(draft: Draft, { worker, running }: Of<"WorkerHello">): void
  * Orders may have gone down with the old link. A running attempt that is not listed may have ended, with its messages
  * still to come on the new link: the next heartbeat, which follows them, or the lease decides.
  */
-function remind(draft: Draft, attempt: Attempt, listed: boolean): void {
-  if (attempt.state === "offered" && !listed) offerAgain(draft, attempt);
+function remind(draft: Draft, attempt: Attempt, listed: boolean, devices: Worker["devices"]): void {
+  if (attempt.state === "offered" && !listed) offerAgain(draft, attempt, devices);
   if (attempt.stopping !== null && listed) sendStop(draft, attempt);
 }
 

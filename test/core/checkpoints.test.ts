@@ -140,6 +140,21 @@ describe("a checkpoint", () => {
     expect(rig.trial(1, 0).checkpoints[0]?.progress).toMatchObject({ lineage: [{ n: 1, epoch: 1 }], epoch: 2 });
   });
 
+  it("counts for the device the attempt was given to, whoever has the worker's name since", () => {
+    const { rig, first, worker, last, lose } = bench();
+    const held = last();
+    first.start(held);
+    first.report(held, 1, 0.5);
+    first.save(held, 1, "one");
+    lose();
+    const second = worker("second");
+    const again = last();
+    new FakeWorker(rig, "second", [deviceOf(1, { fingerprint: "cuda" })], "namesake").hello();
+    second.start(again, "cpu-f32-1", 1);
+    expect(rig.trial(1, 0)).toMatchObject({ state: "running", epoch: 1, losses: 1 });
+    expect(rig.eventsOf("attempt-lost")).toHaveLength(1);
+  });
+
   it("of another kind of device is not offered", () => {
     const { rig, first, worker, last, lose } = bench();
     const held = last();

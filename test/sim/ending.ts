@@ -8,8 +8,8 @@ import { canonicalJson } from "../../coordinator/core/canonical.js";
 import { checkInvariants } from "../../coordinator/core/invariants.js";
 import type { State } from "../../coordinator/core/state.js";
 import { indexOf, partsOf, stateFrom } from "../../coordinator/core/state.js";
-import type { Json } from "../../coordinator/core/types.js";
-import { isFinal } from "./record.js";
+import type { Attempt, Json, Trial } from "../../coordinator/core/types.js";
+import { isFinal, isLive } from "./record.js";
 import type { Life, World } from "./surroundings.js";
 
 export function stateText(state: State): string {
@@ -78,6 +78,22 @@ export function checkTurn(world: World, life: Life): void {
   checkRecovery(world, life);
 }
 
+/** To be compared to the bit, a trial waits for the kind of device that its original had, while one is connected. */
+function waitsForItsKind({ trials, workers, attempts }: State, { origin }: Trial): boolean {
+  if (origin.kind !== "rerun" || !origin.verify) return false;
+  const fingerprint = trials.get(origin.of)?.fingerprint;
+  const ofItsKind = [...workers.values()]
+    .filter(({ state }) => state === "connected")
+    .flatMap((worker) => worker.devices.map((device) => ({ worker, device })))
+    .filter(({ device }) => device.fingerprint === fingerprint);
+  const hasFreeLane = ({ worker, device }: (typeof ofItsKind)[number]): boolean => {
+    const isOn = (attempt: Attempt): boolean =>
+      isLive(attempt) && attempt.incarnation === worker.incarnation && attempt.device === device.id;
+    return [...attempts.values()].filter(isOn).length < device.lanes;
+  };
+  return ofItsKind.length > 0 && !ofItsKind.some(hasFreeLane);
+}
+
 /** I10b: no lane that is free while a trial waits that may go there. */
 function checkStarving(world: World, life: Life): void {
   const { state } = life;
@@ -95,6 +111,7 @@ function checkStarving(world: World, life: Life): void {
       if (trial === undefined || trial.notBefore + 100 > life.now()) continue;
       // A suspect trains alone, and waits for that.
       if (trial.killed.length > 0) continue;
+      if (waitsForItsKind(state, trial)) continue;
       const refusing = [...state.workers.values()].some((worker) => worker.devices.some(({ refused }) => refused));
       if (!refusing) world.oracle.fail("I10", `${trial.id} waits beside a free lane`);
     }

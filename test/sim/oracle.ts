@@ -25,6 +25,12 @@ export interface Clocked {
   count(what: string): void;
 }
 
+/** Who was last told of a token. */
+interface Holder {
+  readonly attempt: string;
+  readonly incarnation: string;
+}
+
 export class Oracle {
   readonly #world: Clocked;
   violation: Violation | null = null;
@@ -36,7 +42,7 @@ export class Oracle {
   readonly #healing = new Healing((what) => this.fail("I21", what));
   readonly #heard = new Map<string, number>();
   /** Token -> who was told of it, over all lives of the coordinator. */
-  readonly #holders = new Map<number, string>();
+  readonly #holders = new Map<number, Holder>();
   /** Every attempt that was ever given out. */
   readonly assigned: { readonly attempt: string; readonly token: number }[] = [];
   #decidingAt = 0;
@@ -223,10 +229,19 @@ export class Oracle {
     }
     const who = `${attempt} ${book.incarnation}`;
     const before = this.#holders.get(token);
-    if (before !== undefined && before !== who) this.fail("I4b", `token ${token} was given to ${before} and to ${who}`);
-    if (before === who) this.#world.count("assignment sent again");
-    this.#holders.set(token, who);
+    if (before !== undefined && !this.#mayFollow(before, attempt, book)) {
+      this.fail("I4b", `token ${token} was given to ${before.attempt} ${before.incarnation} and to ${who}`);
+    }
+    if (before?.incarnation === book.incarnation) this.#world.count("assignment sent again");
+    this.#holders.set(token, { attempt, incarnation: book.incarnation });
     if (before === undefined) this.assigned.push({ attempt, token });
+  }
+
+  /** The same life again, or a later one of its name, which has proof that the one before is dead. */
+  #mayFollow(before: Holder, attempt: string, { incarnation, previous }: LifeBook): boolean {
+    if (before.attempt !== attempt) return false;
+    if (before.incarnation === incarnation) return true;
+    return previous.includes(before.incarnation) && this.#lives.get(before.incarnation)?.alive === false;
   }
 
   #acknowledged(book: LifeBook, upTo: number): void {
