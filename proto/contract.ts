@@ -85,6 +85,8 @@ export type ErrorCode =
   | "TOO_LARGE"
   | "UNAVAILABLE"
   | "CONFLICT"
+  /** Another process has it now; later it may be free. */
+  | "IN_USE"
   | "CORRUPT"
   /** The store cannot be written now and will be tried again: no space, a file system that became read-only, another error. */
   | "DISK_FULL"

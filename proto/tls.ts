@@ -171,10 +171,19 @@ export function plaintextAllowed(flag: boolean, env: NodeJS.ProcessEnv): boolean
   );
 }
 
-/** What is wrong with TLS at `address`, in words for a person; `null` if it works or nobody answers there at all. */
-export function probe(address: string, tls: ClientTls | null, waitMillis: number): Promise<string | null> {
+/** What is wrong with TLS somewhere. */
+export interface TlsTrouble {
+  /** In words for a person. */
+  readonly reason: string;
+  /** The other side said so. If not, it only said nothing, as a server does that is stopped, ending or overrun. */
+  readonly proven: boolean;
+}
+
+/** What is wrong with TLS at `address`; `null` if it works or nobody can be reached there at all. */
+export function probe(address: string, tls: ClientTls | null, waitMillis: number): Promise<TlsTrouble | null> {
   const { host, port } = splitAddress(address);
   return new Promise((resolve) => {
+    let reached = false;
     let secured = false;
     const socket = connect({
       host,
@@ -184,20 +193,24 @@ export function probe(address: string, tls: ClientTls | null, waitMillis: number
       ...(tls === null ? { rejectUnauthorized: false } : { secureContext: secureContextOf(tls) }),
       ...(isIP(host) === 0 ? { servername: host } : {}),
     });
-    const say = (answer: string | null): void => {
+    const say = (answer: TlsTrouble | null): void => {
       clearTimeout(timer);
       socket.destroy();
       resolve(answer);
     };
+    socket.once("connect", () => {
+      reached = true;
+    });
     // Silence after the handshake is an HTTP/2 server that likes us; before it, a server that speaks something else.
-    const timer = setTimeout(() => say(secured || tls === null ? null : SPEAKS_NO_TLS), waitMillis);
+    const timer = setTimeout(() => say(secured || tls === null || !reached ? null : SPEAKS_NO_TLS), waitMillis);
     socket.once("secureConnect", () => {
       secured = true;
-      if (tls === null) say("the coordinator speaks TLS: give --identity FILE (or --ca FILE), see `convsweep certs`");
+      if (tls === null)
+        say(proven("the coordinator speaks TLS: give --identity FILE (or --ca FILE), see `convsweep certs`"));
     });
     // The server's first frame: over TLS 1.3 a client's certificate is refused only after the client's handshake ended.
     socket.once("data", () => say(null));
-    socket.once("error", (error: Error & { code?: string }) => {
+    socket.once("error", (error: NodeJS.ErrnoException) => {
       if (tls === null) say(null);
       else say(secured && error.code === "ECONNRESET" ? ownFault(tls) : reasonOf(error, host));
     });
@@ -208,38 +221,45 @@ export function probe(address: string, tls: ClientTls | null, waitMillis: number
   });
 }
 
-const SPEAKS_NO_TLS = "the coordinator does not speak TLS: it was started for this machine alone, or with plaintext";
+const proven = (reason: string): TlsTrouble => ({ reason, proven: true });
+
+const NO_TLS = "the coordinator does not speak TLS: it was started for this machine alone, or with plaintext";
+const SPEAKS_NO_TLS: TlsTrouble = { reason: NO_TLS, proven: false };
 
 /**
  * Why a server would drop us after the handshake: over TLS 1.3 that is when it looks at our certificate, and Node's says
  * nothing. `null` where our own certificate is sound: the server is closing.
  */
-function ownFault({ ca, certificate }: ClientTls): string | null {
+function ownFault({ ca, certificate }: ClientTls): TlsTrouble | null {
   if (certificate === null) return null;
   const own = new X509Certificate(certificate);
   const now = Date.now();
   if (Date.parse(own.validTo) <= now) {
-    return `this client's certificate expired on ${own.validTo}: \`convsweep certs issue\` makes another`;
+    return proven(`this client's certificate expired on ${own.validTo}: \`convsweep certs issue\` makes another`);
   }
   if (Date.parse(own.validFrom) > now) {
-    return `this client's certificate is not valid before ${own.validFrom}: compare the clocks of both machines`;
+    return proven(
+      `this client's certificate is not valid before ${own.validFrom}: compare the clocks of both machines`,
+    );
   }
   if (!own.checkIssued(new X509Certificate(ca))) {
-    return "this client's certificate is not signed by the coordinator's authority";
+    return proven("this client's certificate is not signed by the coordinator's authority");
   }
   const usage: readonly string[] = own.keyUsage ?? [];
-  return usage.includes(CLIENT_USAGE) ? null : "the certificate in --identity is not a client's";
+  return usage.includes(CLIENT_USAGE) ? null : proven("the certificate in --identity is not a client's");
 }
 
 /** id-kp-clientAuth */
 const CLIENT_USAGE = "1.3.6.1.5.5.7.3.2";
 
-/** `null` for what is no fault of TLS: nobody listens, no route. */
-function reasonOf(error: Error & { code?: string }, host: string): string | null {
-  const code = error.code ?? "";
+/** `null` for what is no fault of TLS: nobody listens, no route, no such name. */
+function reasonOf(error: NodeJS.ErrnoException, host: string): TlsTrouble | null {
+  const { code = "", syscall } = error;
+  // A reset in mid-handshake may be a server that does not know it; every other error of the system is the network's.
+  if (code === "ECONNRESET") return SPEAKS_NO_TLS;
+  if (syscall !== undefined) return null;
   const said = `${code} ${error.message}`;
   const known: readonly (readonly [RegExp, string])[] = [
-    [/ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EPIPE/, ""],
     [
       /ERR_TLS_CERT_ALTNAME_INVALID/,
       `the server's certificate is not for ${host}: \`convsweep certs renew --host ${host}\``,
@@ -256,9 +276,8 @@ function reasonOf(error: Error & { code?: string }, host: string): string | null
       "the coordinator asks for a client's certificate: give --identity FILE",
     ],
     [/PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|protocol version/i, "the server does not speak TLS 1.3"],
-    [/WRONG_VERSION_NUMBER|wrong version number|packet length too long|PACKET_LENGTH/i, SPEAKS_NO_TLS],
-    [/ECONNRESET|socket disconnected/i, SPEAKS_NO_TLS],
+    [/WRONG_VERSION_NUMBER|wrong version number|packet length too long|PACKET_LENGTH/i, NO_TLS],
   ];
-  for (const [pattern, reason] of known) if (pattern.test(said)) return reason === "" ? null : reason;
-  return `TLS with the coordinator failed: ${error.message}`;
+  for (const [pattern, reason] of known) if (pattern.test(said)) return proven(reason);
+  return { reason: `TLS with the coordinator failed: ${error.message}`, proven: false };
 }

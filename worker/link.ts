@@ -73,6 +73,8 @@ export class Link {
   private current: OpenLink | null = null;
   private retry: NodeJS.Timeout | null = null;
   private failures = 0;
+  /** Somebody who speaks as we do has answered there, ever. */
+  private wasAnswered = false;
   private closed = false;
 
   constructor(options: LinkOptions) {
@@ -93,6 +95,7 @@ export class Link {
       if (this.current !== link) return;
       if (!link.answered) {
         link.answered = true;
+        this.wasAnswered = true;
         this.failures = 0;
         if (link.timer) clearTimeout(link.timer);
       }
@@ -133,8 +136,10 @@ export class Link {
 
   /** Three times in a row nothing came of it: says so for good if certificates are why. */
   private async lookIntoTls(): Promise<void> {
-    const reason = await probe(this.options.address, this.options.tls?.() ?? null, PROBE_MILLIS);
-    if (reason !== null && !this.closed && this.failures >= PROBE_AFTER) this.refuse({ reason, exitCode: 77 });
+    const trouble = await probe(this.options.address, this.options.tls?.() ?? null, PROBE_MILLIS);
+    if (trouble === null || this.closed || this.failures < PROBE_AFTER) return;
+    // One that once spoke TLS and says nothing now is stopped, ending or overrun: that passes.
+    if (trouble.proven || !this.wasAnswered) this.refuse({ reason: trouble.reason, exitCode: 77 });
   }
 
   private refuse(refusal: { readonly reason: string; readonly exitCode: 70 | 77 | 78 }): void {

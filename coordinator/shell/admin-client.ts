@@ -142,8 +142,10 @@ const PROBE_MILLIS = 3_000;
 async function explained(error: ServiceError, address: string, tls: ClientTls | null): Promise<ConvsweepError> {
   const plain = statusToError(error, address);
   if (plain.code !== "UNAVAILABLE") return plain;
-  const reason = await probe(address, tls, PROBE_MILLIS);
-  return reason === null ? plain : new ConvsweepError("UNAUTHENTICATED", `${address}: ${reason}`, { cause: error });
+  const trouble = await probe(address, tls, PROBE_MILLIS);
+  if (trouble === null) return plain;
+  const code = trouble.proven ? "UNAUTHENTICATED" : "UNAVAILABLE";
+  return new ConvsweepError(code, `${address}: ${trouble.reason}`, { cause: error });
 }
 
 interface Watching {

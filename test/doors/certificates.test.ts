@@ -1,7 +1,9 @@
 /** E7 to E11 of the fault plan: TLS, certificates of both sides, renewal, revocation. */
 
 import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { status } from "@grpc/grpc-js";
@@ -14,9 +16,10 @@ import { tokenFile } from "../../coordinator/shell/credentials.js";
 import { AdminServiceService } from "../../proto/gen/convsweep/v1/admin.js";
 import { WorkerServiceService } from "../../proto/gen/convsweep/v1/worker.js";
 import { Secret } from "../../proto/secret.js";
-import { type ClientTls, probe, readClientTls } from "../../proto/tls.js";
+import { type ClientTls, probe, readClientTls, splitAddress } from "../../proto/tls.js";
 import { Link, type LinkEvent } from "../../worker/link.js";
 import { manualClock, rejection, start } from "../shell/fixture.js";
+import { HELLO } from "../shell/scripted-worker.js";
 import { caOnly, certified, statusOf, tlsOf } from "./rig.js";
 
 const DAY = 86_400_000;
@@ -182,6 +185,45 @@ describe("mutual TLS", () => {
       });
       expect(code).toMatch(/PROTOCOL_VERSION/);
     }
+  });
+
+  it("P9: a worker that was let in once waits for a coordinator that says nothing any more", async () => {
+    const { storeDir, identity } = await certified();
+    const { coordinator } = await start({ options: { storeDir, security: "mtls" } });
+    const { host, port } = splitAddress(coordinator.grpcAddress);
+    const worker = tlsOf(await identity("gpu1"));
+    let ended: "" | "silent" | "refused" = "";
+    let tries = 0;
+    const waiters: (() => void)[] = [];
+    const link = new Link({
+      address: coordinator.grpcAddress,
+      token: worker.token ?? new Secret(""),
+      tls: () => worker,
+      random: () => 0,
+      answerMillis: 200,
+      onEvent: (event) => {
+        if (event.kind === "linkUp") link.send({ seq: 0, ack: 0, body: { $case: "hello", value: HELLO } });
+        else if (event.kind === "linkDown") tries += 1;
+        else if (event.kind === "refused") ended = "refused";
+        else ended = "silent";
+        for (const wake of waiters.splice(0)) wake();
+      },
+    });
+    onTestFinished(() => link.close());
+    const until = async (done: () => boolean): Promise<void> => {
+      while (!done()) await new Promise<void>((resolve) => waiters.push(resolve));
+    };
+    link.open();
+    await until(() => ended === "silent");
+    await coordinator.close();
+    // The same port: what connects is taken and dropped, as by a machine that is overrun.
+    const dropping = createServer((socket) => socket.destroy()).listen(port, host);
+    onTestFinished(() => void dropping.close());
+    await once(dropping, "listening");
+    await until(() => tries >= 8);
+    expect(ended).toBe("silent");
+    // Whoever was never answered there hears what is most likely.
+    expect(await givesUp(coordinator.grpcAddress, worker)).toMatchObject({ exitCode: 77 });
   });
 
   it("says nothing against certificates that fit, and nothing where nobody listens", async () => {

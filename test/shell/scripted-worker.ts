@@ -21,6 +21,22 @@ export const HASH = "ab".repeat(32);
 type Held = Pick<Assign, "attempt" | "token">;
 type ValueOf<K extends ResponseBody["$case"]> = Extract<ResponseBody, { readonly $case: K }>["value"];
 
+export const HELLO: Hello = {
+  protocolMajor: PROTOCOL.major,
+  protocolMinor: PROTOCOL.minor,
+  worker: "worker-1",
+  incarnation: "incarnation-1",
+  host: "host",
+  pid: 42,
+  version: "1.2.3",
+  devices: [{ id: "cpu", name: "A CPU", backend: "cpu", fingerprint: "cpu-1", memoryBytes: 1 << 30, lanes: 2 }],
+  running: [],
+  previous: [],
+  seenStore: "",
+  seenGeneration: 0,
+  seenCommit: 0,
+};
+
 export class ScriptedWorker {
   readonly #client: WorkerServiceClient;
   readonly #metadata: Metadata;
@@ -42,22 +58,7 @@ export class ScriptedWorker {
     this.#client = new WorkerServiceClient(address, credentials.createInsecure());
     this.#metadata = new Metadata();
     if (token !== null) this.#metadata.set("authorization", `Bearer ${token}`);
-    this.#hello = {
-      protocolMajor: PROTOCOL.major,
-      protocolMinor: PROTOCOL.minor,
-      worker: "worker-1",
-      incarnation: "incarnation-1",
-      host: "host",
-      pid: 42,
-      version: "1.2.3",
-      devices: [{ id: "cpu", name: "A CPU", backend: "cpu", fingerprint: "cpu-1", memoryBytes: 1 << 30, lanes: 2 }],
-      running: [],
-      previous: [],
-      seenStore: "",
-      seenGeneration: 0,
-      seenCommit: 0,
-      ...hello,
-    };
+    this.#hello = { ...HELLO, ...hello };
     onTestFinished(() => this.#client.close());
   }
 
