@@ -1,6 +1,6 @@
 /**
  * The command line: verbs, help, exit codes. main.ts starts it. 0 done, 1 a failed run, 2 bad input, 65 a damaged store, 74 a disk
- * that failed; every error is one message on standard error.
+ * that failed, 75 a store that another process has open; every error is one message on standard error.
  */
 import { Command, CommanderError } from "commander";
 import { ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../../proto/contract.js";
@@ -34,10 +34,11 @@ const BAD_INPUT: ReadonlySet<string> = new Set([
   "UNAUTHENTICATED",
 ]);
 
-/** As in sysexits.h: EX_DATAERR, EX_IOERR. */
-const OF_THE_DISK: ReadonlyMap<string, number> = new Map([
+/** As in sysexits.h: EX_DATAERR, EX_IOERR, EX_TEMPFAIL. */
+const OF_THE_STORE: ReadonlyMap<string, number> = new Map([
   ["CORRUPT", 65],
   ["SYNC_FAILED", 74],
+  ["IN_USE", 75],
 ]);
 
 function makeProgram(): Command {
@@ -60,7 +61,8 @@ Start here:
   convsweep trials 1                               its leaderboard
   convsweep up --workers 1                         a coordinator that stays
 
-Exit codes: 0 done, 1 a run failed, 2 bad input, 65 the store is damaged, 74 its disk failed.`,
+Exit codes: 0 done, 1 a run failed, 2 bad input, 65 the store is damaged, 74 its disk failed,
+75 another process has it open.`,
     );
   addGlobalOptions(program);
   addRun(program);
@@ -120,6 +122,6 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     }
     const error = thrown instanceof CommanderError ? usageError(thrown) : toConvsweepError(thrown);
     report(error, args.includes("--json"));
-    return OF_THE_DISK.get(error.code) ?? (BAD_INPUT.has(error.code) ? 2 : 1);
+    return OF_THE_STORE.get(error.code) ?? (BAD_INPUT.has(error.code) ? 2 : 1);
   }
 }

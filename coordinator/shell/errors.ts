@@ -19,6 +19,7 @@ const STATUS: Readonly<Record<ErrorCode, status>> = {
   TOO_LARGE: status.RESOURCE_EXHAUSTED,
   UNAVAILABLE: status.UNAVAILABLE,
   CONFLICT: status.ALREADY_EXISTS,
+  IN_USE: status.UNAVAILABLE,
   CORRUPT: status.DATA_LOSS,
   DISK_FULL: status.UNAVAILABLE,
   READ_ONLY: status.UNAVAILABLE,

@@ -2,7 +2,7 @@
  * One coordinator a store: `lock.db` is a SQLite file on which the running coordinator holds an exclusive lock.
  *
  * The operating system drops the lock with the process, however it dies, so a lock is never stale. A second coordinator
- * is refused at once with CONFLICT, naming the first where `coordinator.json` says who it is. Not here: the database.
+ * is refused at once with IN_USE, naming the first where `coordinator.json` says who it is. Not here: the database.
  */
 import { chmodSync, closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -40,7 +40,7 @@ export function lockStore(dir: string): StoreLock {
         cause,
       });
     }
-    throw new ConvsweepError("CONFLICT", `another coordinator has the store ${dir} open${holder(dir)}`, {
+    throw new ConvsweepError("IN_USE", `another coordinator has the store ${dir} open${holder(dir)}`, {
       path,
       expected: "one coordinator a store",
       found: "a second one",

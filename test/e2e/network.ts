@@ -20,6 +20,13 @@ export function namespacesUnavailable(): string | null {
   return null;
 }
 
+export interface Host {
+  readonly namespace: string;
+  readonly address: string;
+  readonly hubAddress: string;
+  readonly link: string;
+}
+
 export class Network {
   readonly hub = `cvs-${process.pid}-hub`;
   private readonly spokes: string[] = [];
@@ -29,8 +36,11 @@ export class Network {
     ip("-n", this.hub, "link", "set", "lo", "up");
   }
 
-  /** A host with a link of its own to the hub; answers the namespace's name and the hub's address on that link. */
-  addHost(): { readonly namespace: string; readonly hubAddress: string } {
+  /**
+   * A host with a link of its own to the hub; answers the namespace's name, its address and the hub's on that link, and
+   * the name of its end of the link.
+   */
+  addHost(): Host {
     const index = this.spokes.length + 1;
     const namespace = `cvs-${process.pid}-${index}`;
     const [near, far] = [`h${process.pid % 100_000}-${index}`, `s${process.pid % 100_000}-${index}`];
@@ -45,7 +55,7 @@ export class Network {
     ip("-n", namespace, "addr", "add", `10.77.${index}.2/24`, "dev", far);
     ip("-n", namespace, "link", "set", far, "up");
     ip("-n", namespace, "link", "set", "lo", "up");
-    return { namespace, hubAddress };
+    return { namespace, address: `10.77.${index}.2`, hubAddress, link: far };
   }
 
   close(): void {

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import Database from "better-sqlite3";
 
 export const root = fileURLToPath(new URL("../../", import.meta.url));
 export const cliMain = join(root, "dist/coordinator/cli/main.js");
@@ -70,6 +71,11 @@ export class Running {
     }
   }
 
+  /** What it has written to standard error so far. */
+  get errors(): string {
+    return this.stderr;
+  }
+
   async kill(signal: NodeJS.Signals): Promise<Finished> {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
     return await this.finished;
@@ -122,6 +128,27 @@ export class Playground {
       .split("\n")
       .filter((line) => line !== "")
       .map((line) => JSON.parse(line) as JsonLine);
+  }
+
+  /** Rows of the store's views, read beside the coordinator: at once, also where it is down. */
+  record(sql: string): JsonLine[] {
+    const db = new Database(join(this.store, "convsweep.db"), { readonly: true, fileMustExist: true });
+    try {
+      return db.prepare(sql).all() as JsonLine[];
+    } finally {
+      db.close();
+    }
+  }
+
+  /** Waits until `accept` takes what the record says; after a minute and a half it rejects, with what that was. */
+  async until(sql: string, accept: (rows: JsonLine[]) => boolean): Promise<JsonLine[]> {
+    for (const from = performance.now(); ; ) {
+      const rows = this.record(sql);
+      if (accept(rows)) return rows;
+      if (performance.now() - from > 90_000)
+        throw new Error(`it did not come to that: ${sql}: ${JSON.stringify(rows)}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   }
 
   async close(): Promise<void> {

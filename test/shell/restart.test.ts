@@ -139,7 +139,7 @@ describe("a coordinator that ends", () => {
   it("keeps a second one off its store while it lives", async () => {
     const { storeDir } = await begin();
     const second = start({ options: { storeDir }, openStore: (dir) => openSqliteStore(dir, { create: false }) });
-    expect((await rejection(second)).code).toBe("CONFLICT");
+    expect((await rejection(second)).code).toBe("IN_USE");
   });
 
   it("does not begin to serve when its first commit fails, and leaves the store free", async () => {

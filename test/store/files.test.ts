@@ -179,7 +179,7 @@ describe("files of the sqlite store", () => {
     const first = openStore(true);
     writeFileSync(join(dir, "coordinator.json"), JSON.stringify({ pid: 4711, http: "http://127.0.0.1:7441" }));
     const error = refusal();
-    expect(error.code).toBe("CONFLICT");
+    expect(error.code).toBe("IN_USE");
     expect(error.message).toContain("another coordinator has the store");
     expect(error.message).toContain("(process 4711), its page is at http://127.0.0.1:7441");
     first.close();
