@@ -69,6 +69,13 @@ export function adminService(parts: AdminParts): AdminServiceServer {
           found: `${bytes} bytes`,
         });
       }
+      if (request.directory !== "" && !isAbsolute(request.directory)) {
+        throw new ConvsweepError("BAD_INPUT", "the folder of the sweep file must be absolute", {
+          path: "directory",
+          expected: "a path from /",
+          found: request.directory.slice(0, 200),
+        });
+      }
       const { spec, warnings } = parts.compile(
         request.text,
         request.fileName || "the sweep file",

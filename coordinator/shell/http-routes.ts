@@ -143,6 +143,7 @@ function login({ request, response, guard, parts, query, path }: Asked): void {
     const address = plainAddress(request.socket.remoteAddress ?? "");
     const limited = code !== "" && parts.failures.note(address, { what: path, why: "not a login link that counts" });
     if (limited) sendText(response, 429, REFUSED[429]);
+    else if (code === "") sendText(response, 401, LOGIN_NEEDED);
     else sendText(response, 401, `That login link was used already or is older than five minutes.\n${LOGIN_NEEDED}`);
     return;
   }

@@ -75,8 +75,9 @@ export async function listenHttp(at: Address, fallbackPort: boolean, parts: Http
   });
   server.on("upgrade", (request, socket, head) => upgrade(request, socket, head, guard, parts));
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
-    if (error.code === "HPE_HEADER_OVERFLOW" && socket.writable) refuse(socket, "431 Request Header Fields Too Large");
-    else socket.destroy();
+    if (!socket.writable || !error.code?.startsWith("HPE_")) socket.destroy();
+    else if (error.code === "HPE_HEADER_OVERFLOW") refuse(socket, "431 Request Header Fields Too Large");
+    else refuse(socket, "400 Bad Request");
   });
   return {
     address,

@@ -26,3 +26,21 @@ export function expectMessage(found: string, wanted: string): void {
   if (parts.length === 1) expect(found).toBe(wanted);
   else expect(found).toMatch(new RegExp(`^${parts.join("[\\s\\S]*")}$`));
 }
+
+/**
+ * A value of a manifest with what JSON cannot say: `{$repeat: [TEXT, N]}`, `{$list: [VALUE, N]}`, `{$number: "NaN"}`.
+ */
+export function plain(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== "object" || value === null) return value;
+  if ("$repeat" in value) {
+    const [text, times] = value.$repeat as readonly [string, number];
+    return text.repeat(times);
+  }
+  if ("$list" in value) {
+    const [one, times] = value.$list as readonly [unknown, number];
+    return Array.from({ length: times }, () => plain(one));
+  }
+  if ("$number" in value) return Number(value.$number);
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, plain(one)]));
+}
