@@ -89,7 +89,7 @@ describe("the page's port", () => {
       [`POST /api/curves ${head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`, / 405 /],
       [`DELETE / ${head}\r\n`, / 405 /],
       [`TRACE / ${head}\r\n`, / 4\d\d /],
-      ["no request at all\r\n\r\n", /^$/],
+      ["no request at all\r\n\r\n", / 400 /],
     ];
     for (const [text, wanted] of cases) expect(await send(started, text), text.slice(0, 80)).toMatch(wanted);
     expect(await send(started, `GET /healthz ${head}\r\n`)).toMatch(/ 200 /);
