@@ -1,6 +1,7 @@
 // The emulator's scheduler: fibers, barriers, warp operations.
 #include "emulator/cuda_emu.h"
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <exception>
@@ -43,8 +44,12 @@ void shuffle_order(std::vector<T>& items) {
 
 enum class State { ready, at_barrier, at_warp, done };
 
+// Kept from block to block: each time it goes on, it runs one thread to its end.
 struct Fiber {
   ucontext_t context;
+  // Where it waits, once it has begun. Jumps are many times faster than contexts, which change the signal mask.
+  jmp_buf place;
+  bool begun = false;
   std::unique_ptr<char[]> stack{new char[stack_bytes]};
   void* fake_stack = nullptr;  // AddressSanitizer's
   uint3 thread;
@@ -81,7 +86,7 @@ class Scheduler {
     Fiber& self = *current_;
     self.state = State::at_barrier;
     self.where = where;
-    leave(self, false);
+    leave(self);
   }
   std::uint64_t warp(WarpOp op, unsigned mask, std::uint64_t value, int source, int width,
                      const std::source_location& where) {
@@ -96,7 +101,7 @@ class Scheduler {
     self.value = value;
     self.source = source;
     self.width = width;
-    leave(self, false);
+    leave(self);
     return self.result;
   }
   void* shared() const { return shared_.get(); }
@@ -141,7 +146,7 @@ class Scheduler {
   void run_block();
   void start(Fiber& fiber, unsigned index);
   void resume(Fiber& fiber);
-  void leave(Fiber& fiber, bool for_good);
+  void leave(Fiber& fiber);
   static void entry();
   bool release_warps();
   bool finish_warp_operation(const Fiber& first);
@@ -157,6 +162,7 @@ class Scheduler {
   std::vector<SharedBlock> static_;
   std::size_t shared_bytes_ = 0;
   ucontext_t home_;
+  jmp_buf home_place_;
   Fiber* current_ = nullptr;
   std::exception_ptr failure_;
   const void* home_stack_ = nullptr;  // AddressSanitizer's
@@ -188,6 +194,8 @@ void Scheduler::run(const Launch& launch, void (*body)(void*), void* argument) {
   argument_ = argument;
   check();
   threads_ = launch.block.x * launch.block.y * launch.block.z;
+  // A fiber's context must not move.
+  fibers_.reserve(most_threads);
   if (fibers_.size() < threads_) fibers_.resize(threads_);
   gridDim = launch.grid;
   blockDim = launch.block;
@@ -198,7 +206,13 @@ void Scheduler::run(const Launch& launch, void (*body)(void*), void* argument) {
     blockIdx = uint3{static_cast<unsigned>(block % launch.grid.x),
                      static_cast<unsigned>(block / launch.grid.x % launch.grid.y),
                      static_cast<unsigned>(block / launch.grid.x / launch.grid.y)};
-    run_block();
+    try {
+      run_block();
+    } catch (...) {
+      // Those in the middle of a thread never come to its end.
+      for (Fiber& fiber : fibers_) fiber.begun = fiber.begun && fiber.state == State::done;
+      throw;
+    }
   }
 }
 
@@ -234,6 +248,7 @@ void Scheduler::start(Fiber& fiber, unsigned index) {
   fiber.warp = index / 32;
   fiber.lane = index % 32;
   fiber.state = State::ready;
+  if (fiber.begun) return;
   fiber.fake_stack = nullptr;
   getcontext(&fiber.context);
   fiber.context.uc_stack.ss_sp = fiber.stack.get();
@@ -246,25 +261,30 @@ void Scheduler::resume(Fiber& fiber) {
   current_ = &fiber;
   threadIdx = fiber.thread;
 #if defined(__SANITIZE_ADDRESS__)
+  // AddressSanitizer has a jump of its own, which knows nothing of other stacks.
+  fiber.begun = true;
   void* fake = nullptr;
   __sanitizer_start_switch_fiber(&fake, fiber.stack.get(), stack_bytes);
-#endif
   swapcontext(&home_, &fiber.context);
-#if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
+#else
+  if (_setjmp(home_place_) == 0) {
+    if (fiber.begun) _longjmp(fiber.place, 1);
+    fiber.begun = true;
+    setcontext(&fiber.context);
+  }
 #endif
   current_ = nullptr;
 }
 
 // Back to the scheduler; returns when it lets the fiber go on.
-void Scheduler::leave(Fiber& fiber, bool for_good) {
+void Scheduler::leave(Fiber& fiber) {
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(for_good ? nullptr : &fiber.fake_stack, home_stack_, home_stack_bytes_);
-#endif
-  if (for_good) setcontext(&home_);
+  __sanitizer_start_switch_fiber(&fiber.fake_stack, home_stack_, home_stack_bytes_);
   swapcontext(&fiber.context, &home_);
-#if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(fiber.fake_stack, &home_stack_, &home_stack_bytes_);
+#else
+  if (_setjmp(fiber.place) == 0) _longjmp(home_place_, 1);
 #endif
 }
 
@@ -274,13 +294,15 @@ void Scheduler::entry() {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(nullptr, &self.home_stack_, &self.home_stack_bytes_);
 #endif
-  try {
-    self.body_(self.argument_);
-  } catch (...) {
-    self.failure_ = std::current_exception();
+  for (;;) {
+    try {
+      self.body_(self.argument_);
+    } catch (...) {
+      self.failure_ = std::current_exception();
+    }
+    fiber.state = State::done;
+    self.leave(fiber);
   }
-  fiber.state = State::done;
-  self.leave(fiber, true);
 }
 
 // Lets every warp operation go on whose threads are all there. False when there is none.
