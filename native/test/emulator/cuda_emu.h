@@ -8,6 +8,9 @@
 // beyond what hardware takes. Shared memory starts as garbage in each block and has exactly its size, on the heap.
 // Works under AddressSanitizer and UndefinedBehaviorSanitizer, which then name the kernel's own line.
 //
+// Kernels compiled with -fsanitize=thread are watched for races too (race_detector.h): an EmulatorError names the
+// kernel, both threads and the address, whatever the order in which they ran.
+//
 // Not here: speed, memory models (threads never truly run at once), tensor cores, asynchronous copies, cooperative
 // groups. One launch at a time in a process; others wait.
 #pragma once
@@ -93,6 +96,9 @@ T& shared(Declaration) {
 
 void block_barrier(const std::source_location& where);
 
+// Tells the race detector of an access by the running thread; does nothing outside of launches.
+void touch_memory(const void* memory, std::size_t bytes, bool writes);
+
 enum class WarpOp { sync, shuffle, shuffle_up, shuffle_down, shuffle_xor, ballot };
 
 // What a warp operation yields for the calling thread. `lane` is the source lane or the distance, by the operation.
@@ -149,22 +155,24 @@ inline int __all_sync(unsigned mask, int predicate, CONVSWEEP_HERE) {
 
 #undef CONVSWEEP_HERE
 
-// One thread runs at a time, so these are atomic as they stand. They answer the old value.
+// One thread runs at a time, so these are atomic as they stand. They answer the old value. No race between them.
+#define CONVSWEEP_ATOMIC __attribute__((no_sanitize("thread")))
 template <class T>
-T atomicAdd(T* address, T value) {
+CONVSWEEP_ATOMIC T atomicAdd(T* address, T value) {
   const T old = *address;
   *address = old + value;
   return old;
 }
 template <class T>
-T atomicMax(T* address, T value) {
+CONVSWEEP_ATOMIC T atomicMax(T* address, T value) {
   const T old = *address;
   if (old < value) *address = value;
   return old;
 }
 template <class T>
-T atomicCAS(T* address, T expected, T value) {
+CONVSWEEP_ATOMIC T atomicCAS(T* address, T expected, T value) {
   const T old = *address;
   if (old == expected) *address = value;
   return old;
 }
+#undef CONVSWEEP_ATOMIC

@@ -5,7 +5,7 @@
 // ENGINE_INTERNAL with the kernel's name; what goes wrong while it runs shows at the next synchronisation.
 //
 // Everything in these sources stands in namespace convsweep::CONVSWEEP_CUDA_NAMESPACE: `cuda` under nvcc, `emulated` in
-// the tests, and one of its own for each copy with a planted fault.
+// the tests, `raced` where races are looked for, and one of its own for each copy with a planted fault.
 #pragma once
 
 #include "convsweep/backend.h"
@@ -40,7 +40,11 @@
 #include "emulator/cuda_emu.h"
 
 #ifndef CONVSWEEP_CUDA_NAMESPACE
+#if defined(CONVSWEEP_CUDA_NAMESPACE_DEFAULT)
+#define CONVSWEEP_CUDA_NAMESPACE CONVSWEEP_CUDA_NAMESPACE_DEFAULT
+#else
 #define CONVSWEEP_CUDA_NAMESPACE emulated
+#endif
 #endif
 #define CONVSWEEP_CUDA_HOST emulator
 
@@ -92,7 +96,7 @@ inline void check_launch(const char* kernel) {
 
 // Mistakes that tests plant into copies of the kernels, to see that the emulator and the guard zones catch them. The
 // product has none: there every test of `planted` is a constant false.
-enum class Fault { none, missing_barrier, early_return, unguarded_tail, wrong_index };
+enum class Fault { none, missing_barrier, early_return, unguarded_tail, wrong_index, race_between_warps };
 #ifndef CONVSWEEP_PLANTED_FAULT
 #define CONVSWEEP_PLANTED_FAULT none
 #endif

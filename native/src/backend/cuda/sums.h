@@ -25,7 +25,11 @@ __device__ inline double sum_of_block(double own, double (&of_warp)[sum_warps]) 
   const int thread = static_cast<int>(threadIdx.x);
   own = sum_of_warp(own);
   if (thread % 32 == 0) of_warp[thread / 32] = own;
-  if constexpr (planted != Fault::missing_barrier) __syncthreads();
+  if constexpr (planted == Fault::race_between_warps) {
+    __syncwarp();
+  } else {
+    __syncthreads();
+  }
   double sum = 0;
 #pragma unroll
   for (int warp = 0; warp < sum_warps; ++warp) sum += of_warp[warp];
