@@ -1,7 +1,6 @@
 // What the emulator keeps of a launch: the fibers of a block, its shared memory, who waits for what.
 #pragma once
 
-#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cstddef>
@@ -30,11 +29,16 @@ inline constexpr std::size_t most_shared = 48 << 10;
 
 enum class State { ready, at_barrier, at_warp, done };
 
+// Where code of one stack waits for another. The compiler's own jumps are many times faster than contexts, which change the
+// signal mask, and than the library's, at each of which AddressSanitizer clears what it knows of the stack.
+struct Place {
+  void* words[5];
+};
+
 // Kept from block to block: each time it goes on, it runs one thread to its end.
 struct Fiber {
   ucontext_t context;
-  // Where it waits, once it has begun. Jumps are many times faster than contexts, which change the signal mask.
-  jmp_buf place;
+  Place place;
   bool begun = false;
   std::unique_ptr<char[]> stack{new char[stack_bytes]};
   void* fake_stack = nullptr;  // AddressSanitizer's
@@ -162,8 +166,7 @@ class Scheduler {
   Memory shared_;
   std::vector<SharedBlock> static_;
   std::size_t shared_bytes_ = 0;
-  ucontext_t home_;
-  jmp_buf home_place_;
+  Place home_place_;
   Fiber* current_ = nullptr;
   std::exception_ptr failure_;
   RaceDetector races_;
