@@ -21,6 +21,7 @@ import type {
   Normalisation,
   Session,
   SessionMemory,
+  SessionSize,
   ShortestPaths,
   ShortestPathsOptions,
   SliceLimits,
@@ -35,7 +36,8 @@ interface Addon {
   devices(): ReturnType<Engine["devices"]>;
   registerDataset(digest: string, arrays: DatasetArrays): void;
   hasDataset(digest: string): boolean;
-  planSession(recipe: string, device: string): SessionMemory;
+  planSession(options: SessionSize): SessionMemory;
+  allocatedBytes(): number;
   syntheticDigits(seed: number, train: number, test: number): DatasetArrays;
   matmul(options: MatmulOptions): Promise<Float32Array>;
   shortestPaths(options: ShortestPathsOptions): Promise<ShortestPaths>;
@@ -160,7 +162,8 @@ export function loadEngine(): Engine & MatrixOperations & Classifier {
     registerDataset: (digest, arrays) => engineCall(() => addon.registerDataset(digest, arrays)),
     hasDataset: (digest) => engineCall(() => addon.hasDataset(digest)),
     createSession: (options) => engineCall(() => new NativeSession(addon, addon.openSession(options), options.lanes)),
-    planSession: (recipe, device) => engineCall(() => addon.planSession(recipe, device)),
+    planSession: (options) => engineCall(() => addon.planSession(options)),
+    allocatedBytes: () => engineCall(() => addon.allocatedBytes()),
     syntheticDigits: (seed, train, test) => engineCall(() => addon.syntheticDigits(seed, train, test)),
     datasetImages: (digest, first, count) => engineCall(() => addon.datasetImages(digest, first, count)),
     classify: (options) => enginePromise(() => addon.classify(options)),

@@ -60,6 +60,9 @@ export interface SessionOptions {
   readonly profile?: boolean;
 }
 
+/** What its memory depends on. */
+export type SessionSize = Pick<SessionOptions, "recipe" | "device" | "lanes" | "threads">;
+
 export interface LaneOptions {
   /** Key of every random draw of the lane: 64 bits. */
   readonly seed: bigint;
@@ -250,7 +253,9 @@ export interface Engine {
   ): { readonly images: Uint8Array; readonly labels: Uint8Array };
   createSession(options: SessionOptions): Session;
   /** Memory of a session before it is made. */
-  planSession(recipe: string, device: string): SessionMemory;
+  planSession(options: SessionSize): SessionMemory;
+  /** Bytes that all sessions of this process hold now on devices that compute in the host's memory. */
+  allocatedBytes(): number;
   /** The generated digit set, from its seed. */
   syntheticDigits(seed: number, train: number, test: number): DatasetArrays;
 }

@@ -11,6 +11,7 @@
  */
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { ConvsweepError } from "../proto/contract.js";
+import { capacityFor } from "./capacity.js";
 import { Cohort, hashWeights } from "./cohort.js";
 import type { Control } from "./control.js";
 import { type Engine, engineError, metricsOf, type SliceResult } from "./engine.js";
@@ -27,6 +28,8 @@ export interface CohortThreadOptions {
   readonly lanes: number;
   /** Threads a session may use. */
   readonly threads: number;
+  /** Bytes that all cohorts on this device may take together. */
+  readonly memoryBytes: number;
   readonly control: Control;
   readonly port: MessagePort;
   /** Sees to it that the engine has the data set and answers its digest. */
@@ -160,6 +163,12 @@ export class CohortThread {
       const plan = planJob(job);
       const key = job.alone ? `alone ${job.attempt} ${job.token}` : job.cohortKey;
       const cohort = this.cohorts.find((c) => c.key === key) ?? (await this.open(key, job, plan));
+      // Memory allows it fewer lanes than the device has: the trial takes the next one that is given back.
+      if (cohort.size >= cohort.capacity.lanes && cohort.capacity.lanes < options.lanes && !job.alone) {
+        const reason = `no more than ${cohort.capacity.lanes} lanes of this recipe fit into its memory`;
+        this.waiting.push({ job, from, until, reason });
+        return;
+      }
       const { seed, hyperparameters } = plan;
       this.native(() => cohort.add(held, { seed, hyperparameters, checkpoint: from?.data ?? null }));
       const fromEpoch = from?.epoch ?? 0;
@@ -191,20 +200,21 @@ export class CohortThread {
   }
 
   private async open(key: string, job: Job, plan: JobPlan): Promise<Cohort> {
-    const { engine, device, threads, control, lanes } = this.options;
+    const { engine, device, threads, control, lanes, memoryBytes } = this.options;
     const dataset = await this.dataset(plan);
+    const free = memoryBytes - this.cohorts.reduce((sum, cohort) => sum + cohort.capacity.bytes, 0);
+    const wanted = { recipe: job.recipe, device, threads, lanes: job.alone ? 1 : lanes };
+    const capacity = this.native(() => capacityFor(engine, wanted, free));
     const session = this.native(() =>
       engine.createSession({
-        recipe: job.recipe,
-        device,
+        ...wanted,
         dataset,
-        lanes: job.alone ? 1 : lanes,
-        threads,
+        lanes: capacity.lanes,
         isa: "auto",
         control: control.engineCells(),
       }),
     );
-    const cohort = new Cohort(key, session, this.options.now(), plan.dataset);
+    const cohort = new Cohort(key, session, capacity, this.options.now(), plan.dataset);
     this.cohorts.push(cohort);
     return cohort;
   }
@@ -219,11 +229,11 @@ export class CohortThread {
       this.waiting.push({ job, from, until, reason: error.message });
     } else {
       const { device, lanes } = this.options;
-      const what = job.alone ? "the trial" : `a cohort of ${lanes} lanes`;
-      const failure = new ConvsweepError(
-        error.code,
-        `${what} does not fit on ${device} (fewer: --lanes): ${error.message}`,
-      );
+      const what =
+        error.path === "--memory"
+          ? `the trial does not fit on ${device} (more: --memory)`
+          : `${job.alone ? "the trial" : `a cohort of ${lanes} lanes`} does not fit on ${device} (fewer: --lanes)`;
+      const failure = new ConvsweepError(error.code, `${what}: ${error.message}`);
       this.end(heldOf(job), { kind: "failed", error: failure.toData() });
     }
   }

@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { endianness } from "node:os";
 import { textOfNumbers } from "../native/datasets.js";
+import type { Capacity } from "./capacity.js";
 import type { DatasetSpec, LaneOptions, LaneWeights, Normalisation, Session, SliceResult } from "./engine.js";
 import type { Held } from "./messages.js";
 
@@ -29,8 +30,11 @@ export class Cohort {
 
   private readonly dataset: DatasetSpec | null;
 
-  constructor(key: string, session: Session, now: number, dataset: DatasetSpec | null = null) {
+  readonly capacity: Capacity;
+
+  constructor(key: string, session: Session, capacity: Capacity, now: number, dataset: DatasetSpec | null = null) {
     this.key = key;
+    this.capacity = capacity;
     this.session = session;
     this.emptySince = now;
     this.dataset = dataset;

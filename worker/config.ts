@@ -24,6 +24,8 @@ export interface JoinConfig {
   readonly devices: readonly string[];
   readonly lanes: number | null;
   readonly threads: number | null;
+  /** Bytes of each device that trials may take; `null`: all it has. */
+  readonly memory: number | null;
   readonly dataDir: string;
   /** Folder of the spools. */
   readonly spoolDir: string;
@@ -44,6 +46,7 @@ export interface JoinOptions {
   readonly devices: string;
   readonly lanes: string;
   readonly threads?: string;
+  readonly memory?: string;
   readonly data?: string;
   readonly spool?: string;
   readonly checkpointEvery?: string;
@@ -62,6 +65,23 @@ export function wholeNumber(path: string, text: string, most: number): number {
   const value = /^[1-9][0-9]{0,8}$/.test(text) ? Number(text) : 0;
   if (value < 1 || value > most) throw bad(path, "not such a number", `a whole number from 1 to ${most}`, text);
   return value;
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+};
+
+/** `8GiB`, `1.5 GB`: bytes. */
+export function byteSize(path: string, text: string): number {
+  const [, number = "", unit = ""] = /^([0-9]{1,6}(?:\.[0-9]{1,6})?) ?([A-Za-z]{2,3})$/.exec(text) ?? [];
+  const bytes = Math.floor(Number(number) * (UNITS[unit] ?? Number.NaN));
+  if (!(bytes > 0)) throw bad(path, "not an amount of memory", `a number with ${Object.keys(UNITS).join(", ")}`, text);
+  return bytes;
 }
 
 /** `HOST:PORT`, also `[::1]:7440`. */
@@ -143,6 +163,7 @@ export function joinConfig(options: JoinOptions, env: NodeJS.ProcessEnv): JoinCo
     devices,
     lanes: options.lanes === "auto" ? null : wholeNumber("--lanes", options.lanes, 65_536),
     threads: options.threads === undefined ? null : wholeNumber("--threads", options.threads, 4_096),
+    memory: options.memory === undefined ? null : byteSize("--memory", options.memory),
     dataDir: dataFolder(options.data ?? null, env),
     spoolDir: spoolFolder(options.spool ?? null, env),
     checkpointMillis: 1_000 * wholeNumber("--checkpoint-every", options.checkpointEvery ?? "10", 86_400),

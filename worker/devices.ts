@@ -16,11 +16,15 @@ export interface DeviceWishes {
   readonly lanes: number | null;
   /** Threads of all devices together; `null`: one a core. */
   readonly threads: number | null;
+  /** Bytes of each device that trials may take; `null`: all it has. */
+  readonly memory: number | null;
 }
 
 export interface ChosenDevice extends PoolDevice {
   readonly info: DeviceInfo;
 }
+
+const inGibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 
 export function chooseDevices(found: readonly DeviceInfo[], wishes: DeviceWishes): readonly ChosenDevice[] {
   const there = found.map((d) => (d.unusable === null ? d.id : `${d.id} (${d.unusable})`)).join(", ");
@@ -41,14 +45,23 @@ export function chooseDevices(found: readonly DeviceInfo[], wishes: DeviceWishes
       });
     }
     const share = Math.floor((wishes.threads ?? info.cores) / ids.length);
-    return { id, lanes: wishes.lanes ?? defaultLanes(info), threads: Math.max(1, share), info };
+    if (wishes.memory !== null && wishes.memory > info.memoryBytes) {
+      throw new ConvsweepError("BAD_INPUT", `${id} does not have so much memory`, {
+        path: "--memory",
+        expected: `at most ${inGibibytes(info.memoryBytes)}`,
+        found: inGibibytes(wishes.memory),
+      });
+    }
+    const memoryBytes = wishes.memory ?? info.memoryBytes;
+    return { id, lanes: wishes.lanes ?? defaultLanes(info), threads: Math.max(1, share), memoryBytes, info };
   });
 }
 
 /** As `Hello` tells them. */
 export function deviceToWire(engine: Engine, device: ChosenDevice): Device {
-  const { id, name, backend, memoryBytes } = device.info;
-  return { id, name, backend, fingerprint: engine.fingerprint(id), memoryBytes, lanes: device.lanes };
+  const { id, name, backend } = device.info;
+  const { memoryBytes, lanes } = device;
+  return { id, name, backend, fingerprint: engine.fingerprint(id), memoryBytes, lanes };
 }
 
 /** The listing of `devices`, one line each. */
@@ -56,7 +69,7 @@ export function describeDevices(found: readonly DeviceInfo[]): string {
   return found
     .map((d) => {
       if (d.unusable !== null) return `${d.id}  not usable: ${d.unusable.replace(`${d.id}: `, "")}\n`;
-      const memory = `${(d.memoryBytes / 2 ** 30).toFixed(1)} GiB`;
+      const memory = inGibibytes(d.memoryBytes);
       const kernels = d.isa === null ? "" : `, ${d.isa} kernels`;
       return `${d.id}  ${d.name}, ${d.cores} cores, ${memory}${kernels}; ${defaultLanes(d)} lanes by default\n`;
     })

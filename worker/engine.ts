@@ -22,6 +22,7 @@ export type {
   Normalisation,
   Session,
   SessionOptions,
+  SessionSize,
   SliceResult,
 } from "../native/index.js";
 export type { DatasetSpec, Recipe };

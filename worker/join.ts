@@ -63,7 +63,7 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
   let timer: NodeJS.Timeout | null = null;
 
   const pool = new Pool({
-    devices: devices.map(({ id, lanes, threads }) => ({ id, lanes, threads })),
+    devices: devices.map(({ id, lanes, threads, memoryBytes }) => ({ id, lanes, threads, memoryBytes })),
     dataDir: config.dataDir,
     checkpointMillis: config.checkpointMillis,
     onMessage: (device, message) => dispatch({ kind: "thread", device, message }),

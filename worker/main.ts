@@ -87,6 +87,7 @@ function probeRecipe(options: ProbeCommand): number {
     devices: [options.device],
     lanes: options.lanes === "auto" ? null : wholeNumber("--lanes", options.lanes, 65_536),
     threads: options.threads === undefined ? null : wholeNumber("--threads", options.threads, 4_096),
+    memory: null,
   });
   if (!device) throw new ConvsweepError("BAD_INPUT", "no device", { path: "--device" });
   const { id, lanes, threads } = device;
@@ -186,6 +187,7 @@ async function run(argv: readonly string[]): Promise<number> {
     .option("--devices <list>", "devices to use, with commas between", "cpu")
     .option("--lanes <n>", "trials at once on each device, or auto", "auto")
     .option("--threads <n>", "threads of all devices together (default: one a core)")
+    .option("--memory <size>", "memory of each device that trials may take, for example 8GiB (default: all it has)")
     .option("--data <dir>", "folder of data sets (default: CONVSWEEP_DATA, else ~/.cache/convsweep/data)")
     .option(
       "--checkpoint-every <seconds>",

@@ -19,6 +19,8 @@ export interface PoolDevice {
   readonly id: string;
   readonly lanes: number;
   readonly threads: number;
+  /** Bytes that its cohorts may take together. */
+  readonly memoryBytes: number;
 }
 
 export interface PoolOptions {

@@ -15,6 +15,7 @@ export interface DeviceTask {
   readonly id: string;
   readonly lanes: number;
   readonly threads: number;
+  readonly memoryBytes: number;
   readonly control: SharedArrayBuffer;
   readonly port: MessagePort;
   readonly dataDir: string;
@@ -22,7 +23,7 @@ export interface DeviceTask {
 }
 
 export async function trainDevice(task: DeviceTask): Promise<ThreadResult> {
-  const { id, lanes, threads, port, dataDir } = task;
+  const { id, lanes, threads, memoryBytes, port, dataDir } = task;
   try {
     const engine = openEngine();
     const control = new Control(task.control);
@@ -32,6 +33,7 @@ export async function trainDevice(task: DeviceTask): Promise<ThreadResult> {
       device: id,
       lanes,
       threads,
+      memoryBytes,
       control,
       port,
       dataset: (plan) => shelf.provide(plan.dataset),

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { LaneReport } from "../index.js";
 import type { LaneHyperparameter, Recipe } from "../recipe.js";
-import { engine, engineError, openSmall, runToEnd, smallRecipe, vector } from "./support.js";
+import { engineError, openSmall, planSmall, runToEnd, smallRecipe, vector } from "./support.js";
 
 function train(
   name: string,
@@ -74,12 +74,10 @@ it("classification draws nothing", () => {
 
 it("a procedure is read from version 2 on, and of version 1 refused", () => {
   const { recipe } = smallRecipe("gan");
-  expect(engine.planSession(JSON.stringify(recipe), "cpu").bytesPerLane).toBeGreaterThan(0);
-  const old = JSON.stringify({ ...recipe, version: 1 });
-  expect(engineError(() => engine.planSession(old, "cpu"))).toMatchObject({
+  expect(planSmall(recipe).bytesPerLane).toBeGreaterThan(0);
+  expect(engineError(() => planSmall({ ...recipe, version: 1 }))).toMatchObject({
     code: "ENGINE_BAD_RECIPE",
     path: "procedure",
   });
-  const tested = JSON.stringify({ ...recipe, test_at_end: true });
-  expect(engineError(() => engine.planSession(tested, "cpu"))).toMatchObject({ path: "test_at_end" });
+  expect(engineError(() => planSmall({ ...recipe, test_at_end: true }))).toMatchObject({ path: "test_at_end" });
 });

@@ -5,7 +5,7 @@ import { hyperparameters } from "../hyperparameters.js";
 import { findNetwork, networks } from "../networks/index.js";
 import { checkNetwork, inferNetworks, inferShapes, ShapeError } from "../networks/shapes.js";
 import type { LayerSpec, Padding, Pair } from "../recipe.js";
-import { engine, engineError, openSmall, smallRecipe, vector } from "./support.js";
+import { engineError, openSmall, planSmall, smallRecipe, vector } from "./support.js";
 
 const classifying = networks.filter(({ procedure }) => procedure === undefined);
 
@@ -67,7 +67,7 @@ it.each([
       ...recipe.procedure,
       discriminator: change.discriminator ?? recipe.procedure.discriminator,
     };
-    const wrong = { ...recipe, network: { name: null, layers }, procedure };
+    const wrong = { ...recipe, network: { name: null, layers }, ...(procedure ? { procedure } : {}) };
     let message = "";
     try {
       inferNetworks(layers, procedure, recipe.dataset);
@@ -75,7 +75,7 @@ it.each([
       message = error instanceof ShapeError ? error.message : String(error);
     }
     expect(message).not.toBe("");
-    expect(engineError(() => engine.planSession(JSON.stringify(wrong), "cpu"))).toMatchObject({
+    expect(engineError(() => planSmall(wrong))).toMatchObject({
       code: "ENGINE_BAD_RECIPE",
       message,
     });
@@ -231,7 +231,7 @@ it("refuses the same networks with the same words", () => {
       const head: LayerSpec[] = [{ op: "flatten" }, { op: "linear", units: 10, bias: true, init: "he_normal" }];
       const layers = end > 0 || body.length === 0 ? [...body, ...head] : body;
       const { recipe } = smallRecipe("lenet", { network: { name: null, layers } });
-      const plan = () => engine.planSession(JSON.stringify(recipe), "cpu");
+      const plan = () => planSmall(recipe);
       let message: string | null = null;
       try {
         checkNetwork(inferShapes(layers, [1, 28, 28]), 10);

@@ -1,7 +1,14 @@
 /** What the tests of the engine's TypeScript face share: recipes of the catalogue's networks and a small data set. */
 import { datasets } from "../datasets.js";
 import { hyperparameters } from "../hyperparameters.js";
-import { type DatasetArrays, EngineError, loadEngine, type SessionOptions, type SliceResult } from "../index.js";
+import {
+  type DatasetArrays,
+  EngineError,
+  loadEngine,
+  type SessionMemory,
+  type SessionOptions,
+  type SliceResult,
+} from "../index.js";
 import { findNetwork, type NetworkEntry } from "../networks/index.js";
 import { mapParts } from "../networks/layers.js";
 import { NO_AUGMENTATION } from "../networks/recipe-for.js";
@@ -134,6 +141,10 @@ export function smallRecipe(name: string, changes: Partial<Recipe> = {}): { reci
 
 export function vector(recipe: Recipe, changes: Partial<Record<LaneHyperparameter, number>> = {}): Float64Array {
   return Float64Array.from(hyperparameters, ({ name }) => changes[name] ?? recipe.hyperparameters[name] ?? Number.NaN);
+}
+
+export function planSmall(recipe: Recipe, lanes = 1, threads = 1): SessionMemory {
+  return engine.planSession({ recipe: JSON.stringify(recipe), device: "cpu", lanes, threads });
 }
 
 export function openSmall(name: string, options: Partial<SessionOptions> = {}, changes: Partial<Recipe> = {}) {

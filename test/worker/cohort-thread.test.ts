@@ -269,6 +269,34 @@ describe("a device's thread", () => {
     expect(h.engine.sessions.map((s) => s.closed)).toEqual([true, false]);
   });
 
+  it("opens as many lanes as fit into its memory; who finds none takes the next that is given back", async () => {
+    // A lane takes 10 bytes, a session 1 more.
+    const h = harness({ memoryBytes: 31 });
+    const [first, second, third, fourth] = [0, 1, 2, 3].map(() => job({ epochs: 1_000_000 })) as [Job, Job, Job, Job];
+    h.assign(first, second, third, fourth);
+    await h.until(() => h.of(third).length > 2);
+    expect(h.engine.sessions.map(({ capacity }) => capacity)).toEqual([3]);
+    expect(h.of(fourth)).toEqual([]);
+    h.post({ kind: "drop", held: heldOf(second) });
+    await h.until(() => h.of(fourth).length > 2);
+    // What is left is not enough for a lane of another kind, until the cohort stands empty.
+    const other = job({ cohortKey: "other", epochs: 1 });
+    h.assign(other);
+    h.post(...[first, third, fourth].map((j) => ({ kind: "drop", held: heldOf(j) }) as const));
+    expect(await h.outcomeOf(other)).toMatchObject({ kind: "completed" });
+  });
+
+  it("fails an attempt that needs more than all of it, with the figures", async () => {
+    const h = harness({ memoryBytes: 10 });
+    const a = job();
+    h.assign(a);
+    expect(await h.outcomeOf(a)).toMatchObject({
+      kind: "failed",
+      error: { code: "ENGINE_OUT_OF_MEMORY", message: expect.stringMatching(/more: --memory.*one lane takes/) },
+    });
+    expect(h.engine.sessions).toEqual([]);
+  });
+
   it("gives an attempt back when no memory comes in time, and can stop or drop one that waits", async () => {
     let now = 0;
     const h = harness({ now: () => now, memoryMillis: 1_000 });

@@ -28,9 +28,12 @@ const options = (over: Partial<JoinOptions> = {}): JoinOptions => ({
 
 describe("the options of join", () => {
   it("come out as values", () => {
-    const config = joinConfig(options({ devices: "cuda:0, cpu", lanes: "64", threads: "3", data: "/d", name: "w-1" }), {
-      XDG_CACHE_HOME: "/c",
-    });
+    const config = joinConfig(
+      options({ devices: "cuda:0, cpu", lanes: "64", threads: "3", memory: "1.5GiB", data: "/d", name: "w-1" }),
+      {
+        XDG_CACHE_HOME: "/c",
+      },
+    );
     expect(config.token.expose()).toBe("cvs_worker_abc");
     expect(config).toEqual({
       checkpointMillis: 10_000,
@@ -42,12 +45,14 @@ describe("the options of join", () => {
       devices: ["cuda:0", "cpu"],
       lanes: 64,
       threads: 3,
+      memory: 1.5 * 2 ** 30,
       dataDir: "/d",
       logLevel: "info",
     });
     expect(joinConfig(options(), { CONVSWEEP_DATA: "/e" })).toMatchObject({
       lanes: null,
       threads: null,
+      memory: null,
       dataDir: "/e",
     });
   });
@@ -64,6 +69,9 @@ describe("the options of join", () => {
     [{ lanes: "0" }, "--lanes"],
     [{ lanes: "many" }, "--lanes"],
     [{ threads: "1.5" }, "--threads"],
+    [{ memory: "8" }, "--memory"],
+    [{ memory: "0GiB" }, "--memory"],
+    [{ memory: "8 giga" }, "--memory"],
     [{ name: "a b" }, "--name"],
     [{ devices: "cpu,,cuda:0" }, "--devices"],
     [{ logLevel: "loud" }, "--log-level"],
@@ -110,16 +118,17 @@ describe("the choice of devices", () => {
   };
 
   it("gives lanes by the cores and shares the threads", () => {
-    expect(chooseDevices([cpu], { devices: ["cpu", "cpu"], lanes: null, threads: null })).toMatchObject([
+    expect(chooseDevices([cpu], { devices: ["cpu", "cpu"], lanes: null, threads: null, memory: null })).toMatchObject([
       { id: "cpu", lanes: 8, threads: 8 },
     ]);
-    expect(chooseDevices([{ ...cpu, cores: 1 }], { devices: ["cpu"], lanes: null, threads: null })).toMatchObject([
-      { lanes: 2, threads: 1 },
-    ]);
+    expect(
+      chooseDevices([{ ...cpu, cores: 1 }], { devices: ["cpu"], lanes: null, threads: null, memory: null }),
+    ).toMatchObject([{ lanes: 2, threads: 1 }]);
     const both = chooseDevices([cpu, { ...cuda, unusable: null }], {
       devices: ["cuda:0", "cpu"],
       lanes: 5,
       threads: 3,
+      memory: null,
     });
     expect(both.map(({ id, lanes, threads }) => [id, lanes, threads])).toEqual([
       ["cuda:0", 5, 1],
@@ -127,8 +136,17 @@ describe("the choice of devices", () => {
     ]);
   });
 
+  it("gives the memory asked for, which it must have", () => {
+    const wishes = { devices: ["cpu"], lanes: null, threads: null };
+    expect(chooseDevices([cpu], { ...wishes, memory: null })[0]?.memoryBytes).toBe(cpu.memoryBytes);
+    expect(chooseDevices([cpu], { ...wishes, memory: 1 })[0]?.memoryBytes).toBe(1);
+    expect(() => chooseDevices([cpu], { ...wishes, memory: 2 ** 60 })).toThrowError(
+      expect.objectContaining({ code: "BAD_INPUT", path: "--memory", found: "1073741824.0 GiB" }),
+    );
+  });
+
   it("says what there is when a device is missing, and why one cannot be used", () => {
-    const wishes = { lanes: null, threads: null };
+    const wishes = { lanes: null, threads: null, memory: null };
     expect(() => chooseDevices([cpu, cuda], { ...wishes, devices: ["cuda:7"] })).toThrowError(
       expect.objectContaining({ code: "ENGINE_NO_DEVICE", expected: "cpu, cuda:0 (no driver)", found: "cuda:7" }),
     );

@@ -39,7 +39,7 @@ function start(devices: readonly string[], over: Partial<PoolOptions> = {}) {
     for (const waiter of waiters.splice(0)) waiter();
   };
   const pool = new Pool({
-    devices: devices.map((id) => ({ id, lanes: 8, threads: 1 })),
+    devices: devices.map((id) => ({ id, lanes: 8, threads: 1, memoryBytes: 2 ** 32 })),
     dataDir: "",
     checkpointMillis: 60_000,
     threadModule,

@@ -56,7 +56,7 @@ describe("probe", () => {
     expect(result).toMatchObject({
       device: "cpu",
       fingerprint: "cpu/float32/scripted",
-      bytesPerLane: 1,
+      bytesPerLane: 10,
       bytesShared: 1,
     });
     expect(engine.sessions.map((s) => [s.capacity, s.closed])).toEqual([

@@ -228,7 +228,11 @@ export class ScriptedEngine implements Engine {
   }
 
   planSession(): { bytesPerLane: number; bytesShared: number } {
-    return { bytesPerLane: 1, bytesShared: 1 };
+    return { bytesPerLane: 10, bytesShared: 1 };
+  }
+
+  allocatedBytes(): number {
+    return 0;
   }
 
   syntheticDigits(): DatasetArrays {

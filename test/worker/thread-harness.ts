@@ -69,6 +69,7 @@ export class Harness {
       device: "cpu",
       lanes: 4,
       threads: 1,
+      memoryBytes: 1_000_000,
       control: this.control,
       port: port2,
       dataset: async () => "digest",

@@ -112,7 +112,7 @@ struct SessionMemory {
 std::string fingerprint_of(const Backend& backend);
 
 // Memory of a session for the recipe, without the data set unless the backend has to copy it.
-SessionMemory plan_session(const Recipe& recipe, const Backend& backend);
+SessionMemory plan_session(const Recipe& recipe, const Backend& backend, int lanes, int threads);
 
 class Session {
  public:

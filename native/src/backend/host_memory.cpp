@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -14,6 +15,8 @@ namespace {
 
 // The size of a mapping stands in the page before it.
 constexpr std::size_t header = 4096;
+
+std::atomic<std::size_t> allocated{0};
 
 }  // namespace
 
@@ -30,6 +33,7 @@ void* HostBackend::allocate(std::size_t bytes) {
 #endif
   const std::size_t size = bytes + header;
   std::memcpy(mapped, &size, sizeof size);
+  allocated += bytes;
   return static_cast<std::byte*>(mapped) + header;
 }
 
@@ -39,6 +43,7 @@ void HostBackend::release(void* memory) noexcept {
   std::size_t size = 0;
   std::memcpy(&size, mapped, sizeof size);
   munmap(mapped, size);
+  allocated -= size - header;
 }
 
 void HostBackend::copy_in(void* device, const void* host, std::size_t bytes) {
@@ -48,6 +53,8 @@ void HostBackend::copy_in(void* device, const void* host, std::size_t bytes) {
 void HostBackend::copy_out(void* host, const void* device, std::size_t bytes) {
   if (bytes > 0) std::memcpy(host, device, bytes);
 }
+
+std::size_t host_bytes_allocated() { return allocated; }
 
 std::size_t HostBackend::memory_bytes() const {
   const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);

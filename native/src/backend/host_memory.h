@@ -20,4 +20,7 @@ class HostBackend : public Backend {
   std::size_t memory_bytes() const override;
 };
 
+// What allocate() gave out in this process and has not got back, without the page that each allocation takes more.
+std::size_t host_bytes_allocated();
+
 }  // namespace convsweep

@@ -1,4 +1,5 @@
 // Entries that belong to no session.
+#include "backend/host_memory.h"
 #include "backend/registry.h"
 #include "binding/entries.h"
 #include "binding/guard.h"
@@ -48,9 +49,16 @@ Napi::Value has_dataset(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value plan_entry(const Napi::CallbackInfo& info) {
-  const Recipe recipe = parse_recipe(read_text(argument(info, 0), "recipe"));
-  const auto backend = make_backend(read_text(argument(info, 1), "device"), "auto");
-  return memory_object(info.Env(), plan_session(recipe, *backend));
+  const Napi::Object options = read_object(argument(info, 0), "options");
+  const Recipe recipe = parse_recipe(read_text(options.Get("recipe"), "options.recipe"));
+  const auto backend = make_backend(read_text(options.Get("device"), "options.device"), "auto");
+  const int lanes = read_integer(options.Get("lanes"), "options.lanes", 1, any_integer);
+  const int threads = read_integer(options.Get("threads"), "options.threads", 1, any_integer);
+  return memory_object(info.Env(), plan_session(recipe, *backend, lanes, threads));
+}
+
+Napi::Value allocated_bytes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(host_bytes_allocated()));
 }
 
 Napi::Value synthetic_digits(const Napi::CallbackInfo& info) {
@@ -90,6 +98,7 @@ void add_engine_entries(Napi::Env env, Napi::Object exports) {
   exports.Set("registerDataset", Napi::Function::New<guard<register_entry>>(env, "registerDataset"));
   exports.Set("hasDataset", Napi::Function::New<guard<has_dataset>>(env, "hasDataset"));
   exports.Set("planSession", Napi::Function::New<guard<plan_entry>>(env, "planSession"));
+  exports.Set("allocatedBytes", Napi::Function::New<guard<allocated_bytes>>(env, "allocatedBytes"));
   exports.Set("syntheticDigits", Napi::Function::New<guard<synthetic_digits>>(env, "syntheticDigits"));
 }
 

@@ -22,6 +22,8 @@ Napi::Value argument(const Napi::CallbackInfo& info, std::size_t index);
 Napi::Object read_object(const Napi::Value& value, const std::string& path);
 std::string read_text(const Napi::Value& value, const std::string& path);
 double read_number(const Napi::Value& value, const std::string& path);
+// The most that read_integer can read.
+inline constexpr int any_integer = 2147483647;
 int read_integer(const Napi::Value& value, const std::string& path, int low, int high);
 std::uint64_t read_seed(const Napi::Value& value, const std::string& path);
 std::span<const std::uint8_t> read_bytes(const Napi::Value& value, const std::string& path);

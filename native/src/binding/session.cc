@@ -16,8 +16,6 @@
 namespace convsweep::binding {
 namespace {
 
-constexpr int any_lane = 2147483647;
-
 struct Box {
   std::unique_ptr<Session> session;
   // The session's backend where it was asked for a profile, else null.
@@ -38,7 +36,7 @@ Box& box_of(const Napi::CallbackInfo& info) {
 
 Session& session_of(const Napi::CallbackInfo& info) { return *box_of(info).session; }
 
-int lane_of(const Napi::CallbackInfo& info) { return read_integer(argument(info, 1), "lane", 0, any_lane); }
+int lane_of(const Napi::CallbackInfo& info) { return read_integer(argument(info, 1), "lane", 0, any_integer); }
 
 std::int32_t* read_control(const Napi::Value& value) {
   if (value.IsNull()) return nullptr;
@@ -61,8 +59,8 @@ Napi::Value open_session(const Napi::CallbackInfo& info) {
   config.recipe = parse_recipe(read_text(options.Get("recipe"), "options.recipe"));
   const std::string device = read_text(options.Get("device"), "options.device");
   const std::string digest = read_text(options.Get("dataset"), "options.dataset");
-  config.lanes = read_integer(options.Get("lanes"), "options.lanes", 1, any_lane);
-  config.threads = read_integer(options.Get("threads"), "options.threads", 1, any_lane);
+  config.lanes = read_integer(options.Get("lanes"), "options.lanes", 1, any_integer);
+  config.threads = read_integer(options.Get("threads"), "options.threads", 1, any_integer);
   config.backend = make_backend(device, read_text(options.Get("isa"), "options.isa"));
   ProfilingBackend* profile = nullptr;
   if (options.Get("profile").ToBoolean()) {
@@ -157,7 +155,7 @@ Napi::Value run_slice(const Napi::CallbackInfo& info) {
   SliceLimits limits;
   limits.max_millis = read_number(given.Get("maxMillis"), "limits.maxMillis");
   const Napi::Value steps = given.Get("maxSteps");
-  if (!steps.IsNull()) limits.max_batches = read_integer(steps, "limits.maxSteps", 1, any_lane);
+  if (!steps.IsNull()) limits.max_batches = read_integer(steps, "limits.maxSteps", 1, any_integer);
   const SliceResult result = session.run_slice(limits);
   Napi::Object object = Napi::Object::New(env);
   object.Set("reports", list_of(env, result.reports, [&](const LaneReport& r) { return report_object(env, r); }));
@@ -207,13 +205,13 @@ Napi::Value load_weights(const Napi::CallbackInfo& info) {
 Napi::Value write_text(const Napi::CallbackInfo& info) {
   const Napi::Object options = read_object(argument(info, 2), "options");
   const auto start = read_bytes(options.Get("start"), "options.start");
-  const int length = read_integer(options.Get("length"), "options.length", 1, any_lane);
+  const int length = read_integer(options.Get("length"), "options.length", 1, any_integer);
   const double temperature = read_number(options.Get("temperature"), "options.temperature");
   return bytes_array(info.Env(), session_of(info).write_text(lane_of(info), start, length, temperature));
 }
 
 Napi::Value validation_logits(const Napi::CallbackInfo& info) {
-  const int batch = read_integer(argument(info, 2), "batch", 0, any_lane);
+  const int batch = read_integer(argument(info, 2), "batch", 0, any_integer);
   return floats_array(info.Env(), session_of(info).validation_logits(lane_of(info), batch));
 }
 

@@ -71,9 +71,9 @@ SharedPlan plan_shared(const Recipe& recipe, const LanePlan& lane, int lanes, bo
 
 std::string fingerprint_of(const Backend& backend) { return backend.name() + " float32 " + engine_version; }
 
-SessionMemory plan_session(const Recipe& recipe, const Backend& backend) {
-  const LanePlan plan = plan_lane(recipe, backend.ops(), 1, backend.fuses());
-  return {lane_stride(plan), plan_shared(recipe, plan, 1, !backend.is_host()).bytes};
+SessionMemory plan_session(const Recipe& recipe, const Backend& backend, int lanes, int threads) {
+  const LanePlan plan = plan_lane(recipe, backend.ops(), threads, backend.fuses());
+  return {lane_stride(plan), plan_shared(recipe, plan, lanes, !backend.is_host()).bytes};
 }
 
 Session::Impl::Impl(SessionConfig given)

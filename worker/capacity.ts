@@ -1,0 +1,30 @@
+/**
+ * How many lanes of a recipe fit into what is left of a device's memory, known before any of it is taken.
+ *
+ * The sizes are the engine's plan (native/src/model/plan.h): what a session then allocates, to the byte. Pure but for
+ * asking the engine.
+ */
+import { ConvsweepError } from "../proto/contract.js";
+import type { Engine, SessionSize } from "./engine.js";
+
+export interface Capacity {
+  readonly lanes: number;
+  /** Of a session with so many lanes. */
+  readonly bytes: number;
+}
+
+const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
+/** At most `size.lanes`. Throws ENGINE_OUT_OF_MEMORY with path `--memory` if not even one lane fits into `free` bytes. */
+export function capacityFor(engine: Pick<Engine, "planSession">, size: SessionSize, free: number): Capacity {
+  const { bytesPerLane, bytesShared } = engine.planSession(size);
+  const lanes = Math.min(size.lanes, Math.floor((free - bytesShared) / bytesPerLane));
+  if (lanes < 1) {
+    throw new ConvsweepError(
+      "ENGINE_OUT_OF_MEMORY",
+      `one lane takes ${mebibytes(bytesPerLane + bytesShared)}, and ${mebibytes(Math.max(0, free))} are left of the memory that ${size.device} may use`,
+      { path: "--memory" },
+    );
+  }
+  return { lanes, bytes: lanes * bytesPerLane + bytesShared };
+}
