@@ -65,8 +65,8 @@ class Windows {
   __device__ const float* channels(int lane, int group) const {
     return x_[lane] + pixel_offset(s_.in, group * (s_.in.channels / s_.groups), 0, 0, n_);
   }
-  __device__ float value(const float* x, const Position& p, const Tap& t) const {
-    return inside(s_.in, p.row + t.row, p.column + t.column) ? x[p.offset + t.offset] : 0.0F;
+  __device__ bool sees(const Position& p, int row, int column) const {
+    return inside(s_.in, p.row + row, p.column + column);
   }
 
  private:
@@ -92,7 +92,8 @@ struct WindowsByTap {
   __device__ Stride stride(int by) const { return windows.taps().digits(by); }
   __device__ void advance(Depth& at, const Stride& by) const { windows.taps().add(at, by); }
   __device__ float value(const Line& line, const Depth& at) const {
-    return windows.value(line.x, line.position, windows.tap(at));
+    const Windows::Tap tap = windows.tap(at);
+    return windows.sees(line.position, tap.row, tap.column) ? line.x[line.position.offset + tap.offset] : 0.0F;
   }
 };
 
@@ -100,9 +101,10 @@ struct WindowsByTap {
 struct WindowsByPosition {
   static constexpr bool along_depth = true;
   Windows windows;
+  // x from the tap on: a thread holds several lines.
   struct Line {
     const float* x;
-    Windows::Tap tap;
+    int row, column;
   };
   struct Depth {
     Digits digits;
@@ -110,7 +112,8 @@ struct WindowsByPosition {
   };
   using Stride = Digits;
   __device__ Line line(int lane, int group, int index) const {
-    return {windows.channels(lane, group), windows.tap(windows.taps().digits(index))};
+    const Windows::Tap tap = windows.tap(windows.taps().digits(index));
+    return {windows.channels(lane, group) + tap.offset, tap.row, tap.column};
   }
   __device__ Depth depth(int k) const {
     const Digits digits = windows.positions().digits(k);
@@ -122,7 +125,7 @@ struct WindowsByPosition {
     at.position = windows.position(at.digits);
   }
   __device__ float value(const Line& line, const Depth& at) const {
-    return windows.value(line.x, at.position, line.tap);
+    return windows.sees(at.position, line.row, line.column) ? line.x[at.position.offset] : 0.0F;
   }
 };
 
