@@ -3,25 +3,27 @@
  * reports ten times a second and lasts ten seconds: 10,000 reports/s, 100 dispatches/s.
  *
  * usage: node test/long/load.mjs [--workers 1000] [--rate 10] [--trial-seconds 10] [--seconds 30] [--burst 1]
- *          [--security mtls|none] [--profile FOLDER]
+ *          [--processes 2] [--viewers 0] [--security mtls|none] [--store FOLDER] [--profile FOLDER]
  *
  * --burst N    a worker sends N reports at once, N times as seldom
+ * --processes  among which the workers are shared out; viewers have one of their own
+ * --store      where the store is made; a folder in memory takes the disk out of the figures
  * --profile    the coordinator writes a V8 CPU profile there
  *
- * The generator shares the machine with the coordinator, as its one client process. A report is one message with six
- * metrics, so six rows of the view `reports`. Latencies: from the write of a report to the arrival of its
- * acknowledgement (durable), and from the end of a trial to the arrival of the next one (dispatch). Prints one JSON line.
+ * Generators share the machine with the coordinator; `cpu` says how many cores each side used while it was measured. A
+ * report is one message with six metrics. Latencies: from the write of a report to the arrival of its acknowledgement
+ * (durable), from the end of a trial to the arrival of the next one (dispatch), from the write of a report to its arrival at
+ * a page (screen). Prints one JSON line.
  */
-import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { fork, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { credentials } from "@grpc/grpc-js";
-import { nameCheck, readClientTls, secureContextOf } from "../../dist/proto/tls.js";
-import { ModelWorker } from "./model-worker.mjs";
+import { readClientTls } from "../../dist/proto/tls.js";
+import { Histogram } from "./histogram.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -30,7 +32,10 @@ const { values: flags } = parseArgs({
     "trial-seconds": { type: "string", default: "10" },
     seconds: { type: "string", default: "30" },
     burst: { type: "string", default: "1" },
+    processes: { type: "string", default: "2" },
+    viewers: { type: "string", default: "0" },
     security: { type: "string", default: "mtls" },
+    store: { type: "string" },
     profile: { type: "string" },
   },
 });
@@ -41,7 +46,8 @@ const secure = flags.security === "mtls";
 const epochs = Math.max(1, Math.round(Number(flags["trial-seconds"]) * rate));
 
 const cli = fileURLToPath(new URL("../../dist/coordinator/cli/main.js", import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), "convsweep-load-"));
+if (flags.store !== undefined) mkdirSync(flags.store, { recursive: true });
+const folder = mkdtempSync(join(flags.store ?? tmpdir(), "convsweep-load-"));
 const store = join(folder, "store");
 const environment = { ...process.env, CONVSWEEP_STORE: store, NO_COLOR: "1" };
 const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
@@ -60,15 +66,40 @@ function usage(pid) {
   return { cpu: (Number(fields[11]) + Number(fields[12])) / 100, rss: Number(rss) * 1024 };
 }
 
-const percentiles = (values) => {
-  const sorted = Float64Array.from(values).sort();
-  const at = (share) =>
-    Number((sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN).toFixed(2));
-  return { n: sorted.length, p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1) };
-};
+const SOCKETS_A_SESSION = 8;
+
+/** A login link that nobody has used. */
+async function freshLink() {
+  const child = spawn(process.execPath, [cli, "page", "--json"], {
+    env: environment,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (part) => {
+    text += part;
+  });
+  await new Promise((resolve) => child.once("close", resolve));
+  return JSON.parse(text).page;
+}
+
+/** A process of load-generator.mjs; `ask` sends it a command and awaits its answer. */
+function generator() {
+  const child = fork(new URL("load-generator.mjs", import.meta.url), {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+  return {
+    child,
+    ask: (message) =>
+      new Promise((resolve, reject) => {
+        child.once("message", resolve);
+        child.once("exit", () => reject(new Error("a generator ended")));
+        child.send(message);
+      }),
+  };
+}
 
 let coordinator;
-const models = [];
+const generators = [];
 try {
   let identity = null;
   if (secure) {
@@ -93,10 +124,12 @@ try {
     { env: environment, stdio: ["ignore", "pipe", "inherit"] },
   );
   let address = "";
+  let page = "";
   for await (const line of createInterface({ input: coordinator.stdout })) {
     const event = JSON.parse(line);
     if (event.event !== "up") continue;
     address = String(event.grpc);
+    page = String(event.page);
     break;
   }
   coordinator.stdout.resume();
@@ -114,82 +147,74 @@ try {
   await command("run", file, "--detach");
 
   const tls = secure ? readClientTls({ ca: null, identity }) : null;
-  const { verify, options: named } = nameCheck(address);
   const token = tls?.token?.expose() ?? readFileSync(join(store, "worker.token"), "utf8").trim();
-  const channel =
-    tls === null ? credentials.createInsecure() : credentials.createFromSecureContext(secureContextOf(tls), verify);
-
-  let measuring = false;
-  let acked = 0;
-  const ackMillis = [];
-  const dispatchMillis = [];
-  let welcomed = 0;
-  let downs = 0;
+  const processes = Number(flags.processes);
   const began = performance.now();
-  for (let i = 0; i < workers; i += 1) {
-    const model = new ModelWorker({
-      address,
-      credentials: channel,
-      channel: tls === null ? {} : named,
-      token,
-      name: `load-${i}`,
-      lanes: 1,
-      epochs,
-      burst,
-      epochMillis: 1000 / rate,
-      onWelcome: () => {
-        welcomed += 1;
-      },
-      onDown: (error) => {
-        downs += 1;
-        if (downs <= 3) process.stderr.write(`a link ended: ${error?.message ?? "closed"}\n`);
-      },
-      onAcked: (_, millis) => {
-        if (!measuring) return;
-        acked += 1;
-        ackMillis.push(millis);
-      },
-      onAssigned: (millis) => {
-        if (measuring && millis !== null) dispatchMillis.push(millis);
-      },
-    });
-    models.push(model);
-    model.open();
-    if (i % 50 === 49) await sleep(20);
-  }
-  while (welcomed < workers) {
-    await sleep(50);
-    if (performance.now() - began > 60_000) throw new Error(`only ${welcomed} of ${workers} workers got in`);
-  }
+  const share = Math.ceil(workers / processes);
+  for (let from = 0; from < workers; from += share) generators.push(generator());
+  const work = { epochs, burst, epochMillis: 1000 / rate, pauseMillis: 4 * processes };
+  await Promise.all(
+    generators.map(({ ask }, index) => {
+      const from = index * share;
+      const count = Math.min(share, workers - from);
+      return ask({ do: "open", address, identity, token, from, count, ...work });
+    }),
+  );
   const connectSeconds = (performance.now() - began) / 1000;
+  const viewers = Number(flags.viewers);
+  if (viewers > 0) {
+    // A login each session's worth of sockets.
+    process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
+    const origin = new URL(page).origin;
+    for (let from = 0; from < viewers; from += SOCKETS_A_SESSION) {
+      const link = from === 0 ? page : await freshLink();
+      const answer = await fetch(link, { redirect: "manual" });
+      const cookie = answer.headers.get("set-cookie").split(";")[0];
+      if (from === 0) generators.push(generator());
+      const count = Math.min(SOCKETS_A_SESSION, viewers - from);
+      await generators.at(-1).ask({ do: "view", url: `${origin.replace("http", "ws")}/feed`, cookie, count });
+    }
+  }
   // Trials begin spread out; the first ones end before the window opens.
   await sleep(Number(flags["trial-seconds"]) * 1000 + 2000);
 
-  measuring = true;
   const before = usage(coordinator.pid);
   const from = performance.now();
+  await Promise.all(generators.map(({ ask }) => ask({ do: "measure" })));
   await sleep(Number(flags.seconds) * 1000);
-  measuring = false;
   const seconds = (performance.now() - from) / 1000;
   const after = usage(coordinator.pid);
+  const said = await Promise.all(generators.map(({ ask }) => ask({ do: "report" })));
+  const merged = (what) => {
+    const all = new Histogram();
+    for (const one of said) all.merge({ counts: one[what] });
+    return all.summary();
+  };
+  const sum = (what) => said.reduce((total, one) => total + one[what], 0);
+  const dispatch = merged("dispatch");
   process.stdout.write(
     `${JSON.stringify({
       workers,
       security: flags.security,
+      burst,
+      processes: generators.length,
       connect_seconds: Number(connectSeconds.toFixed(2)),
-      reports_per_second: Math.round(acked / seconds),
       offered_per_second: workers * rate,
-      rows_per_second: Math.round((acked * 6) / seconds),
-      ack_ms: percentiles(ackMillis),
-      dispatches_per_second: Math.round(dispatchMillis.length / seconds),
-      dispatch_ms: percentiles(dispatchMillis),
-      links_lost: downs,
-      coordinator_cpu: Number(((after.cpu - before.cpu) / seconds).toFixed(2)),
+      reports_per_second: Math.round(sum("acked") / seconds),
+      ack_ms: merged("ack"),
+      dispatches_per_second: Math.round(dispatch.n / seconds),
+      dispatch_ms: dispatch,
+      ...(viewers > 0 ? { viewers, screen_ms: merged("screen") } : {}),
+      links_lost: sum("downs"),
+      cpu: {
+        coordinator: Number(((after.cpu - before.cpu) / seconds).toFixed(2)),
+        generators: Number(sum("share").toFixed(2)),
+      },
       coordinator_rss_mb: Math.round(after.rss / 2 ** 20),
     })}\n`,
   );
 } finally {
-  for (const model of models) model.close();
+  for (const { child } of generators) child.kill("SIGKILL");
   if (coordinator) {
     coordinator.kill("SIGTERM");
     await Promise.race([new Promise((resolve) => coordinator.once("close", resolve)), sleep(10_000)]);

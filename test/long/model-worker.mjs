@@ -22,7 +22,7 @@ export function reportedValue(attempt, epoch, metric) {
 export class ModelWorker {
   /**
    * `options`: address, credentials, token, name, lanes; channel (gRPC options); epochMillis between an attempt's reports,
-   * epochs of a trial, burst; onAcked(report, millis), onAssigned(millis since a lane became free, or null).
+   * epochs of a trial, burst; stamp: the first metric is the time, milliseconds since 1970; onAcked(report, millis), onAssigned(millis since a lane became free, or null).
    */
   constructor(options) {
     this.options = options;
@@ -173,6 +173,7 @@ export class ModelWorker {
       name,
       value: { $case: "number", value: reportedValue(attempt, epoch, name) },
     }));
+    if (this.options.stamp) metrics[0].value.value = performance.timeOrigin + performance.now();
     this.#send({ $case: "report", value: { attempt, token, epoch, step: epoch, metrics } });
   }
 
