@@ -1,15 +1,30 @@
 /**
  * The newest deltas of the feed, kept for viewers that come back or fall behind.
  *
- * Guarantees: consecutive numbers from `first` to `last`; bounded by count and by bytes; the newest is always kept.
+ * Guarantees: consecutive numbers from `first` to `last`; bounded by count and, about, by bytes; the newest is always kept.
  */
 import type { FeedChange } from "../../proto/feed.js";
 
 export interface Delta {
   readonly seq: number;
   readonly changes: readonly FeedChange[];
-  /** The whole message as JSON. */
+  /** The whole message as JSON. Written when somebody wants it: mostly nobody looks. */
   readonly text: string;
+}
+
+/** About, of a change as JSON. */
+export const CHANGE_BYTES = 250;
+
+function deltaOf(seq: number, changes: readonly FeedChange[]): Delta {
+  let text: string | null = null;
+  return {
+    seq,
+    changes,
+    get text() {
+      text ??= JSON.stringify({ kind: "delta", seq, changes });
+      return text;
+    },
+  };
 }
 
 export class FeedRing {
@@ -33,10 +48,10 @@ export class FeedRing {
 
   push(changes: readonly FeedChange[]): Delta {
     const seq = this.#last + 1;
-    const delta = { seq, changes, text: JSON.stringify({ kind: "delta", seq, changes }) };
+    const delta = deltaOf(seq, changes);
     this.#last = seq;
     this.#deltas.push(delta);
-    this.#bytes += delta.text.length;
+    this.#bytes += changes.length * CHANGE_BYTES;
     while (this.#kept > 1 && (this.#kept > this.#atMost || this.#bytes > this.#bytesAtMost)) this.#drop();
     return delta;
   }
@@ -53,7 +68,7 @@ export class FeedRing {
   }
 
   #drop(): void {
-    this.#bytes -= this.#deltas[this.#gone]?.text.length ?? 0;
+    this.#bytes -= (this.#deltas[this.#gone]?.changes.length ?? 0) * CHANGE_BYTES;
     this.#gone += 1;
     if (this.#gone < 1_024 && this.#gone < this.#deltas.length / 2) return;
     this.#deltas = this.#deltas.slice(this.#gone);

@@ -67,8 +67,6 @@ export interface RuntimeOptions {
   readonly algorithms?: Algorithms;
 }
 
-/** A turn ends after this long, if not after as many events as it may have. */
-const TURN_MILLIS = 2;
 /**
  * A wake this late means that the process stood still: stopped, swapped out, a disk that hung. What the workers said
  * meanwhile is still in the sockets, and their links may have to come back, so no lease is judged for as long as after
@@ -211,7 +209,7 @@ export class Runtime implements History {
     this.#alone = Math.max(0, this.#alone - 1);
     let count = 0;
     for (; count < most && this.waiting > 0; count += 1) {
-      if (count % 16 === 15 && clock.now() - started > TURN_MILLIS) break;
+      if (count % 16 === 15 && clock.now() - started > this.#turns.millis) break;
       const entry = this.#queue.take();
       if (entry.origin?.skip()) continue;
       const decision = this.#decide(entry);
@@ -226,6 +224,7 @@ export class Runtime implements History {
     }
     if (mutations.length > 0) {
       const commit = (): void => store.commit(mutations);
+      const began = clock.now();
       try {
         if (meter) meter.commit(count, mutations.length, commit);
         else commit();
@@ -234,7 +233,7 @@ export class Runtime implements History {
         this.#uncommitted.clear();
         return this.#commitFailed(decided, toConvsweepError(thrown));
       }
-      this.#turns.committed();
+      this.#turns.committed(clock.now() - began);
     }
     this.#uncommitted.clear();
     for (const { origin } of decided) origin?.committed();

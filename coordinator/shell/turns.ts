@@ -9,32 +9,47 @@ import { performance } from "node:perf_hooks";
 export interface Turns {
   /** A turn ends after this many events, so that sockets get their share. */
   readonly events: number;
+  /** It ends after this long, too, milliseconds. */
+  readonly millis: number;
   /** Takes `turn` soon; `waiting` events are queued now. */
   next(turn: () => void, waiting: number): void;
-  /** A commit has just returned. */
-  committed(): void;
+  /** A commit has just returned; it took so many milliseconds. */
+  committed(millis: number): void;
 }
 
 const TURN_EVENTS = 1_024;
 /**
- * A commit costs a flush of the disk, whatever its size: after one, the next waits this long for company. Nobody waits
- * when little happens, and many events share a commit when much does.
+ * A commit costs a flush of the disk, whatever its size: after one, the next waits half as long for company, and a turn may
+ * decide as long, so that not all of the time goes to commits when a disk is slow. Nobody waits when little happens, and many
+ * events share a commit when much does.
  */
-const COMMIT_GAP_MILLIS = 1;
+const GAP_MILLIS = { least: 1, most: 8 };
+const TURN_MILLIS = { least: 2, most: 16 };
+/** Weight of the newest commit in what a commit costs. */
+const NEWEST = 0.25;
 /** Company enough: nothing is gained by waiting. */
 const COMPANY_EVENTS = 128;
 
 export function eventLoopTurns(): Turns {
   let committedAt = Number.NEGATIVE_INFINITY;
+  let cost = 0;
   return {
     events: TURN_EVENTS,
+    get millis() {
+      return within(cost, TURN_MILLIS);
+    },
     next(turn, waiting) {
-      const alone = waiting < COMPANY_EVENTS;
-      if (alone && performance.now() - committedAt < COMMIT_GAP_MILLIS) setTimeout(turn, COMMIT_GAP_MILLIS);
+      const left = committedAt + within(cost / 2, GAP_MILLIS) - performance.now();
+      if (waiting < COMPANY_EVENTS && left > 0) setTimeout(turn, left);
       else setImmediate(turn);
     },
-    committed() {
+    committed(millis) {
       committedAt = performance.now();
+      cost += NEWEST * (millis - cost);
     },
   };
+}
+
+function within(value: number, { least, most }: { readonly least: number; readonly most: number }): number {
+  return Math.min(most, Math.max(least, value));
 }

@@ -6,7 +6,7 @@ import { emptyState } from "../../coordinator/core/state.js";
 import type { Trial, Worker } from "../../coordinator/core/types.js";
 import { trialRow } from "../../coordinator/core/views.js";
 import { FeedHub, type FeedSink } from "../../coordinator/shell/feed-hub.js";
-import { FeedRing } from "../../coordinator/shell/feed-ring.js";
+import { CHANGE_BYTES, FeedRing } from "../../coordinator/shell/feed-ring.js";
 import { silentLog } from "../../coordinator/shell/log.js";
 import { incarnation, millis, sweepId, trialId, workerId } from "../../proto/contract.js";
 import type { FeedMessage, TrialRow } from "../../proto/feed.js";
@@ -356,15 +356,20 @@ describe("FeedRing", () => {
       fc.property(
         fc.integer({ min: 1, max: 20 }),
         fc.integer({ min: 1, max: 2_000 }),
-        fc.nat(200),
-        (atMost, bytes, pushes) => {
+        fc.array(fc.nat(3), { maxLength: 200 }),
+        (atMost, bytes, sizes) => {
           const ring = new FeedRing(atMost, bytes);
-          for (let i = 1; i <= pushes; i += 1) expect(ring.push([]).seq).toBe(i);
+          const pushes = sizes.length;
+          const row = { trial: "1/0", epoch: 1, metrics: {} };
+          for (const [i, size] of sizes.entries()) {
+            const changes = Array.from({ length: size }, () => ({ kind: "report", row }) as const);
+            expect(ring.push(changes)).toMatchObject({ seq: i + 1, text: expect.stringContaining(`"seq":${i + 1},`) });
+          }
           const kept = Array.from({ length: pushes + 2 }, (_, seq) => ring.at(seq)).filter((delta) => delta !== null);
           expect(kept.map((delta) => delta.seq)).toEqual(kept.map((_, i) => pushes - kept.length + 1 + i));
           expect(kept.length).toBeLessThanOrEqual(Math.max(1, atMost));
           if (pushes > 0) expect(kept.length).toBeGreaterThan(0);
-          const size = kept.reduce((sum, delta) => sum + delta.text.length, 0);
+          const size = kept.reduce((sum, delta) => sum + delta.changes.length * CHANGE_BYTES, 0);
           if (kept.length > 1) expect(size).toBeLessThanOrEqual(bytes);
         },
       ),

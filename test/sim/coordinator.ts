@@ -50,6 +50,7 @@ export class SimulatedLife implements Life {
       },
       turns: {
         events: plan.batch,
+        millis: 2,
         next: (turn) => {
           const wait = plan.turnMillis === 0 ? 0 : world.random.disk.below(plan.turnMillis + 1);
           world.timeline.at(world.now + wait, () => this.enter(turn));
