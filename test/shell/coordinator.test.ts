@@ -49,7 +49,7 @@ describe("startCoordinator, with every real part", () => {
     worker.report(held, 1, 0.875);
     await worker.durable(worker.completed(held));
     expect(await admin.getStatus()).toMatchObject({ version: PROGRAM_VERSION, pid: process.pid });
-    expect((await rejection(startCoordinator(options))).code).toBe("CONFLICT");
+    expect((await rejection(startCoordinator(options))).code).toBe("IN_USE");
     await first.close();
 
     const second = await startCoordinator({ ...options, http: null });
