@@ -7,7 +7,8 @@
  *   node native/build.mjs [--test [doctest arguments]] [--bench] [--clean] [--quiet]
  *
  * CONVSWEEP_CUDA=auto|on|off   compile CUDA in when nvcc is there (auto), always, never
- * CONVSWEEP_SANITIZE=LIST      with --test: a build of its own with -fsanitize=LIST, e.g. address,undefined
+ * CONVSWEEP_SANITIZE=LIST      with --test: a build of its own with -fsanitize=LIST, e.g. address,undefined (the CUDA kernels on
+ *                              their emulator run under sanitizers without it too)
  * CONVSWEEP_JOBS=N             compile N files at once; as many as there are cores by default
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -158,10 +159,14 @@ async function main() {
   }
   if (flags.has("--bench")) await build("all");
   if (!testing) return;
-  await build("native_tests");
+  // The CUDA kernels' cases also run under sanitizers, in a program of their own; a sanitized build is that already.
+  const programs = sanitize ? ["native_tests"] : ["native_tests", "kernel_tests_sanitized"];
+  for (const program of programs) await build(program);
   release();
-  const tests = spawnSync(join(tree, "native_tests"), args.slice(testAt + 1), { stdio: "inherit", cwd: here });
-  process.exitCode = tests.status ?? 1;
+  for (const program of programs) {
+    const tests = spawnSync(join(tree, program), args.slice(testAt + 1), { stdio: "inherit", cwd: here });
+    process.exitCode ||= tests.status ?? 1;
+  }
 }
 
 await main();

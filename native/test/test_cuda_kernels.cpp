@@ -1,6 +1,9 @@
 // The CUDA kernels of relu and softmax cross entropy on the host emulator, at their edges; and copies of kernels with a
 // planted fault, which must be caught. All layers: test_cuda_layers.cpp.
 #if defined(CONVSWEEP_WITH_EMULATED)
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <memory>
 
@@ -238,4 +241,38 @@ TEST_CASE("cuda: a tail without a guard is caught by the zones around each buffe
   emulated_unguarded_tail::relu_forward(emulated.context, call);
   CHECK(damaged() == static_cast<std::ptrdiff_t>((256 - count % 256) % 256));
 }
+
+#if defined(__SANITIZE_ADDRESS__)
+TEST_CASE("cuda: under AddressSanitizer a tail without a guard ends the program and names the kernel's line") {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    dup2(ends[1], STDERR_FILENO);
+    Emulated emulated;
+    LayerRun<float> run(case_of("relu odd sizes"));
+    // Nothing behind the last element.
+    std::vector<float> x(run.x.size(), 1.0F), y(run.y.size());
+    LayerCall call = run.call(true);
+    call.x = {x.data(), 0};
+    call.y = {y.data(), 0};
+    emulated_unguarded_tail::relu_forward(emulated.context, call);
+    _exit(0);
+  }
+  close(ends[1]);
+  std::string text;
+  char part[4096];
+  for (ssize_t n = read(ends[0], part, sizeof part); n > 0; n = read(ends[0], part, sizeof part)) {
+    text.append(part, static_cast<std::size_t>(n));
+  }
+  close(ends[0]);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CAPTURE(text);
+  CHECK(!(WIFEXITED(status) && WEXITSTATUS(status) == 0));
+  CHECK(text.find("heap-buffer-overflow") != std::string::npos);
+  CHECK(text.find("activations.cu:") != std::string::npos);
+}
+#endif
 #endif

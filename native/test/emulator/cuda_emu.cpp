@@ -7,6 +7,7 @@
 #include "emulator/scheduler.h"
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -118,6 +119,10 @@ void Scheduler::start(Fiber& fiber, unsigned index) {
   fiber.warp_operations = 0;
   if (fiber.begun) return;
   fiber.fake_stack = nullptr;
+#if defined(__SANITIZE_ADDRESS__)
+  // Of frames that a thread which never came to its end has left.
+  __asan_unpoison_memory_region(fiber.stack.get(), stack_bytes);
+#endif
   getcontext(&fiber.context);
   fiber.context.uc_stack.ss_sp = fiber.stack.get();
   fiber.context.uc_stack.ss_size = stack_bytes;
@@ -125,7 +130,9 @@ void Scheduler::start(Fiber& fiber, unsigned index) {
   makecontext(&fiber.context, &Scheduler::entry, 0);
 }
 
-[[noreturn, gnu::noinline, gnu::no_sanitize("address")]] static void go_to(Place& place) { __builtin_longjmp(place.words, 1); }
+[[noreturn, gnu::noinline, gnu::no_sanitize("address")]] static void go_to(Place& place) {
+  __builtin_longjmp(place.words, 1);
+}
 
 CONVSWEEP_UNWATCHED void Scheduler::resume(Fiber& fiber) {
   current_ = &fiber;
