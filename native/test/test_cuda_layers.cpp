@@ -213,6 +213,34 @@ TEST_CASE("cuda: a lane alone and among others, in any place: the same bytes; ot
   CHECK(changed >= static_cast<int>(layer_cases().size()) - 5);
 }
 
+TEST_CASE("cuda: a lane among so many that products take larger tiles has the bytes it has alone") {
+  LayerCase conv, lstm;
+  conv.name = "conv2d under many lanes";
+  conv.spec.op = Op::conv2d;
+  conv.spec.filters = 40;
+  conv.spec.kernel = {2, 3};
+  conv.spec.padding = {PaddingKind::same, {0, 0}};
+  conv.spec.bias = true;
+  conv.in = {36, 3, 5};
+  conv.n = 5;
+  lstm.name = "lstm under many lanes";
+  lstm.spec.op = Op::lstm;
+  lstm.spec.units = 16;
+  lstm.spec.return_sequences = true;
+  lstm.in = {4, 1, 2};
+  lstm.n = 33;
+  for (const auto& [which, lanes] : {std::pair(conv, std::size_t{64}), std::pair(lstm, std::size_t{128})}) {
+    CAPTURE(which.name);
+    Cohort together(which, lanes), alone(which, lanes);
+    emulator::set_seed(12);
+    together.step({0, static_cast<int>(lanes), nullptr});
+    for (const std::size_t lane : {std::size_t{0}, lanes - 1}) {
+      alone.step({static_cast<int>(lane), 1, nullptr});
+      CHECK(together.same_lane(alone, lane));
+    }
+  }
+}
+
 TEST_CASE("cuda: layers that may work in place give the same in place") {
   for (const LayerCase& which : layer_cases()) {
     if (!layer_traits(which.spec.op).in_place) continue;

@@ -81,9 +81,6 @@ inline Lanes<float> as_floats(const Lanes<std::byte>& bytes) {
   return {reinterpret_cast<float*>(bytes.base), bytes.stride / static_cast<std::ptrdiff_t>(sizeof(float))};
 }
 
-// Copies from the device once everything before in the stream is done, and waits for it.
-void read_back(ExecutionContext& context, void* host, const void* device, std::size_t bytes);
-
 #if defined(__CUDACC__)
 inline void check_launch(const char* kernel) {
   const cudaError_t status = cudaGetLastError();

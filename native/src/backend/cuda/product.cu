@@ -22,19 +22,6 @@ std::int64_t size_of(const ProductShape& p) { return std::int64_t{p.groups} * p.
 
 }  // namespace
 
-void read_back([[maybe_unused]] ExecutionContext& context, void* host, const void* device, std::size_t bytes) {
-#if defined(__CUDACC__)
-  const cudaStream_t stream = cast(context).stream;
-  cudaError_t status = cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream);
-  if (status == cudaSuccess) status = cudaStreamSynchronize(stream);
-  if (status != cudaSuccess) {
-    throw Error(ErrorCode::ENGINE_INTERNAL, "", std::string("reading from the device: ") + cudaGetErrorString(status));
-  }
-#else
-  std::memcpy(host, device, bytes);
-#endif
-}
-
 unsigned product_blocks(const ProductShape& p, int lanes, int tile_rows, int tile_columns) {
   const double blocks =
       double{1} * tiles_along(p.rows, tile_rows) * tiles_along(p.columns, tile_columns) * p.groups * p.splits * lanes;

@@ -205,16 +205,23 @@ void launch_product(ExecutionContext& context, const LaneSet& lanes, const Produ
                    cast(context).stream, lanes, p, a, b, out);
 }
 
-// Tiles change no byte: large ones where C fills them, small ones where it does not.
+// Tiles change no byte. Large ones read less, small ones fill a device where C is small or lanes are few: below this
+// many blocks a large device has processors without one.
+inline constexpr unsigned blocks_to_fill = 128;
+
+inline bool large_tiles(const ProductShape& p, const LaneSet& lanes) {
+  return p.rows > 32 && p.columns > 32 && product_blocks(p, lanes.count, 64, 64) >= blocks_to_fill;
+}
+
 template <class A, class B, class Out>
 void product(ExecutionContext& context, const LaneSet& lanes, ProductShape p, const A& a, const B& b, const Out& out) {
   if (p.splits == 1) p.split_depth = p.depth;
   if (p.rows <= product_side) {
     launch_product<1, 4>(context, lanes, p, a, b, out);
-  } else if (p.rows <= 32 || p.columns <= 32) {
-    launch_product<2, 2>(context, lanes, p, a, b, out);
-  } else {
+  } else if (large_tiles(p, lanes)) {
     launch_product<4, 4>(context, lanes, p, a, b, out);
+  } else {
+    launch_product<2, 2>(context, lanes, p, a, b, out);
   }
 }
 
@@ -223,10 +230,10 @@ template <class A, class B, class Out>
 void four_row_product(ExecutionContext& context, const LaneSet& lanes, ProductShape p, const A& a, const B& b,
                       const Out& out) {
   p.split_depth = p.depth;
-  if (p.columns <= 32) {
-    launch_product<4, 2>(context, lanes, p, a, b, out);
-  } else {
+  if (large_tiles(p, lanes)) {
     launch_product<4, 4>(context, lanes, p, a, b, out);
+  } else {
+    launch_product<4, 2>(context, lanes, p, a, b, out);
   }
 }
 

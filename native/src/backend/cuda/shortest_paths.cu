@@ -150,6 +150,20 @@ __global__ void __launch_bounds__(32) find_negative_kernel(Paths p) {
   if (threadIdx.x == 0 && first < p.vertices) *p.negative = first;
 }
 
+// Copies from the device once everything before in the stream is done, and waits for it.
+void read_back([[maybe_unused]] ExecutionContext& context, void* host, const void* device, std::size_t bytes) {
+#if defined(__CUDACC__)
+  const cudaStream_t stream = cast(context).stream;
+  cudaError_t status = cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream);
+  if (status == cudaSuccess) status = cudaStreamSynchronize(stream);
+  if (status != cudaSuccess) {
+    throw Error(ErrorCode::ENGINE_INTERNAL, "", std::string("reading from the device: ") + cudaGetErrorString(status));
+  }
+#else
+  std::memcpy(host, device, bytes);
+#endif
+}
+
 }  // namespace
 
 void shortest_paths(ExecutionContext& context, ShortestPathsCall& call) {
