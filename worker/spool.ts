@@ -215,7 +215,9 @@ function* linesOf(bytes: Buffer): Generator<Line> {
   for (let at = 0; at + HEAD_BYTES <= bytes.length; ) {
     const length = bytes.readUInt32LE(at);
     const payload = bytes.subarray(at + HEAD_BYTES, at + HEAD_BYTES + length);
-    if (length > RECORD_AT_MOST || payload.length < length || crc32(payload) !== bytes.readUInt32LE(at + 4)) return;
+    // A file system may leave zeros after a loss of power: an empty record, with the right checksum.
+    if (length === 0 || length > RECORD_AT_MOST || payload.length < length) return;
+    if (crc32(payload) !== bytes.readUInt32LE(at + 4)) return;
     yield JSON.parse(payload.toString()) as Line;
     at += HEAD_BYTES + length;
   }

@@ -103,6 +103,9 @@ describe("the spool", () => {
       const left = readSpool(whole.subarray(0, length));
       const expected = ends.filter((end) => end <= length).length;
       expect(left?.entries.length ?? 0).toBe(expected);
+      // What a file system may leave of the rest after a loss of power.
+      const zeroed = Buffer.concat([whole.subarray(0, length), Buffer.alloc(64)]);
+      expect(readSpool(zeroed)?.entries.length ?? 0).toBe(expected);
     }
     for (let at = (ends[1] ?? 0) + 9; at < whole.length; at += 37) {
       const flipped = Buffer.from(whole);
