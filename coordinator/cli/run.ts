@@ -16,6 +16,7 @@ import { type Context, contextOf, parseCount, parseLanes } from "./context.js";
 import { type Embedded, withEmbedded } from "./embedded.js";
 import { followSweep } from "./follow.js";
 import { aborted, onInterrupt } from "./interrupt.js";
+import { patientFeed } from "./patient-feed.js";
 import { summaryLines } from "./summary.js";
 import { captureWorkerProgram } from "./worker-process.js";
 
@@ -148,7 +149,9 @@ async function submitAndFollow(
   );
   try {
     const stop = embedded ? AbortSignal.any([interrupt.signal, embedded.workers.gone]) : interrupt.signal;
-    const followed = await followSweep(sweep, client, output, stop);
+    // One in this process does not come back.
+    const feed = embedded ? client : patientFeed(client, (text) => output.notice(text));
+    const followed = await followSweep(sweep, feed, output, stop);
     if (stop.aborted && !followed.ended) {
       if (embedded) {
         await client.controlSweep(sweep, "pause");

@@ -25,9 +25,8 @@ export const isFinal = (trial: TrialRow): boolean => FINAL.has(trial.state);
 export function applyFeedMessage(model: SweepModel, message: FeedMessage): Seen {
   const reports: ReportRow[] = [];
   const ended: TrialRow[] = [];
-  const takeTrial = (row: TrialRow): void => {
+  const takeTrial = (row: TrialRow, before = model.trials.get(row.id)): void => {
     if (row.sweep !== model.id) return;
-    const before = model.trials.get(row.id);
     model.trials.set(row.id, row);
     if (isFinal(row) && !(before && isFinal(before))) ended.push(row);
   };
@@ -48,8 +47,9 @@ export function applyFeedMessage(model: SweepModel, message: FeedMessage): Seen 
   };
   if (message.kind === "snapshot") {
     model.sweep = message.sweeps.find((row) => row.id === model.id) ?? model.sweep;
+    const known = new Map(model.trials);
     model.trials.clear();
-    for (const row of message.trials) takeTrial(row);
+    for (const row of message.trials) takeTrial(row, known.get(row.id));
   } else {
     for (const change of message.changes) take(change);
   }
