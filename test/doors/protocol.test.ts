@@ -52,6 +52,18 @@ function framed(payload: Buffer, compressed: boolean): Buffer {
   return Buffer.concat([head, payload]);
 }
 
+const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
+
+/** An HTTP/2 frame as it stands on the wire (RFC 9113, 4.1). */
+function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head.writeUInt8(type, 3);
+  head.writeUInt8(flags, 4);
+  head.writeUInt32BE(stream, 5);
+  return Buffer.concat([head, payload]);
+}
+
 async function serves({ admin }: Started): Promise<void> {
   expect((await admin.getStatus()).pid).toBe(process.pid);
 }
@@ -178,6 +190,43 @@ describe("the gRPC port", () => {
       slowest.millis = Math.max(slowest.millis, performance.now() - began);
     }
     expect(slowest.millis).toBeLessThan(2_000);
+  });
+
+  it.each([
+    // Answered with an acknowledgement each, which nobody reads.
+    ["SETTINGS", [frame(4, 0, 0, Buffer.alloc(0))]],
+    ["PING", [frame(6, 0, 0, Buffer.alloc(8))]],
+    // Headers that never end; the first block opens stream 1.
+    ["CONTINUATION", [frame(9, 0, 1, Buffer.alloc(1_000, 0x40))], frame(1, 0, 1, Buffer.from([0x82]))],
+    ["empty DATA", [frame(0, 0, 1, Buffer.alloc(0))], frame(1, 4, 1, Buffer.from([0x83]))],
+    ["a window of 0", [frame(8, 0, 0, Buffer.from([0, 0, 0, 0]))]],
+    ["PRIORITY", [frame(2, 0, 3, Buffer.from([0, 0, 0, 0, 16]))]],
+  ] as const)("D6: serves others through a flood of %s frames", async (_name, frames, first = Buffer.alloc(0)) => {
+    const started = await start();
+    const [host = "", port] = started.coordinator.grpcAddress.split(":");
+    const socket = connect(Number(port), host);
+    onTestFinished(() => void socket.destroy());
+    let open = true;
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      open = false;
+    });
+    await new Promise((resolve) => socket.once("connect", resolve));
+    // Nothing is read: what the server has to say to this stays with it.
+    socket.pause();
+    socket.write(Buffer.concat([PREFACE, frame(4, 0, 0, Buffer.alloc(0)), first]));
+    const before = process.memoryUsage().rss;
+    const many = Buffer.concat(Array.from({ length: 2_000 }, () => frames[0]));
+    let slowest = 0;
+    for (let round = 0; round < 20 && open; round += 1) {
+      socket.write(many);
+      const began = performance.now();
+      await serves(started);
+      slowest = Math.max(slowest, performance.now() - began);
+    }
+    expect(slowest).toBeLessThan(2_000);
+    expect(process.memoryUsage().rss - before).toBeLessThan(200 << 20);
+    await serves(started);
   });
 
   it("D7: closes who says nothing, and who never makes a call, and takes no more of them than its limit", async () => {
