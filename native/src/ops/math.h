@@ -35,8 +35,13 @@ CONVSWEEP_HD inline Single fma(Single a, Single b, Single c) { return {::fmaf(a.
 CONVSWEEP_HD inline bool less(Single a, Single b) { return a.v < b.v; }
 CONVSWEEP_HD inline bool is_nan(Single a) { return a.v != a.v; }
 CONVSWEEP_HD inline Single select(bool m, Single a, Single b) { return m ? a : b; }
-CONVSWEEP_HD inline Single::Bits operator+(Single::Bits a, Single::Bits b) { return {a.v + b.v}; }
-CONVSWEEP_HD inline Single::Bits operator-(Single::Bits a, Single::Bits b) { return {a.v - b.v}; }
+// Both wrap, as the vector instructions do: bits of what is no number are subtracted too, and the result not taken.
+CONVSWEEP_HD inline Single::Bits operator+(Single::Bits a, Single::Bits b) {
+  return {static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v) + static_cast<std::uint32_t>(b.v))};
+}
+CONVSWEEP_HD inline Single::Bits operator-(Single::Bits a, Single::Bits b) {
+  return {static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v) - static_cast<std::uint32_t>(b.v))};
+}
 CONVSWEEP_HD inline Single::Bits operator&(Single::Bits a, Single::Bits b) { return {a.v & b.v}; }
 CONVSWEEP_HD inline Single::Bits operator|(Single::Bits a, Single::Bits b) { return {a.v | b.v}; }
 CONVSWEEP_HD inline Single::Bits shift_left(Single::Bits a, int n) {
