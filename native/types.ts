@@ -144,6 +144,10 @@ export interface LaneWeights {
 export interface SessionMemory {
   readonly bytesPerLane: number;
   readonly bytesShared: number;
+  /** What the data set takes on a device with memory of its own, shared by sessions; 0 where it need not be copied. */
+  readonly bytesDataset: number;
+  /** What the device has left now; of the host all it has. */
+  readonly bytesFree: number;
 }
 
 export interface SliceLimits {

@@ -15,14 +15,15 @@ export interface Capacity {
 
 const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
-/** At most `size.lanes`. Throws ENGINE_OUT_OF_MEMORY with path `--memory` if not even one lane fits into `free` bytes. */
+/** At most `size.lanes`, of what both `free` and the device leave. Throws ENGINE_OUT_OF_MEMORY with path `--memory` if not even one lane fits into `free` bytes. */
 export function capacityFor(engine: Pick<Engine, "planSession">, size: SessionSize, free: number): Capacity {
-  const { bytesPerLane, bytesShared } = engine.planSession(size);
-  const lanes = Math.min(size.lanes, Math.floor((free - bytesShared) / bytesPerLane));
+  const { bytesPerLane, bytesShared, bytesDataset, bytesFree } = engine.planSession(size);
+  const room = Math.min(free, bytesFree - bytesDataset);
+  const lanes = Math.min(size.lanes, Math.floor((room - bytesShared) / bytesPerLane));
   if (lanes < 1) {
     throw new ConvsweepError(
       "ENGINE_OUT_OF_MEMORY",
-      `one lane takes ${mebibytes(bytesPerLane + bytesShared)}, and ${mebibytes(Math.max(0, free))} are left of the memory that ${size.device} may use`,
+      `one lane takes ${mebibytes(bytesPerLane + bytesShared)}, and ${mebibytes(Math.max(0, room))} are left of the memory that ${size.device} may use`,
       { path: "--memory" },
     );
   }

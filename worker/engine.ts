@@ -21,6 +21,7 @@ export type {
   LaneWeights,
   Normalisation,
   Session,
+  SessionMemory,
   SessionOptions,
   SessionSize,
   SliceResult,

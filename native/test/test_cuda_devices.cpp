@@ -2,6 +2,9 @@
 #include <string>
 
 #include "backend/registry.h"
+#if defined(CONVSWEEP_WITH_CUDA)
+#include "backend/cuda/cuda_backend.h"
+#endif
 #include "support.h"
 
 using namespace convsweep;
@@ -14,17 +17,28 @@ TEST_CASE("cuda: devices are listed with why they are not used, driver or none")
   for (const DeviceInfo& device : list_devices()) {
     if (device.backend != "cuda") continue;
     CAPTURE(device.unusable);
-    CHECK(device.unusable.starts_with("cuda: compiled in, but this version trains on the CPU; "));
-    CHECK(device.isa.empty());
-    const bool found = device.unusable.find(" found") != std::string::npos;
-    CHECK((found || device.unusable.find("driver") != std::string::npos));
-    CHECK(device.id == (device.memory_bytes > 0 ? "cuda:" + std::to_string(entries) : "cuda"));
+    const bool there = device.memory_bytes > 0;
+    CHECK(device.id == (there ? "cuda:" + std::to_string(entries) : "cuda"));
+    CHECK(device.isa.starts_with("sm_") == there);
+    if (!there) {
+      const bool driver = device.unusable.find("driver") != std::string::npos;
+      CHECK((driver || device.unusable == "no device found"));
+      const Error error = thrown_by([] { make_backend("cuda", "auto"); });
+      CHECK(error.code() == ErrorCode::ENGINE_NO_DEVICE);
+      CHECK(std::string(error.what()).find("cuda cannot be used: " + device.unusable) != std::string::npos);
+    }
     ++entries;
   }
   CHECK(entries >= 1);
-  const Error error = thrown_by([] { make_backend("cuda:0", "auto"); });
+  const Error error = thrown_by([] { make_backend("cuda:99", "auto"); });
   CHECK(error.code() == ErrorCode::ENGINE_NO_DEVICE);
-  CHECK(std::string(error.what()).find("cuda:0 cannot train: cuda: compiled in") != std::string::npos);
+  CHECK(std::string(error.what()).find("found cuda:99") != std::string::npos);
+}
+
+TEST_CASE("cuda: versions are told, driver or none") {
+  const CudaVersions versions = cuda_versions();
+  CHECK(versions.runtime.find('.') != std::string::npos);
+  CHECK((versions.driver.empty() || versions.driver.find('.') != std::string::npos));
 }
 
 #else

@@ -57,6 +57,21 @@ class Far final : public Backend {
     if (bytes > 0) std::memcpy(host, device, bytes);
     open(PROT_NONE);
   }
+  std::shared_ptr<const DatasetMemory> dataset(std::shared_ptr<const Dataset> set) override {
+    struct Copy final : DatasetMemory {
+      Copy(Far& to, const Dataset& from) : of(to), memory(of.allocate(from.images.size() + from.labels.size())) {
+        auto* const bytes = static_cast<std::uint8_t*>(memory);
+        of.copy_in(bytes, from.images.data(), from.images.size());
+        of.copy_in(bytes + from.images.size(), from.labels.data(), from.labels.size());
+        images = bytes;
+        labels = bytes + from.images.size();
+      }
+      ~Copy() override { of.release(memory); }
+      Far& of;
+      void* memory;
+    };
+    return std::make_shared<Copy>(*this, *set);
+  }
   std::size_t memory_bytes() const override { return inner->memory_bytes(); }
   void open(int protection) const {
     for (const auto& [memory, bytes] : sizes) mprotect(memory, bytes, protection);

@@ -26,6 +26,9 @@ class Unfused final : public Backend {
   void release(void* memory) noexcept override { inner_->release(memory); }
   void copy_in(void* device, const void* host, std::size_t bytes) override { inner_->copy_in(device, host, bytes); }
   void copy_out(void* host, const void* device, std::size_t bytes) override { inner_->copy_out(host, device, bytes); }
+  std::shared_ptr<const DatasetMemory> dataset(std::shared_ptr<const Dataset> set) override {
+    return inner_->dataset(std::move(set));
+  }
   std::size_t memory_bytes() const override { return inner_->memory_bytes(); }
 
  private:

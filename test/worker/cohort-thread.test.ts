@@ -286,6 +286,17 @@ describe("a device's thread", () => {
     expect(await h.outcomeOf(other)).toMatchObject({ kind: "completed" });
   });
 
+  it("opens no more lanes than the device has room for now, beside the data set", async () => {
+    const h = harness();
+    h.engine.bytesFree = 28;
+    h.engine.bytesDataset = 7;
+    const [first, second, third] = [0, 1, 2].map(() => job({ epochs: 1_000_000 })) as [Job, Job, Job];
+    h.assign(first, second, third);
+    await h.until(() => h.of(second).length > 2);
+    expect(h.engine.sessions.map(({ capacity }) => capacity)).toEqual([2]);
+    expect(h.of(third)).toEqual([]);
+  });
+
   it("fails an attempt that needs more than all of it, with the figures", async () => {
     const h = harness({ memoryBytes: 10 });
     const a = job();

@@ -14,6 +14,7 @@ import type {
   LaneOptions,
   LaneReport,
   Session,
+  SessionMemory,
   SessionOptions,
   SliceResult,
 } from "../../worker/engine.js";
@@ -166,8 +167,8 @@ export class ScriptedSession implements Session {
   writeText(): Uint8Array {
     throw new Error("scripted lanes do not write");
   }
-  memory(): { bytesPerLane: number; bytesShared: number } {
-    return { bytesPerLane: 1, bytesShared: 1 };
+  memory(): SessionMemory {
+    return { bytesPerLane: 1, bytesShared: 1, bytesDataset: 0, bytesFree: Number.MAX_SAFE_INTEGER };
   }
 
   close(): void {
@@ -197,6 +198,9 @@ export class ScriptedEngine implements Engine {
   room = Number.POSITIVE_INFINITY;
   /** That a lane ends in one slice. */
   epochsASlice = 1;
+  /** What plans say the device has left. */
+  bytesFree = Number.MAX_SAFE_INTEGER;
+  bytesDataset = 0;
   refuse: Error | null = null;
   onSlice: ((session: ScriptedSession) => void) | null = null;
   onClose: ((session: ScriptedSession) => void) | null = null;
@@ -227,8 +231,8 @@ export class ScriptedEngine implements Engine {
     return session;
   }
 
-  planSession(): { bytesPerLane: number; bytesShared: number } {
-    return { bytesPerLane: 10, bytesShared: 1 };
+  planSession(): SessionMemory {
+    return { bytesPerLane: 10, bytesShared: 1, bytesDataset: this.bytesDataset, bytesFree: this.bytesFree };
   }
 
   allocatedBytes(): number {

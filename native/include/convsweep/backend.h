@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -75,6 +76,14 @@ constexpr bool complete(const OpTable& table) {
 }
 
 class ThreadPool;
+struct Dataset;
+
+// Where operations read a data set's bytes (src/data/dataset.h says in which order).
+struct DatasetMemory {
+  virtual ~DatasetMemory() = default;
+  const std::uint8_t* images = nullptr;
+  const std::uint8_t* labels = nullptr;
+};
 
 // GCC under -fsanitize=undefined does not know that a function's address is not null (bug 71962).
 #if defined(CONVSWEEP_SANITIZED)
@@ -90,6 +99,8 @@ class Backend {
 
   // `cpu`, `cuda`, `reference`, `emulated`: the first word of the fingerprint.
   virtual std::string name() const = 0;
+  // What bytes may depend on beside the backend, its next word: `sm_90`. Empty on the CPU, whose bytes depend on nothing.
+  virtual std::string generation() const { return ""; }
   virtual const OpTable& ops() const = 0;
   // Its layers do what LayerCall::fusion asks for; others never get such calls.
   virtual bool fuses() const { return false; }
@@ -105,8 +116,11 @@ class Backend {
   // Synchronous.
   virtual void copy_in(void* device, const void* host, std::size_t bytes) = 0;
   virtual void copy_out(void* host, const void* device, std::size_t bytes) = 0;
-  // Bytes the device can hold in all, for plans.
+  // There for as long as somebody holds it. Throws Error ENGINE_OUT_OF_MEMORY where it has to be copied and does not fit.
+  virtual std::shared_ptr<const DatasetMemory> dataset(std::shared_ptr<const Dataset> set) = 0;
+  // Bytes the device can hold in all, and now.
   virtual std::size_t memory_bytes() const = 0;
+  virtual std::size_t free_bytes() const { return memory_bytes(); }
 };
 
 }  // namespace convsweep

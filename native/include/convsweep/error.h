@@ -21,6 +21,7 @@ namespace convsweep {
   X(ENGINE_CLOSED)               \
   X(ENGINE_NO_DATASET)           \
   X(ENGINE_NO_DEVICE)            \
+  X(ENGINE_DEVICE_LOST)          \
   X(ENGINE_CORRUPT_CHECKPOINT)   \
   X(ENGINE_FOREIGN_CHECKPOINT)   \
   X(ENGINE_INTERNAL)

@@ -105,13 +105,18 @@ struct SliceLimits {
 };
 
 struct SessionMemory {
+  // Of a lane, and what lanes share.
   std::size_t bytes_per_lane = 0, bytes_shared = 0;
+  // What the data set takes on a device with memory of its own; sessions share it. 0 where it need not be copied.
+  std::size_t bytes_dataset = 0;
+  // What the device has left now.
+  std::size_t bytes_free = 0;
 };
 
-// backend + precision + engine version.
+// backend + what its bytes depend on + precision + engine version.
 std::string fingerprint_of(const Backend& backend);
 
-// Memory of a session for the recipe, without the data set unless the backend has to copy it.
+// Memory of a session for the recipe.
 SessionMemory plan_session(const Recipe& recipe, const Backend& backend, int lanes, int threads);
 
 class Session {

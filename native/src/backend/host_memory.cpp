@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "convsweep/error.h"
+#include "data/dataset.h"
 
 namespace convsweep {
 namespace {
@@ -17,6 +19,14 @@ namespace {
 constexpr std::size_t header = 4096;
 
 std::atomic<std::size_t> allocated{0};
+
+struct DatasetOnHost final : DatasetMemory {
+  explicit DatasetOnHost(std::shared_ptr<const Dataset> set) : from(std::move(set)) {
+    images = from->images.data();
+    labels = from->labels.data();
+  }
+  std::shared_ptr<const Dataset> from;
+};
 
 }  // namespace
 
@@ -55,6 +65,10 @@ void HostBackend::copy_out(void* host, const void* device, std::size_t bytes) {
 }
 
 std::size_t host_bytes_allocated() { return allocated; }
+
+std::shared_ptr<const DatasetMemory> HostBackend::dataset(std::shared_ptr<const Dataset> set) {
+  return std::make_shared<const DatasetOnHost>(std::move(set));
+}
 
 std::size_t HostBackend::memory_bytes() const {
   const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);

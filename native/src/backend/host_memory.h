@@ -17,6 +17,8 @@ class HostBackend : public Backend {
   void release(void* memory) noexcept override;
   void copy_in(void* device, const void* host, std::size_t bytes) override;
   void copy_out(void* host, const void* device, std::size_t bytes) override;
+  // The data set itself.
+  std::shared_ptr<const DatasetMemory> dataset(std::shared_ptr<const Dataset> set) override;
   std::size_t memory_bytes() const override;
 };
 

@@ -118,6 +118,7 @@ class Timed final : public ProfilingBackend {
   explicit Timed(std::unique_ptr<Backend> inner) : inner_(std::move(inner)), table_(timed_table(inner_->ops())) {}
 
   std::string name() const override { return inner_->name(); }
+  std::string generation() const override { return inner_->generation(); }
   const OpTable& ops() const override { return table_; }
   bool fuses() const override { return inner_->fuses(); }
   bool is_host() const override { return inner_->is_host(); }
@@ -131,7 +132,11 @@ class Timed final : public ProfilingBackend {
   void release(void* memory) noexcept override { inner_->release(memory); }
   void copy_in(void* device, const void* host, std::size_t bytes) override { inner_->copy_in(device, host, bytes); }
   void copy_out(void* host, const void* device, std::size_t bytes) override { inner_->copy_out(host, device, bytes); }
+  std::shared_ptr<const DatasetMemory> dataset(std::shared_ptr<const Dataset> set) override {
+    return inner_->dataset(std::move(set));
+  }
   std::size_t memory_bytes() const override { return inner_->memory_bytes(); }
+  std::size_t free_bytes() const override { return inner_->free_bytes(); }
 
   std::vector<LayerTime> take() override {
     CallTimes::Times sum;

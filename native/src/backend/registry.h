@@ -18,7 +18,7 @@ struct DeviceInfo {
   std::string id;
   std::string backend;
   std::string name;
-  // `avx512`, `avx2`, `scalar`; empty for other backends.
+  // Which kernels run there: `avx512`, `avx2`, `scalar`; of CUDA `sm_90`.
   std::string isa;
   int cores = 0;
   std::uint64_t memory_bytes = 0;

@@ -88,6 +88,8 @@ Napi::Object memory_object(Napi::Env env, const SessionMemory& memory) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("bytesPerLane", static_cast<double>(memory.bytes_per_lane));
   object.Set("bytesShared", static_cast<double>(memory.bytes_shared));
+  object.Set("bytesDataset", static_cast<double>(memory.bytes_dataset));
+  object.Set("bytesFree", static_cast<double>(memory.bytes_free));
   return object;
 }
 

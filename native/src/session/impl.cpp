@@ -35,6 +35,45 @@ Normalisation normalisation_of(const SessionConfig& config) {
              : normalise(data, data.train - config.recipe.dataset.validation);
 }
 
+std::size_t dataset_bytes(const DatasetSpec& data) {
+  const auto images = static_cast<std::size_t>(data.train_images) + static_cast<std::size_t>(data.test_images);
+  return round64(images * static_cast<std::size_t>(data.shape.size())) +
+         round64(images * static_cast<std::size_t>(data.positions()));
+}
+
+std::size_t session_bytes(const Recipe& recipe, const LanePlan& plan, int lanes, bool is_host) {
+  return lane_stride(plan) * static_cast<std::size_t>(lanes) + plan_shared(recipe, plan, lanes, is_host).bytes;
+}
+
+// The most lanes whose memory, with what they share, is at most `bytes`.
+int lanes_within(const Recipe& recipe, const LanePlan& plan, bool is_host, std::size_t bytes, int most) {
+  int low = 0, high = most;
+  while (low < high) {
+    const int middle = low + (high - low + 1) / 2;
+    if (session_bytes(recipe, plan, middle, is_host) <= bytes) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return low;
+}
+
+// The lanes' memory, once it is known that all of the session fits.
+std::size_t lanes_bytes(const SessionConfig& config, const LanePlan& plan) {
+  const std::size_t free = config.backend->free_bytes();
+  const bool is_host = config.backend->is_host();
+  const std::size_t needed = session_bytes(config.recipe, plan, config.lanes, is_host);
+  if (needed > free) {
+    const int fit = lanes_within(config.recipe, plan, is_host, free, config.lanes);
+    throw Error(ErrorCode::ENGINE_OUT_OF_MEMORY, "lanes",
+                std::to_string(config.lanes) + " lanes of " + std::to_string(lane_stride(plan)) + " bytes need " +
+                    std::to_string(needed) + ", " + std::to_string(free) + " are free, enough for " +
+                    std::to_string(fit) + "; take fewer lanes or a smaller batch");
+  }
+  return lane_stride(plan) * static_cast<std::size_t>(config.lanes);
+}
+
 void append(std::vector<float>& to, const std::vector<float>& run) { to.insert(to.end(), run.begin(), run.end()); }
 
 }  // namespace
@@ -46,14 +85,14 @@ double LaneReport::metric(std::string_view name) const {
   return Tally::nan();
 }
 
-SharedPlan plan_shared(const Recipe& recipe, const LanePlan& lane, int lanes, bool copy_dataset) {
+SharedPlan plan_shared(const Recipe& recipe, const LanePlan& lane, int lanes, bool is_host) {
   SharedPlan plan;
   const auto take = [&plan](std::size_t bytes) { return std::exchange(plan.bytes, plan.bytes + round64(bytes)); };
   const auto count = static_cast<std::size_t>(lanes);
   const DatasetSpec& data = recipe.dataset;
   const auto channels = static_cast<std::size_t>(data.shape.channels);
   const std::size_t passes = count * static_cast<std::size_t>(lane.passes);
-  plan.rounds = copy_dataset ? most_rounds : 1;
+  plan.rounds = is_host ? 1 : most_rounds;
   const std::size_t batches = passes * static_cast<std::size_t>(plan.rounds);
   plan.scalars = take(batches * sizeof(LaneScalars));
   plan.metrics = take(batches * sizeof(LaneMetrics));
@@ -61,37 +100,42 @@ SharedPlan plan_shared(const Recipe& recipe, const LanePlan& lane, int lanes, bo
   plan.ids = take(count * sizeof(std::int32_t));
   plan.scale = take(channels * sizeof(float));
   plan.shift = take(channels * sizeof(float));
-  if (copy_dataset) {
-    const auto images = static_cast<std::size_t>(data.train_images) + static_cast<std::size_t>(data.test_images);
-    plan.images = take(images * static_cast<std::size_t>(data.shape.size()));
-    plan.labels = take(images * static_cast<std::size_t>(data.positions()));
-  }
   return plan;
 }
 
-std::string fingerprint_of(const Backend& backend) { return backend.name() + " float32 " + engine_version; }
+std::string fingerprint_of(const Backend& backend) {
+  const std::string generation = backend.generation();
+  return backend.name() + (generation.empty() ? "" : " " + generation) + " float32 " + engine_version;
+}
 
 SessionMemory plan_session(const Recipe& recipe, const Backend& backend, int lanes, int threads) {
   const LanePlan plan = plan_lane(recipe, backend.ops(), threads, backend.fuses());
-  return {lane_stride(plan), plan_shared(recipe, plan, lanes, !backend.is_host()).bytes};
+  return {lane_stride(plan), plan_shared(recipe, plan, lanes, backend.is_host()).bytes,
+          backend.is_host() ? 0 : dataset_bytes(recipe.dataset), backend.free_bytes()};
+}
+
+SessionMemory Session::Impl::memory() const {
+  const Backend& backend = *config.backend;
+  return {memory_.lane_stride, shared_plan.bytes, backend.is_host() ? 0 : dataset_bytes(config.recipe.dataset),
+          backend.free_bytes()};
 }
 
 Session::Impl::Impl(SessionConfig given)
     : config(std::move(given)),
       plan(plan_lane(config.recipe, config.backend->ops(), config.threads, config.backend->fuses())),
-      shared_plan(plan_shared(config.recipe, plan, config.lanes, !config.backend->is_host())),
+      shared_plan(plan_shared(config.recipe, plan, config.lanes, config.backend->is_host())),
       fingerprint(fingerprint_of(*config.backend)),
       tensors(tensors_of(plan)),
       normalisation(normalisation_of(config)),
       slots_(static_cast<std::size_t>(config.lanes)),
       pool_(config.threads),
-      lanes_(*config.backend, lane_stride(plan) * static_cast<std::size_t>(config.lanes)),
+      dataset_(config.backend->dataset(config.dataset)),
+      lanes_(*config.backend, lanes_bytes(config, plan)),
       shared_(*config.backend, shared_plan.bytes) {
   Backend& backend = *config.backend;
   for (int i = 0; i < config.threads; ++i) alone_.push_back(backend.context(nullptr));
   together_ = backend.context(&pool_);
   std::byte* base = shared_.get();
-  const Dataset& data = *config.dataset;
   memory_.lanes = lanes_.get();
   memory_.lane_stride = lane_stride(plan);
   memory_.scalars = reinterpret_cast<LaneScalars*>(base + shared_plan.scalars);
@@ -104,15 +148,8 @@ Session::Impl::Impl(SessionConfig given)
   backend.copy_in(base + shared_plan.shift, normalisation.shift.data(), normalisation.shift.size() * sizeof(float));
   memory_.scale = reinterpret_cast<const float*>(base + shared_plan.scale);
   memory_.shift = reinterpret_cast<const float*>(base + shared_plan.shift);
-  if (backend.is_host()) {
-    memory_.images = data.images.data();
-    memory_.labels = data.labels.data();
-  } else {
-    backend.copy_in(base + shared_plan.images, data.images.data(), data.images.size());
-    backend.copy_in(base + shared_plan.labels, data.labels.data(), data.labels.size());
-    memory_.images = reinterpret_cast<const std::uint8_t*>(base + shared_plan.images);
-    memory_.labels = reinterpret_cast<const std::uint8_t*>(base + shared_plan.labels);
-  }
+  memory_.images = dataset_->images;
+  memory_.labels = dataset_->labels;
   procedure_ = make_procedure(backend, config.recipe, plan, memory_);
 }
 

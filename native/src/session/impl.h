@@ -37,11 +37,11 @@ class DeviceBuffer {
 
 // Sizes of what lanes share, and their places in the shared buffer.
 struct SharedPlan {
-  std::size_t scalars = 0, metrics = 0, finite = 0, ids = 0, scale = 0, shift = 0, images = 0, labels = 0;
+  std::size_t scalars = 0, metrics = 0, finite = 0, ids = 0, scale = 0, shift = 0;
   std::size_t bytes = 0;
   int rounds = 1;
 };
-SharedPlan plan_shared(const Recipe& recipe, const LanePlan& plan, int lanes, bool copy_dataset);
+SharedPlan plan_shared(const Recipe& recipe, const LanePlan& plan, int lanes, bool is_host);
 
 struct Slot {
   bool taken = false;
@@ -87,7 +87,7 @@ class Session::Impl {
   std::vector<float> validation_logits(int lane, int batch);
 
   SliceResult run(const SliceLimits& limits);
-  SessionMemory memory() const { return {memory_.lane_stride, shared_plan.bytes}; }
+  SessionMemory memory() const;
 
   const SessionConfig config;
   const LanePlan plan;
@@ -122,6 +122,7 @@ class Session::Impl {
   // Of each thread, and of all threads together.
   std::vector<std::unique_ptr<ExecutionContext>> alone_;
   std::unique_ptr<ExecutionContext> together_;
+  const std::shared_ptr<const DatasetMemory> dataset_;
   DeviceBuffer lanes_, shared_;
   DeviceMemory memory_;
   std::unique_ptr<Procedure> procedure_;

@@ -26,6 +26,8 @@ Session::Session(SessionConfig config) {
   check_range("threads", config.threads, max_threads);
   if (config.dataset == nullptr) throw Error(ErrorCode::ENGINE_NO_DATASET, "dataset", "none was given");
   check_dataset(*config.dataset, config.recipe.dataset);
+  // A device has threads of its own.
+  if (!config.backend->is_host()) config.threads = 1;
   capacity_ = config.lanes;
   impl_ = std::make_unique<Impl>(std::move(config));
 }

@@ -3,63 +3,115 @@
 
 #include <cuda_runtime_api.h>
 
+#include <map>
+#include <mutex>
+
+#include "backend/cuda/cuda_device.h"
+#include "backend/device_backend.h"
 #include "convsweep/error.h"
 
 namespace convsweep {
 namespace {
 
-constexpr char compiled_in[] = "cuda: compiled in, but this version trains on the CPU; ";
+// Of the architectures that the kernels are compiled for (CMakeLists.txt) the oldest.
+constexpr int oldest_major = CONVSWEEP_CUDA_OLDEST / 10, oldest_minor = CONVSWEEP_CUDA_OLDEST % 10;
 
-std::string found(int devices) { return std::to_string(devices) + (devices == 1 ? " device found" : " devices found"); }
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
 
 // Why no device is there, in the words of a person who looks for the driver.
 std::string no_device(cudaError_t status) {
+  const CudaVersions versions = cuda_versions();
+  if (status == cudaSuccess || (status == cudaErrorNoDevice && !versions.driver.empty())) return "no device found";
   if (status == cudaErrorInsufficientDriver || status == cudaErrorNoDevice || status == cudaErrorStubLibrary) {
-    int version = 0;
-    if (cudaDriverGetVersion(&version) != cudaSuccess || version == 0) return "no driver";
-    if (status == cudaErrorNoDevice) return found(0);
-    return "the driver is older than the CUDA " + std::to_string(CUDART_VERSION / 1000) + "." +
-           std::to_string(CUDART_VERSION % 1000 / 10) + " that this was built with";
+    if (versions.driver.empty()) return "no driver; install NVIDIA's, or train on the CPU";
+    return "the driver knows CUDA " + versions.driver + ", this was built with " + versions.runtime +
+           "; install a newer driver";
   }
   return std::string("no device can be used (") + cudaGetErrorString(status) + ")";
 }
 
+std::string generation_of(const cudaDeviceProp& properties) {
+  return "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
+}
+
+DeviceInfo describe(int index) {
+  DeviceInfo device;
+  device.id = "cuda:" + std::to_string(index);
+  device.backend = "cuda";
+  device.name = "CUDA device " + std::to_string(index);
+  cudaDeviceProp properties{};
+  const cudaError_t status = cudaGetDeviceProperties(&properties, index);
+  if (status != cudaSuccess) {
+    device.unusable = std::string("it does not answer (") + cudaGetErrorString(status) + ")";
+    return device;
+  }
+  int mode = cudaComputeModeDefault;
+  cudaDeviceGetAttribute(&mode, cudaDevAttrComputeMode, index);
+  const std::string capability = std::to_string(properties.major) + "." + std::to_string(properties.minor);
+  device.name = std::string(properties.name) + ", compute capability " + capability;
+  device.cores = properties.multiProcessorCount;
+  device.memory_bytes = properties.totalGlobalMem;
+  device.isa = generation_of(properties);
+  if (properties.major < oldest_major || (properties.major == oldest_major && properties.minor < oldest_minor)) {
+    device.unusable = "compute capability " + capability + ", the kernels need " + std::to_string(oldest_major) + "." +
+                      std::to_string(oldest_minor);
+  } else if (mode == cudaComputeModeProhibited) {
+    device.unusable = "its compute mode is prohibited; see nvidia-smi --compute-mode";
+  }
+  return device;
+}
+
+// Devices stay open for the life of the process: what a device needs once is not paid again a session.
+std::shared_ptr<device::Device> device_of(int index, const std::string& generation) {
+  static std::mutex mutex;
+  static std::map<int, std::shared_ptr<device::Device>> open;
+  const std::lock_guard<std::mutex> lock(mutex);
+  std::shared_ptr<device::Device>& place = open[index];
+  if (place == nullptr) place = device::open_device(cuda::open_runtime(index, generation));
+  return place;
+}
+
 }  // namespace
+
+CudaVersions cuda_versions() {
+  CudaVersions versions{version_text(CUDART_VERSION), ""};
+  int driver = 0;
+  if (cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0) versions.driver = version_text(driver);
+  cudaGetLastError();
+  return versions;
+}
 
 std::vector<DeviceInfo> list_cuda_devices() {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
+  std::vector<DeviceInfo> devices;
   if (status != cudaSuccess || count == 0) {
     DeviceInfo none;
     none.id = none.backend = "cuda";
     none.name = "CUDA";
-    none.unusable = compiled_in + (status == cudaSuccess ? found(0) : no_device(status));
-    // The runtime remembers its last error; nobody else should meet it.
-    cudaGetLastError();
-    return {none};
+    none.unusable = no_device(status);
+    devices.push_back(none);
+  } else {
+    for (int i = 0; i < count; ++i) devices.push_back(describe(i));
   }
-  std::vector<DeviceInfo> devices;
-  for (int i = 0; i < count; ++i) {
-    DeviceInfo device;
-    device.id = "cuda:" + std::to_string(i);
-    device.backend = "cuda";
-    device.name = "CUDA device " + std::to_string(i);
-    device.unusable = compiled_in + found(count);
-    cudaDeviceProp properties{};
-    if (cudaGetDeviceProperties(&properties, i) == cudaSuccess) {
-      device.name = std::string(properties.name) + ", compute capability " + std::to_string(properties.major) + "." +
-                    std::to_string(properties.minor);
-      device.cores = properties.multiProcessorCount;
-      device.memory_bytes = properties.totalGlobalMem;
-    }
-    devices.push_back(device);
-  }
+  // The runtime remembers its last error; nobody else should meet it.
   cudaGetLastError();
   return devices;
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const std::string& device) {
-  throw Error(ErrorCode::ENGINE_NO_DEVICE, "device", device + " cannot train: " + list_cuda_devices().front().unusable);
+  const std::vector<DeviceInfo> devices = list_cuda_devices();
+  std::string there;
+  for (std::size_t i = 0; i < devices.size(); ++i) {
+    const DeviceInfo& info = devices[i];
+    const bool wanted = info.id == device || (device == "cuda" && i == 0);
+    if (wanted && info.unusable.empty()) return make_device_backend(device_of(static_cast<int>(i), info.isa));
+    if (wanted) throw Error(ErrorCode::ENGINE_NO_DEVICE, "device", device + " cannot be used: " + info.unusable);
+    there += (i > 0 ? ", " : "") + info.id + (info.unusable.empty() ? "" : " (" + info.unusable + ")");
+  }
+  throw unexpected(ErrorCode::ENGINE_NO_DEVICE, "device", there, device);
 }
 
 }  // namespace convsweep

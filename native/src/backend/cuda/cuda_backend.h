@@ -1,7 +1,7 @@
-// CUDA devices as this version knows them: found and named, not trained on yet.
+// CUDA devices: found, named, and made into backends.
 //
-// Guarantees: neither function needs a driver to be installed, and neither throws for the lack of one; the CUDA runtime
-// is linked statically and looks for the driver when first called.
+// Guarantees: listing needs no driver and never throws; the CUDA runtime is linked statically and looks for the driver
+// when first called. A device that cannot be used is listed with why.
 #pragma once
 
 #include <memory>
@@ -12,10 +12,17 @@
 
 namespace convsweep {
 
-// One entry a device, or a single one with id `cuda` where there is none. All say in `unusable` why they are not used.
+// Versions as CUDA writes them, `13.0`; `driver` is the newest CUDA that the driver knows, empty where there is none.
+struct CudaVersions {
+  std::string runtime, driver;
+};
+CudaVersions cuda_versions();
+
+// One entry a device, or a single one with id `cuda` that says why there is none.
 std::vector<DeviceInfo> list_cuda_devices();
 
-// Throws Error ENGINE_NO_DEVICE with what list_cuda_devices says.
-[[noreturn]] std::unique_ptr<Backend> make_cuda_backend(const std::string& device);
+// `cuda:N`, or `cuda` for the first. Throws Error ENGINE_NO_DEVICE with what there is, ENGINE_DEVICE_LOST where it is
+// broken.
+std::unique_ptr<Backend> make_cuda_backend(const std::string& device);
 
 }  // namespace convsweep

@@ -2,7 +2,7 @@
 //
 // Guarantees: the same .cu source is a CUDA kernel under nvcc and, under an ordinary C++ compiler, a kernel that the
 // host emulator of the tests runs (test/emulator). Under nvcc a launch that the runtime refuses throws Error
-// ENGINE_INTERNAL with the kernel's name; what goes wrong while it runs shows at the next synchronisation.
+// ENGINE_INTERNAL with the kernel's name, or ENGINE_DEVICE_LOST where the device is broken; what goes wrong while it runs shows at the next synchronisation.
 //
 // Everything in these sources stands in namespace convsweep::CONVSWEEP_CUDA_NAMESPACE: `cuda` under nvcc, `emulated` in
 // the tests, `raced` where races are looked for, and one of its own for each copy with a planted fault.
@@ -11,7 +11,8 @@
 #include "convsweep/backend.h"
 #include "convsweep/error.h"
 
-#if defined(__CUDACC__)
+// CONVSWEEP_CUDA_RUNTIME: host code that works on the real runtime, without kernels (cuda_device.cpp).
+#if defined(__CUDACC__) || defined(CONVSWEEP_CUDA_RUNTIME)
 
 #include <cuda_runtime.h>
 
@@ -81,13 +82,21 @@ inline Lanes<float> as_floats(const Lanes<std::byte>& bytes) {
   return {reinterpret_cast<float*>(bytes.base), bytes.stride / static_cast<std::ptrdiff_t>(sizeof(float))};
 }
 
-#if defined(__CUDACC__)
+#if defined(__CUDACC__) || defined(CONVSWEEP_CUDA_RUNTIME)
+// `what` failed. An error that stays, whatever is called next, is the device's: only a new process can use it again.
+inline Error cuda_error(cudaError_t status, const std::string& what) {
+  const std::string message = what + ": " + cudaGetErrorString(status);
+  cudaGetLastError();
+  const cudaError_t next = cudaDeviceSynchronize();
+  cudaGetLastError();
+  if (next != cudaSuccess) return Error(ErrorCode::ENGINE_DEVICE_LOST, "", "the device is lost; " + message);
+  return Error(status == cudaErrorMemoryAllocation ? ErrorCode::ENGINE_OUT_OF_MEMORY : ErrorCode::ENGINE_INTERNAL, "",
+               message);
+}
+
 inline void check_launch(const char* kernel) {
   const cudaError_t status = cudaGetLastError();
-  if (status != cudaSuccess) {
-    throw Error(ErrorCode::ENGINE_INTERNAL, "",
-                std::string("kernel ") + kernel + " could not be launched: " + cudaGetErrorString(status));
-  }
+  if (status != cudaSuccess) throw cuda_error(status, std::string("kernel ") + kernel + " could not be launched");
 }
 #endif
 

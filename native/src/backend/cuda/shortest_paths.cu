@@ -156,9 +156,7 @@ void read_back([[maybe_unused]] ExecutionContext& context, void* host, const voi
   const cudaStream_t stream = cast(context).stream;
   cudaError_t status = cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream);
   if (status == cudaSuccess) status = cudaStreamSynchronize(stream);
-  if (status != cudaSuccess) {
-    throw Error(ErrorCode::ENGINE_INTERNAL, "", std::string("reading from the device: ") + cudaGetErrorString(status));
-  }
+  if (status != cudaSuccess) throw cuda_error(status, "reading from the device");
 #else
   std::memcpy(host, device, bytes);
 #endif
