@@ -71,6 +71,8 @@ export const LIMITS = {
   /** Dead processes of its name that a worker may speak for. */
   livesBefore: 64,
   parameterNames: 256,
+  /** Different names of metrics that one life of a worker may use. */
+  metricNames: 1_000,
   trialsPerSweep: 1_000_000,
 } as const;
 

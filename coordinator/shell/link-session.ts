@@ -27,7 +27,7 @@ import type { Link, Links, Progress } from "./links.js";
 import type { Log } from "./log.js";
 import type { Origin, Runtime } from "./runtime.js";
 import { helloEvent, responseBody, type Speaker, type WelcomeFrame, workerEvent } from "./wire.js";
-import { whole } from "./wire-fields.js";
+import { bad, whole } from "./wire-fields.js";
 
 /** The stream as the session sees it, so that it can be any. */
 export interface LinkStream {
@@ -200,6 +200,7 @@ export class LinkSession implements Link {
       throw new ConvsweepError("TOO_LARGE", `the worker is more than ${LIMITS.linkWindow} messages ahead of its acks`);
     }
     const event = workerEvent(speaker, body);
+    if (event.kind === "Reported") checkNames(progress.names, Object.keys(event.metrics));
     progress.received = seq;
     this.#push(event, this.#originOf(progress, seq));
   }
@@ -308,4 +309,12 @@ function checkProtocol(hello: Hello): void {
       "install the same version of convsweep on both",
     { path: "hello.protocol_major", expected: String(PROTOCOL.major), found: String(hello.protocolMajor) },
   );
+}
+
+/** Every name is kept for ever, so a worker cannot make up new ones without end. */
+function checkNames(known: Set<string>, names: readonly string[]): void {
+  for (const name of names) known.add(name);
+  if (known.size > LIMITS.metricNames) {
+    throw bad("report.metrics", `at most ${LIMITS.metricNames} different names of metrics from one worker`, known.size);
+  }
 }

@@ -28,6 +28,8 @@ export interface Progress {
   /** Highest number that is durable. */
   durable: number;
   link: Link | null;
+  /** Names of metrics it has used. */
+  readonly names: Set<string>;
 }
 
 /** Lives without a Link that are remembered; one forgotten is taken for new, which costs only repeats. */
@@ -53,7 +55,7 @@ export class Links {
         found: life,
       });
     }
-    const progress = known ?? { worker, received: 0, durable: 0, link: null };
+    const progress = known ?? { worker, received: 0, durable: 0, link: null, names: new Set() };
     const older = progress.link;
     if (known && older === null) this.#away -= 1;
     progress.link = link;

@@ -221,6 +221,23 @@ describe("a Link", () => {
     expect(detailOf(await worker.end())).toMatchObject({ path: "ack", found: "5" });
   });
 
+  it("D14: ends when one worker makes up name after name for metrics", async () => {
+    const { coordinator, storeDir } = await start();
+    const worker = ScriptedWorker.of(storeDir, coordinator.grpcAddress);
+    await worker.link();
+    const report = (from: number, count: number): number => {
+      const metrics = Array.from({ length: count }, (_, n) => ({
+        name: `m${from + n}`,
+        value: { $case: "number" as const, value: 1 },
+      }));
+      return worker.send({ $case: "report", value: { attempt: "1/0#1", token: 1, epoch: 1, step: 1, metrics } });
+    };
+    for (let from = 0; from < 1_000; from += 250) await worker.durable(report(from, 250));
+    await worker.durable(report(0, 250));
+    report(1_000, 1);
+    expect(detailOf(await worker.end())).toMatchObject({ path: "report.metrics", found: "1001" });
+  });
+
   it("takes a stream of garbage without harm", async () => {
     const { coordinator, storeDir } = await start();
     const worker = ScriptedWorker.of(storeDir, coordinator.grpcAddress);
