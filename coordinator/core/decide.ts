@@ -2,8 +2,9 @@
  * The coordinator's mind: what an event means.
  *
  * Guarantees: a pure function. The same state, event, time and history give the same decision; nothing is changed, nothing
- * is read from outside. `now` is when the event was received, and never goes back. The runtime applies the mutations of
- * an event before it decides the next, commits a batch, and only then lets the effects out.
+ * is read from outside. `now` is when the event was received, and never goes back. `enact` is the same, but leaves the
+ * state as the decision has it: the runtime enacts one event after the other, commits a batch, and only then lets the
+ * effects out; if it cannot commit it takes them back, the newest first.
  *
  * Not here: the decisions themselves; this file only sends each event to where it is decided.
  */
@@ -22,6 +23,12 @@ import { cancelSweep, extendSweep, pauseSweep, resumeSweep, submitSweep } from "
 import { enqueueTrial, rerunTrial, stopTrial } from "./trials.js";
 import { heartbeat, workerDraining, workerHello, workerLinkLost } from "./workers.js";
 
+/** A decision that the state shows already. */
+export interface Enacted extends Decision {
+  /** Puts the state back; what was enacted after it has to be taken back before. */
+  readonly undo: () => void;
+}
+
 export function decide(
   state: State,
   event: Event,
@@ -29,13 +36,27 @@ export function decide(
   history: History,
   algorithms: Algorithms = ALGORITHMS,
 ): Decision {
+  const { mutations, effects, undo } = enact(state, event, now, history, algorithms);
+  undo();
+  return { mutations, effects };
+}
+
+/** If it throws, the state is as it was. */
+export function enact(
+  state: State,
+  event: Event,
+  now: Millis,
+  history: History,
+  algorithms: Algorithms = ALGORITHMS,
+): Enacted {
   const draft = new Draft(state, now, history, algorithms);
   try {
     dispatch(draft, event);
     if (draft.placementDue) place(draft);
-    return draft.answer();
-  } finally {
+    return { ...draft.answer(), undo: () => draft.rollback() };
+  } catch (thrown) {
     draft.rollback();
+    throw thrown;
   }
 }
 

@@ -6,7 +6,7 @@
  * loop then waits, refuses whoever asks (workers keep what they have to say) and tries again every second; a batch that
  * holds something no store may hold is decided again event by event, and only that event is refused. If anything else
  * throws, the loop stops for good (fail-stop): waiting calls are refused and the owner is told once.
- * A `decide` that throws has changed nothing: that one event is refused to whoever sent it and the loop goes on, but for
+ * An event whose decision throws has changed nothing: it is refused to whoever sent it and the loop goes on, but for
  * the coordinator's own events (Booted, Tick), which stop it.
  *
  * Not here: sockets, decisions, SQL.
@@ -20,10 +20,9 @@ import {
   TIMES,
   toConvsweepError,
 } from "../../proto/contract.js";
-import { applyUndoable } from "../core/apply.js";
-import { decide } from "../core/decide.js";
+import { type Enacted, enact } from "../core/decide.js";
 import { ALGORITHMS, type Algorithms, type History } from "../core/environment.js";
-import type { CallId, Decision, Effect, Event, Mutation, Reply } from "../core/events.js";
+import type { CallId, Effect, Event, Mutation, Reply } from "../core/events.js";
 import type { State } from "../core/state.js";
 import type { Report } from "../core/types.js";
 import type { Store } from "../store/store.js";
@@ -49,7 +48,7 @@ export interface RuntimeListener {
   fatal(error: ConvsweepError): void;
 }
 
-export type Decide = typeof decide;
+export type Enact = typeof enact;
 
 export interface RuntimeOptions {
   readonly state: State;
@@ -62,7 +61,7 @@ export interface RuntimeOptions {
   /** Counts and times what happens; a simulation has none. */
   readonly meter?: Meter;
   /** Default: the core's. */
-  readonly decide?: Decide;
+  readonly enact?: Enact;
   /** Default: the core's. */
   readonly algorithms?: Algorithms;
 }
@@ -82,7 +81,7 @@ export class Runtime implements History {
   readonly #options: RuntimeOptions;
   readonly #turns: Turns;
   readonly #algorithms: Algorithms;
-  readonly #mind: Decide;
+  readonly #mind: Enact;
   readonly #calls = new Map<CallId, (reply: Reply) => void>();
   /** Reports of this turn, by attempt. */
   readonly #uncommitted = new Map<AttemptId, Report[]>();
@@ -110,7 +109,7 @@ export class Runtime implements History {
     this.#turns = options.turns ?? eventLoopTurns();
     const algorithms = options.algorithms ?? ALGORITHMS;
     this.#algorithms = options.meter?.timing(algorithms) ?? algorithms;
-    this.#mind = options.decide ?? decide;
+    this.#mind = options.enact ?? enact;
   }
 
   /** Events that wait; links read no further when there are too many. */
@@ -212,10 +211,10 @@ export class Runtime implements History {
       if (count % 16 === 15 && clock.now() - started > this.#turns.millis) break;
       const entry = this.#queue.take();
       if (entry.origin?.skip()) continue;
-      const decision = this.#decide(entry);
+      const decision = this.#enact(entry);
       if (decision === null) continue;
+      undo.push(decision.undo);
       for (const mutation of decision.mutations) {
-        undo.push(applyUndoable(this.state, mutation));
         mutations.push(mutation);
         if (mutation.kind === "addReport") this.#remember(mutation.report);
       }
@@ -307,7 +306,7 @@ export class Runtime implements History {
     else this.#uncommitted.set(report.attempt, [report]);
   }
 
-  #decide(entry: Entry): Decision | null {
+  #enact(entry: Entry): Enacted | null {
     try {
       const decision = this.#mind(this.state, entry.event, entry.at, this, this.#algorithms);
       this.#options.meter?.decided(entry.event, decision);

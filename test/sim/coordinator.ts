@@ -4,13 +4,14 @@
  * Guarantees: nothing of a dead life does anything any more; a life that stands still (stopped, waiting for its disk)
  * takes in what came meanwhile when it goes on. Every event is shown to the oracle as it is decided.
  */
-import { decide } from "../../coordinator/core/decide.js";
+import { applyUndoable } from "../../coordinator/core/apply.js";
+import { type decide, enact } from "../../coordinator/core/decide.js";
 import type { Event } from "../../coordinator/core/events.js";
 import { type State, stateFrom } from "../../coordinator/core/state.js";
 import type { Clock } from "../../coordinator/shell/clock.js";
 import type { SessionParts } from "../../coordinator/shell/link-session.js";
 import { Links } from "../../coordinator/shell/links.js";
-import { type Decide, type Origin, Runtime, type RuntimeOptions } from "../../coordinator/shell/runtime.js";
+import { type Enact, type Origin, Runtime, type RuntimeOptions } from "../../coordinator/shell/runtime.js";
 import { type Millis, millis } from "../../proto/contract.js";
 import { ALGORITHMS } from "./algorithms.js";
 import { Standstill } from "./process.js";
@@ -57,7 +58,7 @@ export class SimulatedLife implements Life {
         },
         committed: () => undefined,
       },
-      decide: this.#watched(world.mutant.decide ?? decide),
+      enact: this.#watched(world.mutant.decide === null ? enact : enacting(world.mutant.decide)),
       algorithms: ALGORITHMS,
       listener: {
         effect: (effect) => {
@@ -123,7 +124,7 @@ export class SimulatedLife implements Life {
   }
 
   /** Shows every event to the oracle, as it is decided; what a mutant lets out before the commit leaves here. */
-  #watched(mind: Decide): Decide {
+  #watched(mind: Enact): Enact {
     const { oracle, mutant } = this.#world;
     return (state, event, now, history, algorithms) => {
       oracle.deciding(state, event, now);
@@ -143,6 +144,21 @@ export class SimulatedLife implements Life {
       timer = null;
     };
   }
+}
+
+/** What a mutant decides, applied as the core would. */
+function enacting(mind: typeof decide): Enact {
+  return (state, event, now, history, algorithms) => {
+    const { mutations, effects } = mind(state, event, now, history, algorithms);
+    const undo = mutations.map((mutation) => applyUndoable(state, mutation));
+    return {
+      mutations,
+      effects,
+      undo: () => {
+        for (const back of undo.reverse()) back();
+      },
+    };
+  };
 }
 
 /** A mutant's: acknowledges as soon as an event is taken up. */

@@ -6,7 +6,6 @@ import { decide } from "../../coordinator/core/decide.js";
 import type { History } from "../../coordinator/core/environment.js";
 import type { Decision, Effect, Event, Mutation } from "../../coordinator/core/events.js";
 import type { State } from "../../coordinator/core/state.js";
-import type { Decide } from "../../coordinator/shell/runtime.js";
 import { type AttemptId, type Millis, millis, token } from "../../proto/contract.js";
 import { ALGORITHMS } from "./algorithms.js";
 
@@ -14,7 +13,7 @@ type Send = Extract<Effect, { readonly kind: "send" }>;
 
 export interface Mutant {
   /** `null` for the product's own. */
-  readonly decide: Decide | null;
+  readonly decide: typeof decide | null;
   readonly send: (state: State, effect: Send) => Send;
   /** Acknowledges before it commits. */
   readonly acknowledgesFirst: boolean;
