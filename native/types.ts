@@ -73,6 +73,8 @@ export interface LaneOptions {
    * here: to go on to the bit, give the same again.
    */
   readonly checkpoint: Uint8Array | null;
+  /** Takes a checkpoint of another fingerprint too: the lane goes on, but not to the bit. `false` by default. */
+  readonly anyBackend?: boolean;
 }
 
 /** Images in rows of `columns`, one after another, plane by plane; values of -1 to 1. */

@@ -128,7 +128,9 @@ class Session {
 
   int capacity() const;
   // The lane's seed and hyperparameters are those given, also when it goes on from a checkpoint.
-  int add_lane(std::uint64_t seed, const Hyperparameters& values, std::optional<std::span<const std::uint8_t>> saved);
+  // A checkpoint of another fingerprint is refused unless `any_backend`: it goes on then, but not to the bit.
+  int add_lane(std::uint64_t seed, const Hyperparameters& values, std::optional<std::span<const std::uint8_t>> saved,
+               bool any_backend = false);
   void remove_lane(int lane);
   void set_hyperparameters(int lane, const Hyperparameters& values);
   std::vector<std::uint8_t> save_lane(int lane) const;

@@ -93,7 +93,7 @@ Napi::Value add_lane(const Napi::CallbackInfo& info) {
   const Napi::Value saved = options.Get("checkpoint");
   std::optional<std::span<const std::uint8_t>> bytes;
   if (!saved.IsNull()) bytes = read_bytes(saved, "options.checkpoint");
-  return Napi::Number::New(info.Env(), session.add_lane(seed, values, bytes));
+  return Napi::Number::New(info.Env(), session.add_lane(seed, values, bytes, options.Get("anyBackend").ToBoolean()));
 }
 
 Napi::Value remove_lane(const Napi::CallbackInfo& info) {

@@ -154,7 +154,7 @@ std::vector<std::uint8_t> write_checkpoint(const LaneImage& image, std::uint64_t
 }
 
 LaneImage read_checkpoint(std::span<const std::uint8_t> bytes, std::uint64_t recipe_digest,
-                          const std::string& fingerprint) {
+                          const std::optional<std::string>& fingerprint) {
   check_envelope(bytes);
   Reader r(bytes.subspan(sizeof magic, bytes.size() - sizeof magic - sizeof(std::uint32_t)));
   std::uint32_t version = 0, length = 0;
@@ -172,8 +172,8 @@ LaneImage read_checkpoint(std::span<const std::uint8_t> bytes, std::uint64_t rec
   if (digest != recipe_digest) {
     throw foreign("it was made with another recipe (" + hex(digest) + ", this one is " + hex(recipe_digest) + ")");
   }
-  if (from != fingerprint) {
-    throw foreign("it was made on \"" + from + "\", this session runs on \"" + fingerprint +
+  if (fingerprint && from != *fingerprint) {
+    throw foreign("it was made on \"" + from + "\", this session runs on \"" + *fingerprint +
                   "\"; the two do not compare to the bit");
   }
   LaneImage image;

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,8 +30,9 @@ struct LaneImage {
 
 std::vector<std::uint8_t> write_checkpoint(const LaneImage& image, std::uint64_t recipe_digest,
                                            const std::string& fingerprint);
+// Without a fingerprint: of any backend.
 LaneImage read_checkpoint(std::span<const std::uint8_t> bytes, std::uint64_t recipe_digest,
-                          const std::string& fingerprint);
+                          const std::optional<std::string>& fingerprint);
 
 std::uint32_t crc32(std::span<const std::uint8_t> bytes);
 

@@ -42,13 +42,14 @@ Session::Impl& Session::open() const {
 int Session::capacity() const { return capacity_; }
 
 int Session::add_lane(std::uint64_t seed, const Hyperparameters& values,
-                      std::optional<std::span<const std::uint8_t>> saved) {
+                      std::optional<std::span<const std::uint8_t>> saved, bool any_backend) {
   Impl& impl = open();
   check_hyperparameters(values, ErrorCode::ENGINE_BAD_ARGUMENT, "hyperparameters");
   const int lane = impl.free_lane();
   LaneImage image;
   if (saved) {
-    image = read_checkpoint(*saved, impl.config.recipe.digest, impl.fingerprint);
+    image = read_checkpoint(*saved, impl.config.recipe.digest,
+                            any_backend ? std::nullopt : std::optional(impl.fingerprint));
     impl.check_image(image);
   } else {
     image = impl.fresh_image(seed);
