@@ -9,46 +9,21 @@ import type { ConvsweepError } from "../../proto/contract.js";
 import { PROGRAM_VERSION } from "../../proto/contract.js";
 import type { LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
 import { Agent, type AgentEffect, type AgentInput } from "../../worker/agent.js";
-import type { Predecessor } from "../../worker/agent-messages.js";
 import { reconnectDelay } from "../../worker/backoff.js";
-import type { Job, ThreadCommand, ThreadMessage } from "../../worker/messages.js";
-import type { Entry } from "../../worker/outbox.js";
-import type { Mutant } from "./mutants.js";
+import type { ThreadMessage } from "../../worker/messages.js";
 import { Connection, type Peer } from "./network.js";
 import type { WorkerPlan } from "./plan.js";
 import { Standstill } from "./process.js";
 import type { Stream } from "./random.js";
+import { inherited, type Spool } from "./spool.js";
 import type { World } from "./surroundings.js";
+import { NOTHING, Threads } from "./threads.js";
 import type { Timer } from "./timeline.js";
-import { accuracyOf, fateOf, hashOf, parts, sweepOf } from "./training.js";
 
 const DEVICE = "cpu";
 /** Dies before anything it wrote has left its machine. */
 const UNHEARD = "before it was heard";
 const ANSWER_MILLIS = 10_000;
-const NOTHING = new Uint8Array(0);
-
-interface Training {
-  readonly job: Job;
-  epoch: number;
-  /** Epoch of the checkpoint it goes on from. */
-  readonly from: number;
-  started: boolean;
-  /** An upload is under way. */
-  saving: boolean;
-  /** To be saved before it stops. */
-  save: boolean;
-  timer: Timer | null;
-  stopping: boolean;
-}
-
-/** As worker/spool.ts keeps it. */
-interface Spool {
-  /** Whom the next process names: this life, and before its welcome those before it. */
-  lives: readonly string[];
-  store: string;
-  readonly entries: Map<number, Entry>;
-}
 
 export class SimulatedWorker implements Peer {
   readonly index: number;
@@ -63,10 +38,9 @@ export class SimulatedWorker implements Peer {
   #failures = 0;
   readonly #process: Standstill;
   #tick: Timer | null = null;
-  #held = false;
   /** On disk: of this life, or left by the one before. */
   #spool: Spool | null = null;
-  readonly #trainings = new Map<string, Training>();
+  readonly #threads: Threads;
 
   constructor(world: World, index: number, plan: WorkerPlan, random: Stream) {
     this.#world = world;
@@ -75,6 +49,12 @@ export class SimulatedWorker implements Peer {
     this.name = `w${index}`;
     this.#random = random;
     this.#process = new Standstill(world.timeline);
+    this.#threads = new Threads(world, random, plan, {
+      incarnation: () => this.incarnation,
+      say: (message) => this.#say(message),
+      kill: (millis, why) => this.kill(millis, why),
+      after: (millis, action) => this.#after(millis, action),
+    });
   }
 
   get incarnation(): string {
@@ -90,7 +70,7 @@ export class SimulatedWorker implements Peer {
   }
 
   get trains(): number {
-    return this.#trainings.size;
+    return this.#threads.size;
   }
 
   begin(): void {
@@ -98,7 +78,7 @@ export class SimulatedWorker implements Peer {
     const { world, plan } = { world: this.#world, plan: this.plan };
     this.#life += 1;
     this.#failures = 0;
-    this.#held = false;
+    this.#threads.held = false;
     const before = world.plan.spools ? this.#spool : null;
     const lives = [...(before?.lives ?? []), this.incarnation];
     const spool: Spool = { lives, store: before?.store ?? "", entries: new Map() };
@@ -120,7 +100,14 @@ export class SimulatedWorker implements Peer {
         pid: this.#life,
         version: PROGRAM_VERSION,
         devices: [
-          { id: DEVICE, name: "c", backend: "cpu", fingerprint: this.#fingerprint, memoryBytes: 1, lanes: plan.lanes },
+          {
+            id: DEVICE,
+            name: "c",
+            backend: "cpu",
+            fingerprint: this.#threads.fingerprint,
+            memoryBytes: 1,
+            lanes: plan.lanes,
+          },
         ],
       },
       { window: world.plan.window, outbox: world.plan.outbox, spoolBytes: 64 << 20, flushMillis: 5_000 },
@@ -166,8 +153,7 @@ export class SimulatedWorker implements Peer {
 
   loseDevice(): void {
     this.#enter(() => {
-      for (const training of this.#trainings.values()) cancel(training);
-      this.#trainings.clear();
+      this.#threads.end();
       this.#dispatch({ kind: "leave", reason: "the thread of cpu ended", code: 70 });
     });
   }
@@ -247,7 +233,7 @@ export class SimulatedWorker implements Peer {
         this.#connection?.send(effect.message);
         return;
       case "command":
-        this.#command(effect.command);
+        this.#threads.command(effect.command);
         return;
       case "upload": {
         const { held, lane } = effect;
@@ -294,122 +280,8 @@ export class SimulatedWorker implements Peer {
     }
   }
 
-  #command(command: ThreadCommand): void {
-    switch (command.kind) {
-      case "assign":
-        if (this.#trainings.has(command.job.attempt)) {
-          this.#world.oracle.fail("I5", `${this.incarnation} was given ${command.job.attempt} twice`);
-        }
-        this.#train(command.job, command.from?.epoch ?? 0);
-        return;
-      case "stop": {
-        const training = this.#trainings.get(command.held.attempt);
-        if (!training) return;
-        training.stopping = true;
-        training.save = command.save;
-        return;
-      }
-      case "uploaded": {
-        const training = this.#trainings.get(command.held.attempt);
-        if (training) training.saving = false;
-        return;
-      }
-      case "drop": {
-        const training = this.#trainings.get(command.held.attempt);
-        if (training) cancel(training);
-        this.#trainings.delete(command.held.attempt);
-        return;
-      }
-      case "hold":
-        if (command.held) this.#world.count("buffer cap hit");
-        this.#held = command.held;
-        return;
-      case "close":
-        return;
-    }
-  }
-
-  #train(job: Job, from: number): void {
-    if (from > 0) this.#world.count("goes on from a checkpoint");
-    const [started, saving, save, stopping] = [false, false, false, false];
-    const training: Training = { job, epoch: from, from, started, saving, save, timer: null, stopping };
-    this.#trainings.set(job.attempt, training);
-    if (this.#trainings.size > this.plan.lanes) {
-      this.#world.oracle.fail("I12", `${this.incarnation} trains ${this.#trainings.size} on ${this.plan.lanes} lanes`);
-    }
-    this.#later(training, this.#random.between(1, 200));
-  }
-
-  #later(training: Training, millis: number): void {
-    training.timer = this.#after(millis, () => this.#work(training));
-  }
-
-  /** One step of a thread: starts, trains an epoch, ends. */
-  #work(training: Training): void {
-    const { job } = training;
-    if (this.#trainings.get(job.attempt) !== training) return;
-    if (this.#held) return this.#later(training, 200);
-    const held = { attempt: job.attempt, token: job.token };
-    if (!training.started) {
-      training.started = true;
-      this.#say({ kind: "started", held, fingerprint: this.#fingerprint, fromEpoch: training.from });
-      return this.#later(training, this.#epochMillis());
-    }
-    const world = this.#world;
-    const fate = fateOf(world.plan, job.seed);
-    const sweep = sweepOf(world.plan, parts(job.attempt).sweep);
-    if (training.stopping) {
-      if (training.save && !training.saving && training.epoch > training.from) this.#save(training);
-      return this.#finish(training, { kind: "ended", held, outcome: { kind: "stopped", weightsHash: null } });
-    }
-    const last = training.epoch + 1 >= sweep.epochs;
-    if (last && fate === "kills") {
-      world.count("poison");
-      return this.kill(this.#random.below(2_000), "poison");
-    }
-    if (last && fate === "diverges") {
-      const outcome = { kind: "diverged", epoch: sweep.epochs, step: 5, what: "loss" } as const;
-      return this.#finish(training, { kind: "ended", held, outcome });
-    }
-    if (last && fate === "fails") {
-      const error = { code: "ENGINE_BAD_RECIPE", message: "no", path: null, expected: null, found: null } as const;
-      return this.#finish(training, { kind: "ended", held, outcome: { kind: "failed", error } });
-    }
-    training.epoch += 1;
-    const value = accuracyOf(job.seed, training.epoch, this.plan.device);
-    const metrics = [{ name: "val_accuracy", value }];
-    this.#say({ kind: "report", held, epoch: training.epoch, step: training.epoch * 10, metrics });
-    if (this.#trainings.get(job.attempt) !== training) return;
-    if (!training.saving && this.#random.chance(world.plan.checkpoints)) this.#save(training);
-    if (training.epoch < sweep.epochs) return this.#later(training, this.#epochMillis());
-    this.#finish(training, {
-      kind: "ended",
-      held,
-      outcome: { kind: "completed", weightsHash: hashOf(job.seed, this.plan.device) },
-    });
-  }
-
-  #save(training: Training): void {
-    const { job, epoch } = training;
-    training.saving = true;
-    this.#say({ kind: "saved", held: { attempt: job.attempt, token: job.token }, lane: { epoch, data: NOTHING } });
-  }
-
-  #finish(training: Training, message: ThreadMessage): void {
-    this.#trainings.delete(training.job.attempt);
-    this.#say(message);
-  }
-
   #say(message: ThreadMessage): void {
     this.#dispatch({ kind: "thread", device: DEVICE, message });
-  }
-
-  #epochMillis(): number {
-    return Math.max(1, Math.round(this.plan.epochMillis * (0.5 + this.#random.unit())));
-  }
-
-  get #fingerprint(): string {
-    return `f${this.plan.device}`;
   }
 
   #localNow(): number {
@@ -419,8 +291,7 @@ export class SimulatedWorker implements Peer {
   #end(): void {
     this.#world.oracle.died(this.incarnation);
     this.#agent = null;
-    for (const training of this.#trainings.values()) cancel(training);
-    this.#trainings.clear();
+    this.#threads.end();
     if (this.#tick !== null) this.#tick.run = null;
     this.#tick = null;
   }
@@ -439,18 +310,4 @@ export class SimulatedWorker implements Peer {
       if (life === this.#life && this.#agent !== null) this.#enter(action);
     });
   }
-}
-
-function inherited(before: Spool | null, how: Mutant["inherits"]): Predecessor | null {
-  if (before === null || how === "nothing") return null;
-  const { lives, store, entries } = before;
-  return {
-    lives: how === "last" ? lives.slice(-1) : lives,
-    store,
-    entries: how === "name" ? [] : [...entries.values()],
-  };
-}
-
-function cancel(training: Training): void {
-  if (training.timer) training.timer.run = null;
 }
