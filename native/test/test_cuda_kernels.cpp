@@ -120,6 +120,24 @@ TEST_CASE("cuda: relu keeps NaN, drops what is below zero, may work in place") {
   for (std::size_t i = 0; i < run.dx.size(); ++i) REQUIRE(run.dx[i] == 0.0F);
 }
 
+#if !defined(__SANITIZE_ADDRESS__)
+// Slow under a sanitizer, and nothing of it is new there.
+TEST_CASE("cuda: more lanes than a launch has blocks along y") {
+  constexpr int lanes = 65536 + 5;
+  std::vector<float> x(lanes, 1.5F), y(lanes, 0.0F);
+  x.back() = -1;
+  LayerRun<float> run(case_of("relu one image"));
+  LayerCall call = run.call(true);
+  call.lanes = {0, lanes, nullptr};
+  call.x = {x.data(), 1};
+  call.y = {y.data(), 1};
+  Emulated emulated;
+  emulated::relu_forward(emulated.context, call);
+  CHECK(std::count(y.begin(), y.end(), 1.5F) == lanes - 1);
+  CHECK(y.back() == 0);
+}
+#endif
+
 TEST_CASE("cuda: softmax cross entropy agrees with the reference, and its gradient with the CPU's bytes") {
   for (const int n : {1, 3, 17, 100, 128, 129, 300}) {
     for (const int classes : {2, 10, 100}) {

@@ -5,8 +5,9 @@
 // read and write only what convsweep/ops.h describes. All work of a call is put into its context's stream, and only
 // shortest_paths waits for it.
 //
-// Bytes: activations, dropout, pools, joins, updates, gather, inputs, linear forward and the layers that only move
-// values give the CPU's; the others agree within the tolerance of their cases, because sums are cut up differently.
+// Bytes: activations, dropout, pools, embedding, joins, updates, gather, inputs, linear forward, matmul and the layers
+// that only move values give the CPU's; the others agree within the tolerance of their cases, because sums are cut up
+// differently.
 //
 // Not here: memory, streams and graphs (cuda_backend.h).
 #pragma once
