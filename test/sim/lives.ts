@@ -38,6 +38,9 @@ export class LifeBook {
   /** Tokens that a heartbeat of it left out while it should have held them. */
   readonly unlisted = new Set<number>();
   draining = false;
+  /** How often an older copy had been put in place when it was last welcomed, and when it last began to number anew. */
+  welcomedBy = 0;
+  numberedFor = 0;
   /** Lives before it that it knows to be dead, if it has their spool. */
   readonly previous: readonly string[];
   /** Tokens of what that one left to say. */

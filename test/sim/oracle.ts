@@ -37,8 +37,8 @@ export class Oracle {
   record: DurableRecord;
   readonly #lives = new Map<string, LifeBook>();
   readonly #successors = new Map<string, string>();
-  /** An older copy was put in place, once at least. */
-  #restored = false;
+  /** How often an older copy was put in place. */
+  #restores = 0;
   readonly #healing = new Healing((what) => this.fail("I21", what));
   readonly #heard = new Map<string, number>();
   /** Token -> who was told of it, over all lives of the coordinator. */
@@ -95,8 +95,12 @@ export class Oracle {
   said(incarnation: string, message: LinkRequest, first: boolean): void {
     const book = this.#lives.get(incarnation);
     if (book === undefined) return;
-    // To an older copy a worker says again, with new numbers, what it still keeps; the old numbers stand for nothing.
-    if (first && this.#restored) book.acked = Math.max(book.acked, message.seq - 1);
+    // To an older copy, once it is welcomed by it, a worker says again with new numbers what it still keeps: then, and no
+    // later, the old numbers come to stand for nothing.
+    if (first && book.numberedFor < book.welcomedBy) {
+      book.acked = Math.max(book.acked, message.seq - 1);
+      book.numberedFor = book.welcomedBy;
+    }
     book.said(message);
   }
 
@@ -205,6 +209,7 @@ export class Oracle {
         return;
       }
       case "welcome":
+        book.welcomedBy = this.#restores;
         this.#healing.welcomed(book, body.value, this.record);
         for (const { attempt, token } of body.value.keep) {
           if (this.record.attempts.get(attempt)?.token !== token) {
@@ -283,7 +288,7 @@ export class Oracle {
     this.violation = violation;
     // Of an older copy that somebody put back it is known that it lacks the newest: healing.ts says what must come again.
     if (restored) {
-      this.#restored = true;
+      this.#restores += 1;
       return;
     }
     for (const [attempt, reports] of before.reports) {
