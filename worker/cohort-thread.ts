@@ -12,14 +12,12 @@
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { ConvsweepError } from "../proto/contract.js";
 import { capacityFor } from "./capacity.js";
-import { Cohort, hashWeights } from "./cohort.js";
+import { Cohort } from "./cohort.js";
 import type { Control } from "./control.js";
 import { type Engine, engineError, metricsOf, type SliceResult } from "./engine.js";
 import { type JobPlan, planJob } from "./job.js";
 import type { Held, Job, Outcome, SavedLane, ThreadCommand, ThreadMessage } from "./messages.js";
-import { Album, type Pictures } from "./pictures/album.js";
-import { drawFilters } from "./pictures/filters.js";
-import { describeWeights, encodeSafetensors, type WeightsOf } from "./safetensors.js";
+import { TrialFiles } from "./trial-files.js";
 
 export interface CohortThreadOptions {
   readonly engine: Engine;
@@ -77,10 +75,7 @@ export class CohortThread {
   private cohorts: Cohort[] = [];
   private waiting: Waiting[] = [];
   private readonly savings = new Map<string, Saving>();
-  /** Of attempts whose epochs bring pictures. */
-  private readonly albums = new Map<string, Album>();
-  /** Attempts that keep their weights as files. */
-  private readonly keepers = new Map<string, WeightsOf>();
+  private readonly files: TrialFiles;
   private wake: (() => void) | null = null;
   /** Memory came back since the waiting attempts were tried. */
   private freed = false;
@@ -91,6 +86,11 @@ export class CohortThread {
 
   constructor(options: CohortThreadOptions) {
     this.options = options;
+    this.files = new TrialFiles({
+      engine: options.engine,
+      post: (message) => this.post(message),
+      native: (call) => this.native(call),
+    });
   }
 
   /** Runs until `close` is commanded, or rejects with ENGINE_DEVICE_LOST after every attempt was given back. */
@@ -174,7 +174,7 @@ export class CohortThread {
       const fromEpoch = from?.epoch ?? 0;
       const due = options.now() + options.checkpointMillis;
       this.savings.set(keyOf(held), { epoch: fromEpoch, due, uploading: false });
-      if (plan.keepWeights) this.keepers.set(keyOf(held), job);
+      if (plan.keepWeights) this.files.keepWeightsOf(held, job);
       this.post({ kind: "started", held, fingerprint: options.engine.fingerprint(options.device), fromEpoch });
     } catch (thrown) {
       const error = engineError(thrown);
@@ -214,7 +214,12 @@ export class CohortThread {
         control: control.engineCells(),
       }),
     );
-    const cohort = new Cohort(key, session, capacity, this.options.now(), plan.dataset);
+    const cohort = new Cohort(key, session, capacity, this.options.now(), {
+      spec: plan.dataset,
+      digest: dataset,
+      batchSize: plan.batchSize,
+      labelsImages: plan.labelsImages,
+    });
     this.cohorts.push(cohort);
     return cohort;
   }
@@ -318,8 +323,7 @@ export class CohortThread {
   /** What is remembered of an attempt beside its lane. */
   private forget(held: Held): void {
     this.savings.delete(keyOf(held));
-    this.albums.delete(keyOf(held));
-    this.keepers.delete(keyOf(held));
+    this.files.forget(held);
   }
 
   private slice(cohort: Cohort): void {
@@ -335,12 +339,11 @@ export class CohortThread {
       const held = cohort.attemptIn(report.lane);
       if (!held) continue;
       this.post({ kind: "report", held, epoch: report.epoch, step: report.step, metrics: metricsOf(report) });
-      if (report.pictures !== null) this.show(held, report.epoch, report.pictures, report.finished);
+      if (report.pictures !== null) this.files.show(held, report.epoch, report.pictures, report.finished);
       // A lane may end several epochs in a slice, and what is saved is the lane as the slice left it.
       last.set(report.lane, report.epoch);
       if (!report.finished) continue;
-      this.sample(cohort, report.lane, held);
-      this.keepWeights(cohort, report.lane, held);
+      this.files.finish(cohort, report.lane, held);
       this.leave(cohort, report.lane, held, (weightsHash) => ({ kind: "completed", weightsHash }));
     }
     for (const { lane, epoch, step, what } of result.diverged) {
@@ -357,47 +360,6 @@ export class CohortThread {
       // Would otherwise be asked for slices for ever.
       this.breakCohort(cohort, new ConvsweepError("ENGINE_INTERNAL", "the engine idles although lanes have not ended"));
     }
-  }
-
-  /** What a network that learnt a text writes at its end; a trial without it is complete all the same. */
-  private sample(cohort: Cohort, lane: number, held: Held): void {
-    try {
-      const text = this.native(() => cohort.sample(lane));
-      if (text === null) return;
-      const data = new TextEncoder().encode(text);
-      this.post({ kind: "artifact", held, artifact: { name: "sample", mediaType: "text/plain", epoch: 0, data } });
-    } catch (thrown) {
-      const { code, message } = engineError(thrown);
-      this.post({ kind: "log", level: "warn", message: `a lane wrote nothing: ${message}`, fields: { ...held, code } });
-    }
-  }
-
-  /** A trial whose weights cannot be kept is complete all the same. */
-  private keepWeights(cohort: Cohort, lane: number, held: Held): void {
-    const of = this.keepers.get(keyOf(held));
-    if (of === undefined) return;
-    try {
-      const weights = this.native(() => cohort.weights(lane));
-      const beside = describeWeights(of, cohort.normalisation(), hashWeights(weights.data));
-      const filters = drawFilters(weights);
-      const files = [
-        { name: "weights", mediaType: "application/safetensors", epoch: 0, data: encodeSafetensors(weights) },
-        { name: "weights-recipe", mediaType: "application/json", epoch: 0, data: beside },
-        ...(filters === null ? [] : [{ name: "filters", mediaType: "image/png", epoch: 0, data: filters }]),
-      ];
-      for (const artifact of files) this.post({ kind: "artifact", held, artifact });
-    } catch (thrown) {
-      const { code, message } = engineError(thrown);
-      const fields = { ...held, code };
-      this.post({ kind: "log", level: "warn", message: `a lane's weights were not kept: ${message}`, fields });
-    }
-  }
-
-  private show(held: Held, epoch: number, pictures: Pictures, last: boolean): void {
-    const album = this.albums.get(keyOf(held)) ?? new Album();
-    this.albums.set(keyOf(held), album);
-    const artifacts = [album.add(epoch, pictures), last ? album.finish() : null];
-    for (const artifact of artifacts) if (artifact !== null) this.post({ kind: "artifact", held, artifact });
   }
 
   /** At the end of an epoch that another follows. */

@@ -21,6 +21,15 @@ export function hashWeights(data: Float32Array): string {
   return createHash("sha256").update(ordered).digest("hex");
 }
 
+/** What all lanes of a cohort learn from. */
+export interface CohortData {
+  readonly spec: DatasetSpec;
+  /** By which the engine knows it. */
+  readonly digest: string;
+  readonly batchSize: number;
+  readonly labelsImages: boolean;
+}
+
 export class Cohort {
   readonly key: string;
   private readonly session: Session;
@@ -28,16 +37,15 @@ export class Cohort {
   /** Since when no attempt is in it; `null` while one is. */
   emptySince: number | null;
 
-  private readonly dataset: DatasetSpec | null;
-
   readonly capacity: Capacity;
+  readonly data: CohortData;
 
-  constructor(key: string, session: Session, capacity: Capacity, now: number, dataset: DatasetSpec | null = null) {
+  constructor(key: string, session: Session, capacity: Capacity, now: number, data: CohortData) {
     this.key = key;
     this.capacity = capacity;
     this.session = session;
     this.emptySince = now;
-    this.dataset = dataset;
+    this.data = data;
   }
 
   get size(): number {
@@ -74,14 +82,24 @@ export class Cohort {
 
   /** What a lane trained on a text writes after the first of its characters, drawn with its seed; else `null`. */
   sample(lane: number): string | null {
-    const { text, shape } = this.dataset ?? {};
-    if (text === undefined || shape === undefined) return null;
+    const { text, shape } = this.data.spec;
+    if (text === undefined) return null;
     const length = Math.min(SAMPLE.characters, Math.ceil(SAMPLE.steps / shape[2]));
     const start = Uint8Array.of(0);
     return textOfNumbers(
       this.session.writeText(lane, { start, length, temperature: SAMPLE.temperature }),
       text.characters,
     );
+  }
+
+  /** [image][class] of all validation images; only of recipes that label images. */
+  validationLogits(lane: number): Float32Array {
+    const { spec, batchSize } = this.data;
+    const logits = new Float32Array(spec.validation * spec.classes);
+    for (let first = 0; first < spec.validation; first += batchSize) {
+      logits.set(this.session.validationLogits(lane, first / batchSize), first * spec.classes);
+    }
+    return logits;
   }
 
   weights(lane: number): LaneWeights {

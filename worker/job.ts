@@ -13,6 +13,9 @@ export interface JobPlan {
   readonly dataset: DatasetSpec;
   readonly seed: bigint;
   readonly keepWeights: boolean;
+  readonly batchSize: number;
+  /** Neither draws pictures nor writes text. */
+  readonly labelsImages: boolean;
   readonly hyperparameters: Float64Array;
 }
 
@@ -61,6 +64,8 @@ export function planJob(job: Pick<Job, "recipe" | "seed" | "parameters">): JobPl
   return {
     dataset: recipe.dataset,
     keepWeights: recipe.keep_weights === true,
+    batchSize: recipe.batch_size,
+    labelsImages: recipe.procedure === undefined && recipe.dataset.text === undefined,
     seed: BigInt(`0x${job.seed}`),
     hyperparameters: hyperparameterVector(recipe.hyperparameters, parseObject(job.parameters, "parameters")),
   };

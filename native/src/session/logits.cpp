@@ -34,7 +34,7 @@ std::vector<float> Session::Impl::validation_logits(int lane, int batch) {
   state.batch = static_cast<std::uint32_t>(batch);
   const auto first = static_cast<std::uint32_t>(recipe.dataset.train_images - recipe.dataset.validation);
   const Network& network = plan.networks[0];
-  const Step step(config.backend->ops(), recipe, network.graph, network.plan, memory_);
+  const Step step(config.backend->ops(), recipe, network.graph, measured(lane, network), memory_);
   const LaneSet lanes{lane, 1, nullptr};
   const int n = procedure_->images(state);
   procedure_->prepare(state, lane, 0);

@@ -1,0 +1,106 @@
+/**
+ * The files that a trial leaves beside its record: pictures that a generator draws, what a text network writes, and, where they are
+ * kept, the weights with what can be seen of them.
+ *
+ * Guarantees: a trial whose files cannot be made is complete all the same; the log says what is missing. Not here: the wire and the
+ * disk (checkpoint-client.ts), when a trial is over (cohort-thread.ts).
+ */
+import { classNamesOf } from "../native/datasets.js";
+import { type Cohort, hashWeights } from "./cohort.js";
+import { confusionOf, describeConfusion, predictedClasses } from "./confusion.js";
+import { type Engine, engineError } from "./engine.js";
+import type { Held, ThreadMessage } from "./messages.js";
+import { Album, type Pictures } from "./pictures/album.js";
+import { drawFilters } from "./pictures/filters.js";
+import { drawMistakes } from "./pictures/mistakes.js";
+import { describeWeights, encodeSafetensors, type WeightsOf } from "./safetensors.js";
+
+export interface TrialFilesParts {
+  readonly engine: Pick<Engine, "datasetImages">;
+  readonly post: (message: ThreadMessage) => void;
+  /** Around every call of the engine. */
+  readonly native: <T>(call: () => T) => T;
+}
+
+const keyOf = ({ attempt, token }: Held): string => `${attempt} ${token}`;
+
+export class TrialFiles {
+  readonly #parts: TrialFilesParts;
+  /** Of attempts whose epochs bring pictures. */
+  readonly #albums = new Map<string, Album>();
+  /** Attempts that keep their weights. */
+  readonly #keepers = new Map<string, WeightsOf>();
+
+  constructor(parts: TrialFilesParts) {
+    this.#parts = parts;
+  }
+
+  keepWeightsOf(held: Held, of: WeightsOf): void {
+    this.#keepers.set(keyOf(held), of);
+  }
+
+  forget(held: Held): void {
+    this.#albums.delete(keyOf(held));
+    this.#keepers.delete(keyOf(held));
+  }
+
+  show(held: Held, epoch: number, pictures: Pictures, last: boolean): void {
+    const album = this.#albums.get(keyOf(held)) ?? new Album();
+    this.#albums.set(keyOf(held), album);
+    const artifacts = [album.add(epoch, pictures), last ? album.finish() : null];
+    for (const artifact of artifacts) if (artifact !== null) this.#parts.post({ kind: "artifact", held, artifact });
+  }
+
+  /** Of a lane that has ended, while it is still there. */
+  finish(cohort: Cohort, lane: number, held: Held): void {
+    this.#try(held, "a lane wrote nothing", () => this.#sample(cohort, lane, held));
+    const of = this.#keepers.get(keyOf(held));
+    if (of === undefined) return;
+    this.#try(held, "a lane's weights were not kept", () => this.#weights(cohort, lane, held, of));
+    this.#try(held, "a lane's mistakes were not kept", () => this.#mistakes(cohort, lane, held));
+  }
+
+  #sample(cohort: Cohort, lane: number, held: Held): void {
+    const text = this.#parts.native(() => cohort.sample(lane));
+    if (text !== null) this.#keep(held, "sample", "text/plain", new TextEncoder().encode(text));
+  }
+
+  #weights(cohort: Cohort, lane: number, held: Held, of: WeightsOf): void {
+    const weights = this.#parts.native(() => cohort.weights(lane));
+    const beside = describeWeights(of, cohort.normalisation(), hashWeights(weights.data));
+    const filters = drawFilters(weights);
+    this.#keep(held, "weights", "application/safetensors", encodeSafetensors(weights));
+    this.#keep(held, "weights-recipe", "application/json", beside);
+    if (filters !== null) this.#keep(held, "filters", "image/png", filters);
+  }
+
+  /** Once more through the validation images: what the lane takes for what. */
+  #mistakes(cohort: Cohort, lane: number, held: Held): void {
+    const { spec, digest, labelsImages } = cohort.data;
+    if (!labelsImages) return;
+    const { shape, classes, validation, train_images } = spec;
+    const { engine, native } = this.#parts;
+    const predicted = predictedClasses(
+      native(() => cohort.validationLogits(lane)),
+      classes,
+    );
+    const { images, labels } = engine.datasetImages(digest, train_images - validation, validation);
+    const text = describeConfusion(confusionOf(predicted, labels, classNamesOf(spec)));
+    this.#keep(held, "confusion", "text/plain", new TextEncoder().encode(text));
+    const picture = drawMistakes(images, shape, predicted, labels, classes);
+    if (picture !== null) this.#keep(held, "mistakes", "image/png", picture);
+  }
+
+  #keep(held: Held, name: string, mediaType: string, data: Uint8Array): void {
+    this.#parts.post({ kind: "artifact", held, artifact: { name, mediaType, epoch: 0, data } });
+  }
+
+  #try(held: Held, what: string, make: () => void): void {
+    try {
+      make();
+    } catch (thrown) {
+      const { code, message } = engineError(thrown);
+      this.#parts.post({ kind: "log", level: "warn", message: `${what}: ${message}`, fields: { ...held, code } });
+    }
+  }
+}
