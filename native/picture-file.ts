@@ -42,14 +42,16 @@ function fromPng(file: Uint8Array): Picture {
     checkPixels(view.getUint32(16), view.getUint32(20));
   }
   let png: ReturnType<typeof decodePng>;
+  let values: ArrayLike<number>;
   try {
     png = decodePng(file, { checkCrc: true });
+    // A palette may have fewer colours than the picture asks for.
+    values = png.palette === undefined ? png.data : convertIndexedToRgb(png);
   } catch (cause) {
     throw unexpected("a whole PNG file", (cause as Error).message);
   }
   const { width, height, depth } = png;
   if (png.palette === undefined && depth < 8) throw unexpected("8 or 16 bits a channel", String(depth));
-  const values = png.palette === undefined ? png.data : convertIndexedToRgb(png);
   const stride = png.palette === undefined ? png.channels : (png.palette[0]?.length ?? 3);
   const channels = stride >= 3 ? 3 : 1;
   const shift = png.palette === undefined && depth === 16 ? 8 : 0;

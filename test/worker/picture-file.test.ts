@@ -1,8 +1,10 @@
 /** Picture files: the pixels that Pillow reads, what is refused, and the rule by which they come to a network's size. */
 import { readFileSync } from "node:fs";
+import { deflateSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decodePicture, fitPicture, type Picture } from "../../native/picture-file.js";
+import { fileOf } from "../../worker/pictures/png.js";
 
 const folder = new URL("../golden/pictures/", import.meta.url);
 const file = (name: string): Uint8Array => readFileSync(new URL(name, folder));
@@ -53,6 +55,19 @@ describe("a picture file", () => {
     new DataView(huge.buffer).setUint32(16, 200_000);
     new DataView(huge.buffer).setUint32(20, 200_000);
     expect(() => decodePicture(huge)).toThrow("at most 100000000 pixels, found 200000x200000");
+  });
+
+  it("with a palette of fewer colours than it asks for is refused", () => {
+    // One pixel, of colour 5 of a palette of one.
+    const chunks = [
+      { type: "IHDR", data: Buffer.from("0000000100000001" + "0803000000", "hex") },
+      { type: "PLTE", data: Buffer.from([255, 0, 0]) },
+      { type: "IDAT", data: deflateSync(Buffer.from([0, 5])) },
+      { type: "IEND", data: new Uint8Array(0) },
+    ];
+    expect(() => decodePicture(fileOf(chunks))).toThrowError(
+      new RangeError("expected a whole PNG file, found Incorrect index of palette color"),
+    );
   });
 
   it("never ends in another fault than a RangeError, whatever bytes stand in it", () => {
