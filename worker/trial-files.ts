@@ -22,6 +22,8 @@ export interface TrialFilesParts {
   readonly native: <T>(call: () => T) => T;
 }
 
+const PICTURED_BYTES = 64 << 20;
+
 const keyOf = ({ attempt, token }: Held): string => `${attempt} ${token}`;
 
 export class TrialFiles {
@@ -84,6 +86,8 @@ export class TrialFiles {
       native(() => cohort.validationLogits(lane)),
       classes,
     );
+    // Validation images that take more memory than this are not looked at again.
+    if (Math.max(validation, classes * classes) * shape[0] * shape[1] * shape[2] > PICTURED_BYTES) return;
     const { images, labels } = engine.datasetImages(digest, train_images - validation, validation);
     const text = describeConfusion(confusionOf(predicted, labels, classNamesOf(spec)));
     this.#keep(held, "confusion", "text/plain", new TextEncoder().encode(text));

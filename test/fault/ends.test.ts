@@ -23,8 +23,8 @@ const startWorker = (address: string, name: string): Running =>
   );
 
 const EPOCHS = 24;
-const submit = async (trials: number): Promise<void> => {
-  const sweep = smallSweep({ network: "digits", epochs: EPOCHS, run_cap: trials });
+const submit = async (trials: number, epochs = EPOCHS): Promise<void> => {
+  const sweep = smallSweep({ network: "digits", epochs, run_cap: trials });
   expect((await playground.run("run", playground.file("s.yaml", sweep), "--detach")).code).toBe(0);
 };
 
@@ -32,7 +32,7 @@ const reports = "SELECT count(*) AS n FROM reports WHERE metric = 'val_loss'";
 const someReports = (least: number) => playground.until(reports, ([row]) => Number(row?.["n"]) >= least);
 
 /** The sweep ends, every trial has every epoch, and no attempt has one twice. */
-async function expectWholeRecord(trials: number): Promise<void> {
+async function expectWholeRecord(trials: number, epochs = EPOCHS): Promise<void> {
   await playground.until("SELECT state FROM sweeps", ([sweep]) => sweep?.["state"] === "completed");
   expect(playground.record("SELECT state, count(*) AS n FROM trials GROUP BY state")).toEqual([
     { state: "completed", n: trials },
@@ -41,7 +41,7 @@ async function expectWholeRecord(trials: number): Promise<void> {
     playground.record(
       "SELECT trial, count(DISTINCT epoch) AS n FROM reports WHERE metric = 'val_loss' GROUP BY trial ORDER BY trial",
     ),
-  ).toEqual(Array.from({ length: trials }, (_, i) => ({ trial: `1/${i}`, n: EPOCHS })));
+  ).toEqual(Array.from({ length: trials }, (_, i) => ({ trial: `1/${i}`, n: epochs })));
   expect(playground.record("SELECT attempt FROM reports GROUP BY attempt, epoch, metric HAVING count(*) > 1")).toEqual(
     [],
   );
@@ -101,7 +101,9 @@ describe("a store", () => {
     const first = await startUp();
     const { address } = first;
     startWorker(address, "steady");
-    await submit(2);
+    // The worker must not have ended when the coordinator comes back, however long that takes.
+    const epochs = 64;
+    await submit(2, epochs);
     await someReports(2);
     // Leases and the first epochs are in the database itself, what follows is in the log alone.
     await first.up.kill("SIGTERM");
@@ -120,7 +122,7 @@ describe("a store", () => {
     expect(refused.stderr).toMatch(/--accept-rollback/);
     const again = playground.start("up", "--listen", address, "--page", "127.0.0.1:0", "--accept-rollback", "--json");
     await again.line((line) => line["event"] === "up");
-    await expectWholeRecord(2);
+    await expectWholeRecord(2, epochs);
     const after = playground.record("SELECT trial, attempt, epoch, value FROM reports WHERE metric = 'val_loss'");
     for (const row of before) expect(after).toContainEqual(row);
   });
