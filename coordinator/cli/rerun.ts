@@ -8,14 +8,22 @@ import type { Context } from "./context.js";
 import { withEmbedded } from "./embedded.js";
 import { formatMetric } from "./format.js";
 import { onInterrupt } from "./interrupt.js";
+import { type LocalOptions, localWorkerArguments } from "./local-options.js";
 import { asObjects } from "./rows.js";
 import { applyFeedMessage, newSweepModel } from "./sweep-model.js";
 
-export async function rerunTrial(context: Context, id: string, verify: boolean, detach: boolean): Promise<number> {
+export interface RerunOptions extends LocalOptions {
+  readonly verify?: true;
+  readonly detach?: true;
+}
+
+export async function rerunTrial(context: Context, id: string, options: RerunOptions): Promise<number> {
+  const verify = options.verify === true;
+  const detach = options.detach === true;
   if (context.options.coordinator !== null || (await findRunning(context.options.store)) || detach) {
     return await withAdmin(context, (client) => rerunAndFollow(context, client, id, verify, detach));
   }
-  return await withEmbedded(context, { workers: 1, workerArguments: [] }, (client) =>
+  return await withEmbedded(context, { workers: 1, workerArguments: localWorkerArguments(options) }, (client) =>
     rerunAndFollow(context, client, id, verify, false),
   );
 }

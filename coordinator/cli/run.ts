@@ -12,32 +12,30 @@ import { ConvsweepError, LIMITS } from "../../proto/contract.js";
 import { compileSweep } from "../recipe/compile.js";
 import type { AdminClient } from "../shell/admin-client.js";
 import { findCoordinator, openClient } from "./connect.js";
-import { type Context, contextOf, parseCount, parseLanes } from "./context.js";
+import { type Context, contextOf, parseCount } from "./context.js";
 import { type Embedded, withEmbedded } from "./embedded.js";
 import { followSweep } from "./follow.js";
 import { aborted, onInterrupt } from "./interrupt.js";
+import { addLocalOptions, type LocalOptions, localWorkerArguments } from "./local-options.js";
 import { patientFeed } from "./patient-feed.js";
 import { summaryLines } from "./summary.js";
 import { captureWorkerProgram } from "./worker-process.js";
 
-interface Options {
+interface Options extends LocalOptions {
   readonly keep?: true;
   readonly detach?: true;
   readonly workers: number;
-  readonly lanes?: string;
-  readonly threads?: number;
 }
 
 export function addRun(program: Command): void {
-  program
+  const command = program
     .command("run")
     .description("run a sweep and follow it to the end")
     .argument("<file>", "a sweep file, YAML or JSON")
     .option("--keep", "go on serving the page until Ctrl-C")
     .addOption(new Option("--detach", "submit to a running coordinator and return at once").conflicts("keep"))
-    .option("--workers <n>", "local workers when no coordinator runs", parseCount("--workers", 1, 64), 1)
-    .option("--lanes <n|auto>", "trials at once on each local device (default: auto)", parseLanes)
-    .option("--threads <n>", "processor threads of a local worker (default: all)", parseCount("--threads", 1, 4096))
+    .option("--workers <n>", "local workers when no coordinator runs", parseCount("--workers", 1, 64), 1);
+  addLocalOptions(command)
     .addHelpText(
       "after",
       `
@@ -47,6 +45,7 @@ sweep runs. Ctrl-C pauses the sweep and says how to go on; trials it interrupts 
 Examples:
   convsweep run examples/quickstart.yaml --keep
   convsweep run sweep.yaml --json | tail -1
+  convsweep run sweep.yaml --devices cuda:0,cpu
   convsweep run sweep.yaml --detach          # needs \`convsweep up\``,
     )
     .action(async (file: string, options: Options, command: Command) => {
@@ -108,11 +107,8 @@ async function requireData(context: Context, file: string, text: string): Promis
 }
 
 async function runEmbedded(context: Context, file: string, text: string, options: Options): Promise<number> {
-  const workerArguments = [
-    ...(options.lanes === undefined ? [] : ["--lanes", options.lanes]),
-    ...(options.threads === undefined ? [] : ["--threads", String(options.threads)]),
-  ];
-  return await withEmbedded(context, { workers: options.workers, workerArguments }, (client, embedded) =>
+  const local = { workers: options.workers, workerArguments: localWorkerArguments(options) };
+  return await withEmbedded(context, local, (client, embedded) =>
     submitAndFollow(context, client, file, text, options, embedded),
   );
 }

@@ -5,7 +5,8 @@ import { artifactsOf, saveArtifacts, textOf } from "./artifacts.js";
 import { ask, withAdmin } from "./connect.js";
 import { type Context, contextOf, parseSweepNumber } from "./context.js";
 import { formatDuration, formatMetric, formatParameter } from "./format.js";
-import { rerunTrial } from "./rerun.js";
+import { addLocalOptions } from "./local-options.js";
+import { type RerunOptions, rerunTrial } from "./rerun.js";
 import { asObjects, writeRows } from "./rows.js";
 
 export function addTrial(program: Command): void {
@@ -24,18 +25,19 @@ export function addTrial(program: Command): void {
       showTrial(contextOf(command), id, save ?? null),
     );
 
-  trial
+  const rerun = trial
     .command("rerun")
     .description("train a trial again")
     .argument("<id>", "SWEEP/NUMBER", parseTrial)
     .option("--verify", "train it alone and compare every report and the weights to the bit")
-    .option("--detach", "do not wait for the result")
+    .option("--detach", "do not wait for the result");
+  addLocalOptions(rerun)
     .addHelpText(
       "after",
       "\nWith no coordinator running, one is started for this with a local worker.\n\nExample:\n  convsweep trial rerun 1/3 --verify",
     )
-    .action(async (id: string, options: { verify?: true; detach?: true }, command: Command) => {
-      process.exitCode = await rerunTrial(contextOf(command), id, options.verify === true, options.detach === true);
+    .action(async (id: string, options: RerunOptions, command: Command) => {
+      process.exitCode = await rerunTrial(contextOf(command), id, options);
     });
 
   trial

@@ -6,16 +6,15 @@ import type { RunningCoordinator } from "../shell/coordinator.js";
 import { LOG_LEVELS, type LogLevel } from "../shell/log.js";
 import type { Security } from "../shell/security.js";
 import { webhookSecret, webhookUrl } from "../shell/webhook/webhook.js";
-import { contextOf, parseCount, parseLanes } from "./context.js";
+import { contextOf, parseCount } from "./context.js";
 import { parseListen, startEmbedded } from "./embedded.js";
 import { aborted, onInterrupt } from "./interrupt.js";
+import { addLocalOptions, type LocalOptions, localWorkerArguments } from "./local-options.js";
 
-interface Options {
+interface Options extends LocalOptions {
   readonly workers: number;
   readonly listen: { host: string; port: number };
   readonly page: { host: string; port: number };
-  readonly lanes?: string;
-  readonly threads?: number;
   readonly acceptRollback?: true;
   readonly logLevel?: LogLevel;
   readonly webhook?: URL;
@@ -24,14 +23,13 @@ interface Options {
 }
 
 export function addUp(program: Command): void {
-  program
+  const command = program
     .command("up")
     .description("start the coordinator and its page")
     .option("--workers <n>", "local workers to start with it", parseCount("--workers", 0, 64), 0)
     .addOption(listenOption("--listen", "where workers and commands reach it", DEFAULT_PORTS.grpc))
-    .addOption(listenOption("--page", "where the page is served", DEFAULT_PORTS.http))
-    .option("--lanes <n|auto>", "trials at once on each local device (default: auto)", parseLanes)
-    .option("--threads <n>", "processor threads of a local worker (default: all)", parseCount("--threads", 1, 4096))
+    .addOption(listenOption("--page", "where the page is served", DEFAULT_PORTS.http));
+  addLocalOptions(command)
     .addOption(
       new Option("--security <mode>", "auto: none on loopback, else mtls; tls: the server's certificate alone")
         .choices(["auto", "tls", "mtls"])
@@ -50,6 +48,7 @@ Sweeps that had not ended when a coordinator stopped go on.
 
 Examples:
   convsweep up --workers 1
+  convsweep up --workers 1 --devices cuda:0,cuda:1
   convsweep worker                  # in another terminal: one more on this machine
   convsweep run sweep.yaml --detach`,
     )
@@ -67,10 +66,7 @@ Examples:
         grpc: options.listen,
         http: options.page,
         workers: options.workers,
-        workerArguments: [
-          ...(options.lanes === undefined ? [] : ["--lanes", options.lanes]),
-          ...(options.threads === undefined ? [] : ["--threads", String(options.threads)]),
-        ],
+        workerArguments: localWorkerArguments(options),
         acceptRollback: options.acceptRollback === true,
         logLevel: options.logLevel ?? null,
         webhook: options.webhook === undefined ? null : { url: options.webhook, secret: options.webhookSecret ?? null },
