@@ -57,10 +57,10 @@ function registerImages(recipe) {
 }
 
 /** A session with all its lanes at work. */
-export function openSession(recipe, { lanes, threads, profile }) {
+export function openSession(recipe, { device = "cpu", lanes, threads, profile }) {
   const session = engine.createSession({
     recipe: JSON.stringify(recipe),
-    device: "cpu",
+    device,
     dataset: registerImages(recipe),
     lanes,
     threads,

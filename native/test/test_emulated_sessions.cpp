@@ -79,6 +79,25 @@ TEST_CASE("emulated: a lane alone and among others, with neighbours that come an
   CHECK(alone->save_lane(0) == among->save_lane(lane));
 }
 
+TEST_CASE("emulated: batches that are replayed give the bytes of batches that are called") {
+  Emulated recording, calling;
+  calling.state.records = false;
+  RecipeText text;
+  text.epochs = 3;
+  text.batch = 10;
+  const auto replayed = recording.open(text, 3), called = calling.open(text, 3);
+  for (Session* session : {replayed.get(), called.get()}) {
+    for (std::uint64_t seed = 0; seed < 2; ++seed) session->add_lane(seed, default_values, std::nullopt);
+    session->run_slice({1e6, 8});
+    // Another set of lanes, one an epoch behind.
+    session->add_lane(9, default_values, std::nullopt);
+    run_to_end(*session);
+  }
+  for (const int lane : {0, 1, 2}) CHECK(replayed->save_lane(lane) == called->save_lane(lane));
+  CHECK(recording.state.replays > 0);
+  CHECK(calling.state.replays == 0);
+}
+
 TEST_CASE("emulated: sessions share the data set, and give all memory back") {
   Emulated emulated;
   const RecipeText text = short_recipe();

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -92,6 +93,18 @@ struct DatasetMemory {
 #define CONVSWEEP_ASSERT_COMPLETE(table, text) static_assert(complete(table), text)
 #endif
 
+// Calls of operations, put down once, that can be done again and again at the cost of one call. Their arguments stay as
+// they were; what lies in the memory they point to may change between.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  // As if the calls were made now, in their context.
+  virtual void replay() = 0;
+
+ protected:
+  Recording() = default;
+};
+
 // A device with its memory. Host pointers are ordinary memory; device pointers come from allocate() alone.
 class Backend {
  public:
@@ -109,6 +122,13 @@ class Backend {
 
   // Operations of this context may split their outputs over the pool's threads; with null they stay on the caller's.
   virtual std::unique_ptr<ExecutionContext> context(ThreadPool* pool) = 0;
+
+  // The operations that `calls` does in contexts of this backend, without doing them; null where there is nothing to gain.
+  // `calls` must not copy, allocate or wait. The recording must not outlive the backend.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& calls) {
+    static_cast<void>(calls);
+    return nullptr;
+  }
 
   // 64-byte aligned, zeroed. Throws Error ENGINE_OUT_OF_MEMORY with the size asked for.
   virtual void* allocate(std::size_t bytes) = 0;

@@ -92,6 +92,8 @@ class DeviceBackend final : public Backend {
   bool is_host() const override { return false; }
   std::unique_ptr<ExecutionContext> context(ThreadPool*) override { return queue_->context(); }
 
+  std::unique_ptr<Recording> record(const std::function<void()>& calls) override { return queue_->record(calls); }
+
   void* allocate(std::size_t bytes) override {
     // A runtime may answer nothing with null.
     const std::size_t size = bytes > 0 ? bytes : 64;

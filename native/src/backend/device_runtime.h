@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -26,6 +27,8 @@ class Queue {
   virtual ~Queue() = default;
   // For operations, valid as long as the queue.
   virtual std::unique_ptr<ExecutionContext> context() = 0;
+  // Backend::record; the queue outlives the recording.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& calls) = 0;
   virtual void clear(void* memory, std::size_t bytes) = 0;
   // The host's memory is free again when they return.
   virtual void copy_in(void* device, const void* host, std::size_t bytes) = 0;

@@ -12,7 +12,7 @@ namespace convsweep {
 namespace {
 
 // Batches that a device does before the host looks at their metrics.
-constexpr int most_rounds = 32;
+constexpr int most_rounds = 64;
 
 std::size_t round64(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -131,7 +131,8 @@ Session::Impl::Impl(SessionConfig given)
       pool_(config.threads),
       dataset_(config.backend->dataset(config.dataset)),
       lanes_(*config.backend, lanes_bytes(config, plan)),
-      shared_(*config.backend, shared_plan.bytes) {
+      shared_(*config.backend, shared_plan.bytes),
+      recordings_(*config.backend) {
   Backend& backend = *config.backend;
   for (int i = 0; i < config.threads; ++i) alone_.push_back(backend.context(nullptr));
   together_ = backend.context(&pool_);

@@ -15,6 +15,7 @@
 #include "session/checkpoint.h"
 #include "session/lane.h"
 #include "session/procedures/procedure.h"
+#include "session/recordings.h"
 #include "session/step.h"
 
 namespace convsweep {
@@ -126,6 +127,7 @@ class Session::Impl {
   DeviceBuffer lanes_, shared_;
   DeviceMemory memory_;
   std::unique_ptr<Procedure> procedure_;
+  Recordings recordings_;
   // What lies at SharedPlan::ids.
   std::vector<std::int32_t> ids_;
   // Rounds that lately took the right time. Decides when the host looks, never a result.

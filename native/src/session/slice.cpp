@@ -99,7 +99,7 @@ int Session::Impl::rounds_for(const Slice& slice, const std::vector<std::int32_t
 
 void Session::Impl::run_lanes_together(Slice& slice) {
   while (!slice.waiting.empty() && slice.goes_on(config.control)) {
-    LaneState first = slots_[static_cast<std::size_t>(slice.waiting.front())].state;
+    const LaneState first = slots_[static_cast<std::size_t>(slice.waiting.front())].state;
     const int n = procedure_->images(first);
     std::vector<std::int32_t> lanes;
     std::erase_if(slice.waiting, [&](int lane) {
@@ -125,9 +125,15 @@ void Session::Impl::run_lanes_together(Slice& slice) {
     }
     const LaneSet set = lane_set(lanes);
     procedure_->send(rounds);
-    for (int round = 0; round < rounds; ++round) {
-      procedure_->run(first, set, n, round, *together_);
-      ++first.batch;
+    const auto run = [&](int round) {
+      LaneState at = first;
+      at.batch += static_cast<std::uint32_t>(round);
+      procedure_->run(at, set, n, round, *together_);
+    };
+    if (const std::optional<int> calls = procedure_->calls(first)) {
+      recordings_.run({*calls, n, set}, rounds, run);
+    } else {
+      for (int round = 0; round < rounds; ++round) run(round);
     }
     procedure_->fetch(rounds);
     for (int round = 0; round < rounds; ++round) {

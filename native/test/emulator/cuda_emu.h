@@ -19,11 +19,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <source_location>
 #include <stdexcept>
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
@@ -64,14 +66,26 @@ struct Launch {
 // Runs body(argument) as every thread of the launch.
 void run(const Launch& launch, void (*body)(void*), void* argument);
 
+// Launches that wait to be done, as a graph's do.
+using Tape = std::vector<std::function<void()>>;
+// Where launches of this thread go instead of being done; null for nowhere.
+inline thread_local Tape* tape = nullptr;
+
 // Arguments are copied once, as a launch does.
 template <class... Parameters, class... Arguments>
-void launch(const char* name, dim3 grid, dim3 block, std::size_t shared, cudaStream_t, void (*kernel)(Parameters...),
-            Arguments&&... arguments) {
+void launch(const char* name, dim3 grid, dim3 block, std::size_t shared, cudaStream_t stream,
+            void (*kernel)(Parameters...), Arguments&&... arguments) {
   struct Call {
     void (*kernel)(Parameters...);
     std::tuple<Parameters...> arguments;
   } call{kernel, std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)};
+  if (tape != nullptr) {
+    tape->push_back([=] {
+      std::apply([&](const auto&... copied) { launch(name, grid, block, shared, stream, kernel, copied...); },
+                 call.arguments);
+    });
+    return;
+  }
   run(
       Launch{name, grid, block, shared},
       [](void* raw) {

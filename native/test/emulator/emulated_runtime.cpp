@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "backend/cuda/kernels.h"
 
@@ -16,10 +17,37 @@ void work(EmulatedDevice& device) {
   if (device.works_for > 0) --device.works_for;
 }
 
+class EmulatedRecording final : public Recording {
+ public:
+  EmulatedRecording(EmulatedDevice& device, Tape launches) : device_(device), launches_(std::move(launches)) {}
+  void replay() override {
+    work(device_);
+    ++device_.replays;
+    for (const auto& launch : launches_) launch();
+  }
+
+ private:
+  EmulatedDevice& device_;
+  const Tape launches_;
+};
+
 class EmulatedQueue final : public device::Queue {
  public:
   explicit EmulatedQueue(EmulatedDevice& of) : device_(of) {}
   std::unique_ptr<ExecutionContext> context() override { return std::make_unique<CudaContext>(nullptr); }
+  std::unique_ptr<Recording> record(const std::function<void()>& calls) override {
+    if (!device_.records) return nullptr;
+    Tape launches;
+    tape = &launches;
+    try {
+      calls();
+    } catch (...) {
+      tape = nullptr;
+      throw;
+    }
+    tape = nullptr;
+    return std::make_unique<EmulatedRecording>(device_, std::move(launches));
+  }
   void clear(void* memory, std::size_t bytes) override {
     work(device_);
     std::memset(memory, 0, bytes);

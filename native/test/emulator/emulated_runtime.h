@@ -20,9 +20,11 @@ struct EmulatedDevice {
   std::int64_t works_for = -1;
   // allocate() yields null although memory() promised room, as when another process was faster.
   bool taken_meanwhile = false;
+  // Whether calls can be recorded.
+  bool records = true;
   // Allocations that are not released, and how many there ever were.
   int open = 0, ever = 0;
-  std::int64_t copies_in = 0, copies_out = 0;
+  std::int64_t copies_in = 0, copies_out = 0, replays = 0;
 };
 
 // `device` must outlive the runtime.

@@ -14,6 +14,33 @@ void check(cudaError_t status, const std::string& what) {
   if (status != cudaSuccess) throw cuda_error(status, what);
 }
 
+// Kernels launched as one.
+class CudaGraph final : public Recording {
+ public:
+  // Takes the graph.
+  CudaGraph(int index, std::string id, cudaStream_t stream, cudaGraph_t graph)
+      : index_(index), id_(std::move(id)), stream_(stream) {
+    const cudaError_t status = cudaGraphInstantiate(&graph_, graph, 0);
+    cudaGraphDestroy(graph);
+    check(status, "a graph on " + id_);
+  }
+  ~CudaGraph() override {
+    cudaSetDevice(index_);
+    cudaGraphExecDestroy(graph_);
+    cudaGetLastError();
+  }
+  void replay() override {
+    check(cudaSetDevice(index_), "choosing " + id_);
+    check(cudaGraphLaunch(graph_, stream_), "launching a graph on " + id_);
+  }
+
+ private:
+  const int index_;
+  const std::string id_;
+  const cudaStream_t stream_;
+  cudaGraphExec_t graph_ = nullptr;
+};
+
 class CudaQueue final : public device::Queue {
  public:
   CudaQueue(int index, std::string id) : index_(index), id_(std::move(id)) {
@@ -29,6 +56,21 @@ class CudaQueue final : public device::Queue {
   std::unique_ptr<ExecutionContext> context() override {
     choose();
     return std::make_unique<CudaContext>(stream_);
+  }
+  std::unique_ptr<Recording> record(const std::function<void()>& calls) override {
+    choose();
+    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording on " + id_);
+    cudaGraph_t graph = nullptr;
+    try {
+      calls();
+    } catch (...) {
+      cudaStreamEndCapture(stream_, &graph);
+      cudaGraphDestroy(graph);
+      cudaGetLastError();
+      throw;
+    }
+    check(cudaStreamEndCapture(stream_, &graph), "recording on " + id_);
+    return std::make_unique<CudaGraph>(index_, id_, stream_, graph);
   }
   void clear(void* memory, std::size_t bytes) override {
     choose();

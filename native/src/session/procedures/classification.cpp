@@ -63,6 +63,12 @@ class Classification final : public Procedure {
     }
   }
 
+  // Statistics: a batch's weight in the mean is an argument.
+  std::optional<int> calls(const LaneState& at) const override {
+    if (at.phase == Phase::statistics) return std::nullopt;
+    return 2 * static_cast<int>(at.phase) + (averages(at) ? 1 : 0);
+  }
+
   bool tally(LaneState& s, int lane, int round) const override {
     if (s.phase == Phase::statistics) return true;
     const LaneMetrics metrics = metrics_of(memory_.in_round(round), lane);

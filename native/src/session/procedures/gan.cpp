@@ -78,6 +78,8 @@ class Gan final : public Procedure {
     at.generator.update(context, lanes);
   }
 
+  std::optional<int> calls(const LaneState&) const override { return 0; }
+
   bool tally(LaneState& s, int lane, int round) const override {
     const LaneMetrics of_real = metrics_of(memory_of(real, round), lane),
                       of_fake = metrics_of(memory_of(fake, round), lane),

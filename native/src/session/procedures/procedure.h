@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "convsweep/session.h"
@@ -44,6 +45,9 @@ class Procedure {
   virtual void prepare(LaneState& state, int lane, int round) = 0;
   // `at`: the state of one of the lanes.
   virtual void run(const LaneState& at, LaneSet lanes, int n, int round, ExecutionContext& context) const = 0;
+  // A number for what run() calls: the same number, lanes, images and round, the same calls. Nothing where they depend on
+  // more.
+  virtual std::optional<int> calls(const LaneState& at) const = 0;
   // Brings the lane's tallies and last_loss up to date, not its position. False when a loss was not finite; then
   // nothing is tallied.
   virtual bool tally(LaneState& state, int lane, int round) const = 0;
