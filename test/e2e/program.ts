@@ -22,6 +22,22 @@ export interface Finished {
 
 export type JsonLine = Readonly<Record<string, unknown>>;
 
+/** Less than a test's own time, so that a program that hangs is named. */
+const PATIENCE_MILLIS = 180_000;
+
+/** `promise`, or a rejection that says what was waited for. */
+async function within<T>(promise: Promise<T>, millis: number, what: () => string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLong = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what()} (${millis / 1_000} s)`)), millis);
+  });
+  try {
+    return await Promise.race([promise, tooLong]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** A running program whose standard output is one JSON value a line. */
 export class Running {
   readonly child: ChildProcess;
@@ -51,15 +67,27 @@ export class Running {
     );
   }
 
-  /** The first line, past or to come, that `accept` takes. Rejects when the program ends without one. */
-  async line(accept: (line: JsonLine) => boolean): Promise<JsonLine> {
+  /** The first line, past or to come, that `accept` takes. Rejects when the program ends without one, or says none for long. */
+  line(accept: (line: JsonLine) => boolean): Promise<JsonLine> {
+    return within(this.#line(accept), PATIENCE_MILLIS, () => `the program does not say that: ${this.said}`);
+  }
+
+  /** How it ended. Rejects, and names what it said, if it goes on for long. */
+  ended(millis = PATIENCE_MILLIS): Promise<Finished> {
+    return within(this.finished, millis, () => `the program goes on: ${this.said}`);
+  }
+
+  private get said(): string {
+    return `${this.child.spawnargs.slice(1).join(" ")}\n${this.stdout}\n${this.stderr}`;
+  }
+
+  async #line(accept: (line: JsonLine) => boolean): Promise<JsonLine> {
     for (;;) {
       const found = this.lines.find(accept);
       if (found) return found;
       if (this.child.exitCode !== null || this.child.signalCode !== null) {
-        throw new Error(
-          `the program ended (${this.child.exitCode ?? this.child.signalCode}) without that line:\n${this.stdout}\n${this.stderr}`,
-        );
+        const how = this.child.exitCode ?? this.child.signalCode;
+        throw new Error(`the program ended (${how}) without that line: ${this.said}`);
       }
       await new Promise<void>((resolve) => {
         const wake = (): void => {
@@ -78,7 +106,7 @@ export class Running {
 
   async kill(signal: NodeJS.Signals): Promise<Finished> {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
-    return await this.finished;
+    return await this.ended();
   }
 }
 
@@ -117,7 +145,7 @@ export class Playground {
 
   /** Runs the command line to its end. */
   async run(...args: string[]): Promise<Finished> {
-    return await this.start(...args).finished;
+    return await this.start(...args).ended();
   }
 
   /** Rows of a query as objects. */
