@@ -3,7 +3,7 @@
  *
  * Guarantees: what `commit` returned from is found by `load`, in whatever way the process ended; a batch during which it
  * ended is there or is not. Faults: counted crash points, a failing fsync (nobody knows whether the batch is there), no
- * space, slow commits. Not here: SQL (layer.ts runs the same schedules through the real store).
+ * space, slow commits. Not here: SQL (sqlite.test.ts runs the same schedules through the real store).
  */
 import type { Mutation } from "../../coordinator/core/events.js";
 import type { Attempt, EventRecord, Report, Sweep, Trial, Worker } from "../../coordinator/core/types.js";
@@ -94,9 +94,10 @@ export class Disk {
   }
 
   #keep(batch: readonly Mutation[]): void {
-    this.log.push(batch);
+    const kept = this.#world.mutant.stores(batch);
+    this.log.push(kept);
     this.#newest = Math.max(this.#newest, this.log.length);
-    for (const mutation of batch) {
+    for (const mutation of kept) {
       if (mutation.kind !== "addReport") continue;
       const { attempt } = mutation.report;
       const known = this.#reports.get(attempt);

@@ -9,6 +9,7 @@ import { checkInvariants } from "../../coordinator/core/invariants.js";
 import type { State } from "../../coordinator/core/state.js";
 import { indexOf, partsOf, stateFrom } from "../../coordinator/core/state.js";
 import type { Attempt, Json, Trial } from "../../coordinator/core/types.js";
+import type { AttemptId } from "../../proto/contract.js";
 import { isFinal, isLive } from "./record.js";
 import type { Life, World } from "./surroundings.js";
 
@@ -24,7 +25,8 @@ export function checkEnding(world: World, rests: boolean): void {
     const trials = open.map(({ id, state }) => `${id} ${state}`).join(", ");
     return oracle.fail("I10", `no rest: ${trials === "" ? "every trial has ended" : trials}`);
   }
-  oracle.finish();
+  const store = world.disk.store();
+  oracle.finish((attempt) => store.attemptReports(attempt as AttemptId));
   for (const trial of oracle.record.trials.values()) {
     if (!isFinal(trial.state)) oracle.fail("I10", `${trial.id} is ${trial.state} at the end`);
   }

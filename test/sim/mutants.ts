@@ -21,6 +21,8 @@ export interface Mutant {
   readonly sendsFirst: ((effect: Send) => boolean) | null;
   /** Changes that pages do not hear of. */
   readonly hides: ((mutation: Mutation) => boolean) | null;
+  /** What the disk really keeps of a batch. */
+  readonly stores: (batch: readonly Mutation[]) => readonly Mutation[];
   /** Batches that a crash takes from the disk although their commit returned. */
   readonly losesBatches: number;
   /**
@@ -51,6 +53,7 @@ const SOUND: Mutant = {
   acknowledgesFirst: false,
   sendsFirst: null,
   hides: null,
+  stores: (batch) => batch,
   losesBatches: 0,
   inherits: "all",
   keepsGeneration: false,
@@ -242,6 +245,24 @@ export const MUTANTS: Readonly<
           ? without(decision, (mutation) => mutation.kind === "addReport")
           : decision,
       ),
+  },
+  "stopped-report-lost": {
+    what: "a report of an attempt that is asked to stop is not recorded",
+    make: () =>
+      deciding((decision, state, event) =>
+        event.kind === "Reported" && state.attempts.get(event.attempt)?.stopping != null
+          ? without(decision, (mutation) => mutation.kind === "addReport")
+          : decision,
+      ),
+  },
+  "row-dropped": {
+    what: "of several reports in one commit the disk does not keep the last",
+    make: () => ({
+      stores: (batch) => {
+        const [first, ...others] = batch.filter(({ kind }) => kind === "addReport");
+        return first === undefined ? batch : batch.filter((mutation) => mutation !== others.at(-1));
+      },
+    }),
   },
   "cancelled-goes-on": {
     what: "a cancelled sweep goes on giving out trials",

@@ -8,6 +8,7 @@
  */
 import type { Event, Mutation, Reply } from "../../coordinator/core/events.js";
 import type { State } from "../../coordinator/core/state.js";
+import type { Report } from "../../coordinator/core/types.js";
 import type { AttemptId } from "../../proto/contract.js";
 import type { LinkRequest, LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
 import { Healing } from "./healing.js";
@@ -41,6 +42,10 @@ export class Oracle {
   #restores = 0;
   readonly #healing = new Healing((what) => this.fail("I21", what));
   readonly #heard = new Map<string, number>();
+  /** `token:epoch` of reports that this life of the coordinator decided while their sender held the attempt. */
+  readonly #due = new Set<string>();
+  /** Attempt -> epoch -> value, as it was on record when its report was acknowledged. */
+  readonly #owed = new Map<string, Map<number, unknown>>();
   /** Token -> who was told of it, over all lives of the coordinator. */
   readonly #holders = new Map<number, Holder>();
   /** Every attempt that was ever given out. */
@@ -110,8 +115,9 @@ export class Oracle {
     this.#decidingAt = at;
     switch (event.kind) {
       case "Booted":
-        // Another life, another clock.
+        // Another life, another clock; what it acknowledges it has decided itself.
         this.#heard.clear();
+        this.#due.clear();
         for (const id of state.attempts.keys()) this.#heard.set(id, at);
         return;
       case "WorkerHello":
@@ -128,7 +134,9 @@ export class Oracle {
       }
       case "Reported":
         if (this.record.reports.get(event.attempt)?.has(event.epoch)) this.#world.count("duplicate report");
-        this.#claimed(state, event, at);
+        // The last decision counts: one that the disk did not take is undone, and made again later.
+        if (this.#claimed(state, event, at)) this.#due.add(`${event.token}:${event.epoch}`);
+        else this.#due.delete(`${event.token}:${event.epoch}`);
         return;
       case "AttemptStarted":
       case "AttemptEnded":
@@ -139,9 +147,11 @@ export class Oracle {
     }
   }
 
-  #claimed(state: State, event: Extract<Event, { readonly attempt: AttemptId }>, at: number): void {
-    if (this.#holds(state, event, event.attempt, event.token)) this.#heard.set(event.attempt, at);
+  #claimed(state: State, event: Extract<Event, { readonly attempt: AttemptId }>, at: number): boolean {
+    const holds = this.#holds(state, event, event.attempt, event.token);
+    if (holds) this.#heard.set(event.attempt, at);
     else this.#world.count("stale report refused");
+    return holds;
   }
 
   #holds(
@@ -257,10 +267,9 @@ export class Oracle {
   /** I1: what an acknowledged message said is on record, or its attempt was no longer its sender's to speak of. */
   #durable(book: LifeBook, seq: number): void {
     const body = book.numbered[seq];
-    // A liar's numbers begin where it likes, and an epoch before its last changes nothing.
-    if (!book.honest) return;
     if (body === undefined) {
-      this.fail("I1", `${book.incarnation} is told that its message ${seq}, never sent, is durable`);
+      // A liar's numbers begin where it likes.
+      if (book.honest) this.fail("I1", `${book.incarnation} is told that its message ${seq}, never sent, is durable`);
       return;
     }
     if (body.$case !== "report" && body.$case !== "ended") return;
@@ -268,13 +277,20 @@ export class Oracle {
     const attempt = this.record.attempts.get(id);
     const held = attempt?.token === token && attempt.incarnation === book.incarnation && isLive(attempt);
     if (body.$case === "ended") {
-      if (held) this.fail("I1", `the end of ${id} is acknowledged and not on record`);
+      if (held && book.honest) this.fail("I1", `the end of ${id} is acknowledged and not on record`);
       return;
     }
-    const value = this.record.reports.get(id)?.get(body.value.epoch);
-    if (value === undefined ? held : held && value !== saidValue(body)) {
-      this.fail("I1", `${id} epoch ${body.value.epoch} is acknowledged and not on record`);
+    const { epoch } = body.value;
+    const value = this.record.reports.get(id)?.get(epoch);
+    const due = held || this.#due.delete(`${token}:${epoch}`);
+    // A liar's epoch before its last changes nothing.
+    if (book.honest && (value === undefined ? due : held && value !== saidValue(body))) {
+      this.fail("I1", `${id} epoch ${epoch} is acknowledged and not on record`);
     }
+    if (value === undefined) return;
+    const owed = this.#owed.get(id);
+    if (owed === undefined) this.#owed.set(id, new Map([[epoch, value]]));
+    else owed.set(epoch, value);
   }
 
   /** The coordinator is back: everything that was acknowledged must still be there. `log` is all that the disk holds. */
@@ -289,12 +305,13 @@ export class Oracle {
     // Of an older copy that somebody put back it is known that it lacks the newest: healing.ts says what must come again.
     if (restored) {
       this.#restores += 1;
+      this.#forgive();
       return;
     }
-    for (const [attempt, reports] of before.reports) {
+    for (const [attempt, epochs] of this.#owed) {
       const now = this.record.reports.get(attempt);
-      for (const [epoch, value] of reports) {
-        if (now?.get(epoch) === value || !this.#wasAcknowledged(attempt, epoch)) continue;
+      for (const [epoch, value] of epochs) {
+        if (now?.get(epoch) === value) continue;
         this.fail("I1", `${attempt} epoch ${epoch} was acknowledged, and the disk lost it with ${lost} batches`);
       }
     }
@@ -308,14 +325,12 @@ export class Oracle {
     }
   }
 
-  #wasAcknowledged(attempt: string, epoch: number): boolean {
-    for (const book of this.#lives.values()) {
-      for (let seq = 1; seq <= book.acked; seq += 1) {
-        const body = book.numbered[seq];
-        if (body?.$case === "report" && body.value.attempt === attempt && body.value.epoch === epoch) return true;
-      }
+  /** What the copy does not have is owed no more. */
+  #forgive(): void {
+    for (const [attempt, epochs] of this.#owed) {
+      const now = this.record.reports.get(attempt);
+      for (const [epoch, value] of epochs) if (now?.get(epoch) !== value) epochs.delete(epoch);
     }
-    return false;
   }
 
   #endAcknowledged(token: number): boolean {
@@ -335,19 +350,13 @@ export class Oracle {
     if (!this.record.sweeps.has(sweep)) this.fail("I13", `sweep ${sweep} is answered and not on record`);
   }
 
-  /** I1 at the end: the reports that honest workers were told are durable, still there with their values. */
-  finish(): void {
-    for (const book of this.#lives.values()) {
-      if (!book.honest) continue;
-      for (let seq = 1; seq <= book.acked; seq += 1) {
-        const body = book.numbered[seq];
-        if (body?.$case !== "report") continue;
-        const value = this.record.reports.get(body.value.attempt)?.get(body.value.epoch);
-        const attempt = this.record.attempts.get(body.value.attempt);
-        const spoke = attempt?.incarnation === book.incarnation && attempt.token === body.value.token;
-        if (spoke && value !== undefined && value !== saidValue(body)) {
-          this.fail("I1", `${body.value.attempt} epoch ${body.value.epoch} changed after it was acknowledged`);
-        }
+  /** I1 at the end: what was on record when it was acknowledged is found on the disk, with its value. */
+  finish(onDisk: (attempt: string) => readonly Report[]): void {
+    for (const [attempt, epochs] of this.#owed) {
+      const found = new Map(onDisk(attempt).map(({ epoch, metrics }) => [epoch, metrics["val_accuracy"]]));
+      for (const [epoch, value] of epochs) {
+        if (found.get(epoch) === value) continue;
+        this.fail("I1", `${attempt} epoch ${epoch} was acknowledged and is not on the disk at the end`);
       }
     }
   }
