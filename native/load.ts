@@ -12,7 +12,9 @@ import type {
   Classifier,
   ClassifyOptions,
   DatasetArrays,
+  DeviceUse,
   Engine,
+  GpuSupport,
   LaneOptions,
   LaneWeights,
   LayerTime,
@@ -26,6 +28,7 @@ import type {
   ShortestPathsOptions,
   SliceLimits,
   SliceResult,
+  Telemetry,
   WriteOptions,
 } from "./types.js";
 
@@ -42,6 +45,8 @@ interface Addon {
   matmul(options: MatmulOptions): Promise<Float32Array>;
   shortestPaths(options: ShortestPathsOptions): Promise<ShortestPaths>;
   classify(options: ClassifyOptions): Promise<Float32Array>;
+  deviceUse(buses: readonly string[], library: string | null): Promise<DeviceUse[]>;
+  gpuSupport(library: string | null): Promise<GpuSupport>;
   datasetImages(digest: string, first: number, count: number): ReturnType<Engine["datasetImages"]>;
   openSession(options: unknown): unknown;
   addLane(session: unknown, options: LaneOptions): number;
@@ -153,7 +158,7 @@ class NativeSession implements Session {
 }
 
 /** Opens the engine in this thread. Throws `EngineError` ENGINE_NO_DEVICE with possible solutions. */
-export function loadEngine(): Engine & MatrixOperations & Classifier {
+export function loadEngine(): Engine & MatrixOperations & Classifier & Telemetry {
   const addon = openAddon();
   return {
     version: addon.version,
@@ -167,6 +172,8 @@ export function loadEngine(): Engine & MatrixOperations & Classifier {
     syntheticDigits: (seed, train, test) => engineCall(() => addon.syntheticDigits(seed, train, test)),
     datasetImages: (digest, first, count) => engineCall(() => addon.datasetImages(digest, first, count)),
     classify: (options) => enginePromise(() => addon.classify(options)),
+    deviceUse: (buses, library) => enginePromise(() => addon.deviceUse(buses, library)),
+    gpuSupport: (library) => enginePromise(() => addon.gpuSupport(library)),
     matmul: (options) => enginePromise(() => addon.matmul(options)),
     shortestPaths: (options) => enginePromise(() => addon.shortestPaths(options)),
   };

@@ -16,8 +16,13 @@ export interface DeviceInfo {
   readonly id: string;
   readonly backend: "cpu" | "cuda";
   readonly name: string;
-  /** What the CPU kernels run on; `null` for other backends. */
-  readonly isa: Isa | null;
+  /** Compute capability of a CUDA device, `9.0`. */
+  readonly capability: string | null;
+  /** PCI address of a CUDA device, `0000:65:00.0`. */
+  readonly bus: string | null;
+  /** The kernels that run there: an `Isa`; of CUDA `sm_90`, or `compute_90` where the driver compiles them at first use. */
+  readonly isa: string | null;
+  /** Of CUDA multiprocessors. */
   readonly cores: number;
   readonly memoryBytes: number;
   /** `null` if usable, else why not, in one sentence. */
@@ -264,6 +269,45 @@ export interface Engine {
   allocatedBytes(): number;
   /** The generated digit set, from its seed. */
   syntheticDigits(seed: number, train: number, test: number): DatasetArrays;
+}
+
+/** What a device says of itself just now; `null` what it cannot say, or nobody who could be asked is there. */
+export interface DeviceUse {
+  /** Share of the driver's last sample period (1/6 to 1 s) in which a kernel ran: 0 to 1. */
+  readonly utilization: number | null;
+  /** Bytes, of all processes and the driver together. */
+  readonly memoryUsed: number | null;
+  readonly memoryTotal: number | null;
+  /** Degrees Celsius. */
+  readonly temperature: number | null;
+  /** Watts, of the whole board. */
+  readonly power: number | null;
+}
+
+/** What the engine brings for CUDA, and what this machine has for it. */
+export interface GpuSupport {
+  /** Compiled with CUDA. */
+  readonly built: boolean;
+  /** Version of the CUDA runtime that is compiled in, `13.0`. */
+  readonly runtime: string | null;
+  /** The kernels that are compiled in: `sm_75`, ..., and `compute_90` for code that the driver compiles. */
+  readonly kernels: readonly string[];
+  /** The driver's version, `580.159.04`; `null` where none is, or NVML is missing. */
+  readonly driver: string | null;
+  /** The newest CUDA that the driver knows; `null` without a driver. */
+  readonly driverCuda: string | null;
+  /** Why nothing can be known of the devices' use. */
+  readonly nvmlTrouble: string | null;
+}
+
+/**
+ * Asks NVIDIA's management library, which is loaded when first asked: the file `library`, or for `null` CONVSWEEP_NVML,
+ * else the driver's. Nothing that fails there rejects.
+ */
+export interface Telemetry {
+  /** One answer a device, by `DeviceInfo.bus`. */
+  deviceUse(buses: readonly string[], library: string | null): Promise<readonly DeviceUse[]>;
+  gpuSupport(library: string | null): Promise<GpuSupport>;
 }
 
 export interface MatmulOptions {

@@ -6,7 +6,7 @@
  */
 import { ConvsweepError } from "../proto/contract.js";
 import type { Device } from "../proto/gen/convsweep/v1/types.js";
-import { type DeviceInfo, defaultLanes, type Engine } from "./engine.js";
+import { type DeviceInfo, defaultLanes, type Engine, type GpuSupport } from "./engine.js";
 import type { PoolDevice } from "./pool.js";
 
 export interface DeviceWishes {
@@ -14,7 +14,7 @@ export interface DeviceWishes {
   readonly devices: readonly string[];
   /** `null`: as many as suit the device. */
   readonly lanes: number | null;
-  /** Threads of all devices together; `null`: one a core. */
+  /** Processor threads of all devices together; `null`: one a core. */
   readonly threads: number | null;
   /** Bytes of each device that trials may take; `null`: all it has. */
   readonly memory: number | null;
@@ -44,7 +44,6 @@ export function chooseDevices(found: readonly DeviceInfo[], wishes: DeviceWishes
         found: id,
       });
     }
-    const share = Math.floor((wishes.threads ?? info.cores) / ids.length);
     if (wishes.memory !== null && wishes.memory > info.memoryBytes) {
       throw new ConvsweepError("BAD_INPUT", `${id} does not have so much memory`, {
         path: "--memory",
@@ -53,8 +52,19 @@ export function chooseDevices(found: readonly DeviceInfo[], wishes: DeviceWishes
       });
     }
     const memoryBytes = wishes.memory ?? info.memoryBytes;
-    return { id, lanes: wishes.lanes ?? defaultLanes(info), threads: Math.max(1, share), memoryBytes, info };
+    return {
+      id,
+      lanes: wishes.lanes ?? defaultLanes(info),
+      threads: threadsFor(info, ids.length, wishes),
+      memoryBytes,
+      info,
+    };
   });
+}
+
+/** A device with processors of its own takes one thread, which tells it what to do; the processor takes the rest. */
+function threadsFor(info: DeviceInfo, devices: number, wishes: DeviceWishes): number {
+  return info.id === "cpu" ? Math.max(1, (wishes.threads ?? info.cores) - (devices - 1)) : 1;
 }
 
 /** As `Hello` tells them. */
@@ -64,14 +74,31 @@ export function deviceToWire(engine: Engine, device: ChosenDevice): Device {
   return { id, name, backend, fingerprint: engine.fingerprint(id), memoryBytes, lanes };
 }
 
-/** The listing of `devices`, one line each. */
-export function describeDevices(found: readonly DeviceInfo[]): string {
-  return found
-    .map((d) => {
-      if (d.unusable !== null) return `${d.id}  not usable: ${d.unusable.replace(`${d.id}: `, "")}\n`;
-      const memory = inGibibytes(d.memoryBytes);
-      const kernels = d.isa === null ? "" : `, ${d.isa} kernels`;
-      return `${d.id}  ${d.name}, ${d.cores} cores, ${memory}${kernels}; ${defaultLanes(d)} lanes by default\n`;
-    })
-    .join("");
+/** The listing of `devices`: one line a device, then what there is of CUDA. */
+export function describeDevices(found: readonly DeviceInfo[], support: GpuSupport): string {
+  const lines = found.map((d): [string, string] => [d.id, describeDevice(d)]);
+  const all = [...lines, ["CUDA", describeSupport(support)] as const];
+  const width = Math.max(...all.map(([id]) => id.length));
+  return all.map(([id, text]) => `${id.padEnd(width)}  ${text}\n`).join("");
+}
+
+function describeDevice(d: DeviceInfo): string {
+  const capability = d.capability === null ? [] : [`compute capability ${d.capability}`];
+  if (d.unusable !== null) {
+    // Of the line that stands for all of CUDA there is nothing more to say.
+    const what = d.memoryBytes > 0 ? `${[d.name, ...capability].join(", ")}; ` : "";
+    return `${what}not usable: ${d.unusable}`;
+  }
+  const cores = `${d.cores} ${d.backend === "cpu" ? "cores" : "multiprocessors"}`;
+  const facts = [d.name, ...capability, cores, inGibibytes(d.memoryBytes), `${d.isa} kernels`];
+  return `${facts.join(", ")}; ${defaultLanes(d)} lanes by default`;
+}
+
+/** What is compiled in, and which driver is there. */
+function describeSupport({ built, runtime, kernels, driver, driverCuda, nvmlTrouble }: GpuSupport): string {
+  if (!built) return "not compiled in: build again where the CUDA toolkit is installed to use a GPU";
+  const compiled = `runtime ${runtime}, kernels ${kernels.join(", ")}`;
+  if (driverCuda === null) return `no driver; ${compiled}`;
+  const unseen = nvmlTrouble === null ? "" : `; utilisation, temperature and power cannot be told: ${nvmlTrouble}`;
+  return `driver ${driver ?? "of unknown version"}, for CUDA up to ${driverCuda}; ${compiled}${unseen}`;
 }

@@ -6,7 +6,14 @@
  */
 
 import { hyperparameters } from "../native/hyperparameters.js";
-import { type Classifier, type DeviceInfo, type Engine, type LaneReport, loadEngine } from "../native/index.js";
+import {
+  type Classifier,
+  type DeviceInfo,
+  type Engine,
+  type LaneReport,
+  loadEngine,
+  type Telemetry,
+} from "../native/index.js";
 import type { DatasetSpec, Recipe } from "../native/recipe.js";
 import { ConvsweepError, type ErrorCode, toConvsweepError } from "../proto/contract.js";
 import type { NamedMetric } from "./messages.js";
@@ -16,6 +23,7 @@ export type {
   DatasetArrays,
   DeviceInfo,
   Engine,
+  GpuSupport,
   LaneOptions,
   LaneReport,
   LaneWeights,
@@ -25,11 +33,12 @@ export type {
   SessionOptions,
   SessionSize,
   SliceResult,
+  Telemetry,
 } from "../native/index.js";
 export type { DatasetSpec, Recipe };
 
 /** Loads the addon into this thread. Throws ConvsweepError UNAVAILABLE if it was not built or does not load. */
-export function openEngine(): Engine & Classifier {
+export function openEngine(): Engine & Classifier & Telemetry {
   try {
     return loadEngine();
   } catch (thrown) {

@@ -57,10 +57,12 @@ async function joinFleet(options: JoinOptions): Promise<number> {
   return worker.ended;
 }
 
-function listDevices(options: { readonly json?: boolean }): number {
-  const devices = openEngine().devices();
-  if (options.json) printJson({ devices });
-  else print(describeDevices(devices));
+async function listDevices(options: { readonly json?: boolean }): Promise<number> {
+  const engine = openEngine();
+  const devices = engine.devices();
+  const cuda = await engine.gpuSupport(null);
+  if (options.json) printJson({ devices, cuda });
+  else print(describeDevices(devices, cuda));
   return 0;
 }
 
@@ -207,8 +209,8 @@ async function run(argv: readonly string[]): Promise<number> {
     .command("devices")
     .description("list this machine's devices")
     .option("--json", "print one JSON object")
-    .action((options: { readonly json?: boolean }) => {
-      code = listDevices(options);
+    .action(async (options: { readonly json?: boolean }) => {
+      code = await listDevices(options);
     });
   program
     .command("probe")

@@ -75,19 +75,19 @@ async function node(): Promise<Finding> {
 }
 
 async function engine(): Promise<Finding> {
-  const { devices } = JSON.parse(await captureWorkerProgram(["devices", "--json"])) as {
-    readonly devices: readonly { readonly id: string; readonly name: string; readonly unusable: string | null }[];
+  const [detail, json] = await Promise.all([
+    captureWorkerProgram(["devices"]),
+    captureWorkerProgram(["devices", "--json"]),
+  ]);
+  const { devices, cuda } = JSON.parse(json) as {
+    readonly devices: readonly { readonly unusable: string | null }[];
+    readonly cuda: { readonly driverCuda: string | null; readonly nvmlTrouble: string | null };
   };
-  const lines = devices.map((device) =>
-    device.unusable === null
-      ? `${device.id}: ${device.name}`
-      : `${device.id}: not usable, ${device.unusable.replace(`${device.id}: `, "")}`,
-  );
-  return {
-    what: "engine",
-    verdict: devices.some((device) => device.unusable === null) ? "ok" : "bad",
-    detail: lines.join("\n"),
-  };
+  const useless = devices.filter((device) => device.unusable !== null).length;
+  // Without a driver nobody means to use a GPU here.
+  const trouble = cuda.driverCuda !== null && (useless > 0 || cuda.nvmlTrouble !== null);
+  const verdict = useless === devices.length ? "bad" : trouble ? "warning" : "ok";
+  return { what: "engine", verdict, detail: detail.trimEnd() };
 }
 
 async function store(context: Context): Promise<Finding> {

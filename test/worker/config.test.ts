@@ -102,6 +102,8 @@ describe("the choice of devices", () => {
     id: "cpu",
     backend: "cpu",
     name: "c",
+    capability: null,
+    bus: null,
     isa: "avx2",
     cores: 8,
     memoryBytes: 1,
@@ -111,13 +113,15 @@ describe("the choice of devices", () => {
     id: "cuda:0",
     backend: "cuda",
     name: "g",
-    isa: null,
+    capability: "8.0",
+    bus: "0000:65:00.0",
+    isa: "sm_80",
     cores: 80,
     memoryBytes: 1,
     unusable: "no driver",
   };
 
-  it("gives lanes by the cores and shares the threads", () => {
+  it("gives lanes by the cores, and the threads to the processor but for one a device", () => {
     expect(chooseDevices([cpu], { devices: ["cpu", "cpu"], lanes: null, threads: null, memory: null })).toMatchObject([
       { id: "cpu", lanes: 8, threads: 8 },
     ]);
@@ -132,7 +136,7 @@ describe("the choice of devices", () => {
     });
     expect(both.map(({ id, lanes, threads }) => [id, lanes, threads])).toEqual([
       ["cuda:0", 5, 1],
-      ["cpu", 5, 1],
+      ["cpu", 5, 2],
     ]);
   });
 

@@ -210,7 +210,19 @@ export class ScriptedEngine implements Engine {
   }
 
   devices(): readonly DeviceInfo[] {
-    return [{ id: "cpu", backend: "cpu", name: "scripted", isa: "scalar", cores: 2, memoryBytes: 1, unusable: null }];
+    return [
+      {
+        id: "cpu",
+        backend: "cpu",
+        name: "scripted",
+        capability: null,
+        bus: null,
+        isa: "scalar",
+        cores: 2,
+        memoryBytes: 1,
+        unusable: null,
+      },
+    ];
   }
 
   registerDataset(): void {}

@@ -48,6 +48,14 @@ std::vector<DeviceInfo> list_devices() {
   return devices;
 }
 
+CudaSupport cuda_support() {
+#if defined(CONVSWEEP_WITH_CUDA)
+  return compiled_cuda_support();
+#else
+  return {};
+#endif
+}
+
 std::unique_ptr<Backend> make_backend(const std::string& device, const std::string& isa) {
   const cpu::KernelTable& table = table_of(isa);
   if (device == "cpu") return make_cpu_backend(table);

@@ -18,8 +18,13 @@ struct DeviceInfo {
   std::string id;
   std::string backend;
   std::string name;
-  // Which kernels run there: `avx512`, `avx2`, `scalar`; of CUDA `sm_90`.
+  // Of CUDA: `9.0`.
+  std::string capability;
+  // Where it sits, for those who know it by that: `0000:65:00.0`. Empty of the CPU.
+  std::string bus;
+  // Which kernels run there: `avx512`, `avx2`, `scalar`; of CUDA `sm_90`, or `compute_90` where the driver compiles them.
   std::string isa;
+  // Of CUDA multiprocessors.
   int cores = 0;
   std::uint64_t memory_bytes = 0;
   // Empty if usable, else why not, in one sentence.
@@ -27,6 +32,18 @@ struct DeviceInfo {
 };
 
 std::vector<DeviceInfo> list_devices();
+
+// What this engine brings for CUDA, and what the machine's driver can take. Versions as CUDA writes them, `13.0`.
+struct CudaSupport {
+  bool built = false;
+  // Of the runtime that is compiled in; empty without.
+  std::string runtime;
+  // The newest CUDA that the driver knows; empty without a driver.
+  std::string driver;
+  // The kernels that are compiled in: `sm_75`, ..., and `compute_90` for code that the driver compiles.
+  std::vector<std::string> kernels;
+};
+CudaSupport cuda_support();
 
 // `isa`: auto, avx512, avx2 or scalar; other backends ignore it. `reference` is a device too, for comparisons; it is
 // not listed.

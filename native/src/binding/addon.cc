@@ -8,6 +8,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   convsweep::binding::add_session_entries(env, exports);
   convsweep::binding::add_matrix_entries(env, exports);
   convsweep::binding::add_classify_entries(env, exports);
+  convsweep::binding::add_telemetry_entries(env, exports);
   return exports;
 }
 

@@ -27,6 +27,8 @@ Napi::Value devices(const Napi::CallbackInfo& info) {
     object.Set("id", device.id);
     object.Set("backend", device.backend);
     object.Set("name", device.name);
+    object.Set("capability", text_or_null(device.capability));
+    object.Set("bus", text_or_null(device.bus));
     object.Set("isa", text_or_null(device.isa));
     object.Set("cores", device.cores);
     object.Set("memoryBytes", static_cast<double>(device.memory_bytes));
@@ -53,7 +55,9 @@ Napi::Value plan_entry(const Napi::CallbackInfo& info) {
   const Recipe recipe = parse_recipe(read_text(options.Get("recipe"), "options.recipe"));
   const auto backend = make_backend(read_text(options.Get("device"), "options.device"), "auto");
   const int lanes = read_integer(options.Get("lanes"), "options.lanes", 1, any_integer);
-  const int threads = read_integer(options.Get("threads"), "options.threads", 1, any_integer);
+  const int wanted = read_integer(options.Get("threads"), "options.threads", 1, any_integer);
+  // As a session does: a device has threads of its own.
+  const int threads = backend->is_host() ? wanted : 1;
   return memory_object(info.Env(), plan_session(recipe, *backend, lanes, threads));
 }
 

@@ -13,9 +13,10 @@ void add_engine_entries(Napi::Env env, Napi::Object exports);
 void add_session_entries(Napi::Env env, Napi::Object exports);
 // matrix.cc
 void add_matrix_entries(Napi::Env env, Napi::Object exports);
-
 // classify.cc
 void add_classify_entries(Napi::Env env, Napi::Object exports);
+// telemetry.cc
+void add_telemetry_entries(Napi::Env env, Napi::Object exports);
 
 Napi::Object memory_object(Napi::Env env, const SessionMemory& memory);
 

@@ -3,18 +3,24 @@
 
 #include <cuda_runtime_api.h>
 
+#include <array>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 
 #include "backend/cuda/cuda_device.h"
+#include "backend/cuda/kernel_images.h"
 #include "backend/device_backend.h"
 #include "convsweep/error.h"
 
 namespace convsweep {
 namespace {
 
-// Of the architectures that the kernels are compiled for (CMakeLists.txt) the oldest.
-constexpr int oldest_major = CONVSWEEP_CUDA_OLDEST / 10, oldest_minor = CONVSWEEP_CUDA_OLDEST % 10;
+// What the kernels are compiled for (CMakeLists.txt).
+const cuda::KernelImages& images() {
+  static const cuda::KernelImages compiled{{CONVSWEEP_CUDA_MACHINE_CODE}, {CONVSWEEP_CUDA_PTX}};
+  return compiled;
+}
 
 std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
@@ -22,18 +28,24 @@ std::string version_text(int version) {
 
 // Why no device is there, in the words of a person who looks for the driver.
 std::string no_device(cudaError_t status) {
-  const CudaVersions versions = cuda_versions();
-  if (status == cudaSuccess || (status == cudaErrorNoDevice && !versions.driver.empty())) return "no device found";
+  const CudaSupport support = compiled_cuda_support();
+  if (status == cudaSuccess || (status == cudaErrorNoDevice && !support.driver.empty())) {
+    const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    if (visible == nullptr) return "the driver finds no device";
+    return "the driver finds no device, of those that CUDA_VISIBLE_DEVICES=" + std::string(visible) + " lets it see";
+  }
   if (status == cudaErrorInsufficientDriver || status == cudaErrorNoDevice || status == cudaErrorStubLibrary) {
-    if (versions.driver.empty()) return "no driver; install NVIDIA's, or train on the CPU";
-    return "the driver knows CUDA " + versions.driver + ", this was built with " + versions.runtime +
+    if (support.driver.empty()) return "no driver; install NVIDIA's, or train on the CPU";
+    return "the driver knows CUDA " + support.driver + ", this was built with " + support.runtime +
            "; install a newer driver";
   }
   return std::string("no device can be used (") + cudaGetErrorString(status) + ")";
 }
 
-std::string generation_of(const cudaDeviceProp& properties) {
-  return "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
+std::string bus_of(int index) {
+  std::array<char, 32> text{};
+  const bool known = cudaDeviceGetPCIBusId(text.data(), static_cast<int>(text.size()), index) == cudaSuccess;
+  return known ? text.data() : "";
 }
 
 DeviceInfo describe(int index) {
@@ -49,18 +61,24 @@ DeviceInfo describe(int index) {
   }
   int mode = cudaComputeModeDefault;
   cudaDeviceGetAttribute(&mode, cudaDevAttrComputeMode, index);
-  const std::string capability = std::to_string(properties.major) + "." + std::to_string(properties.minor);
-  device.name = std::string(properties.name) + ", compute capability " + capability;
+  device.name = properties.name;
+  device.capability = std::to_string(properties.major) + "." + std::to_string(properties.minor);
+  device.bus = bus_of(index);
   device.cores = properties.multiProcessorCount;
   device.memory_bytes = properties.totalGlobalMem;
-  device.isa = generation_of(properties);
-  if (properties.major < oldest_major || (properties.major == oldest_major && properties.minor < oldest_minor)) {
-    device.unusable = "compute capability " + capability + ", the kernels need " + std::to_string(oldest_major) + "." +
-                      std::to_string(oldest_minor);
+  device.isa = images().for_device(properties.major, properties.minor);
+  if (device.isa.empty()) {
+    device.unusable = "no kernels for compute capability " + device.capability + ", only " + images().list();
   } else if (mode == cudaComputeModeProhibited) {
     device.unusable = "its compute mode is prohibited; see nvidia-smi --compute-mode";
   }
   return device;
+}
+
+// `sm_90` of `9.0`: results belong to it, whichever of the kernels run.
+std::string generation_of(const std::string& capability) {
+  const std::size_t dot = capability.find('.');
+  return "sm_" + capability.substr(0, dot) + capability.substr(dot + 1);
 }
 
 // Devices stay open for the life of the process: what a device needs once is not paid again a session.
@@ -75,12 +93,12 @@ std::shared_ptr<device::Device> device_of(int index, const std::string& generati
 
 }  // namespace
 
-CudaVersions cuda_versions() {
-  CudaVersions versions{version_text(CUDART_VERSION), ""};
+CudaSupport compiled_cuda_support() {
+  CudaSupport support{true, version_text(CUDART_VERSION), "", images().names()};
   int driver = 0;
-  if (cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0) versions.driver = version_text(driver);
+  if (cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0) support.driver = version_text(driver);
   cudaGetLastError();
-  return versions;
+  return support;
 }
 
 std::vector<DeviceInfo> list_cuda_devices() {
@@ -107,7 +125,9 @@ std::unique_ptr<Backend> make_cuda_backend(const std::string& device) {
   for (std::size_t i = 0; i < devices.size(); ++i) {
     const DeviceInfo& info = devices[i];
     const bool wanted = info.id == device || (device == "cuda" && i == 0);
-    if (wanted && info.unusable.empty()) return make_device_backend(device_of(static_cast<int>(i), info.isa));
+    if (wanted && info.unusable.empty()) {
+      return make_device_backend(device_of(static_cast<int>(i), generation_of(info.capability)));
+    }
     if (wanted) throw Error(ErrorCode::ENGINE_NO_DEVICE, "device", device + " cannot be used: " + info.unusable);
     there += (i > 0 ? ", " : "") + info.id + (info.unusable.empty() ? "" : " (" + info.unusable + ")");
   }

@@ -12,11 +12,7 @@
 
 namespace convsweep {
 
-// Versions as CUDA writes them, `13.0`; `driver` is the newest CUDA that the driver knows, empty where there is none.
-struct CudaVersions {
-  std::string runtime, driver;
-};
-CudaVersions cuda_versions();
+CudaSupport compiled_cuda_support();
 
 // One entry a device, or a single one with id `cuda` that says why there is none.
 std::vector<DeviceInfo> list_cuda_devices();
