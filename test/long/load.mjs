@@ -15,15 +15,12 @@
  * (durable), from the end of a trial to the arrival of the next one (dispatch), from the write of a report to its arrival at
  * a page (screen). Prints one JSON line.
  */
-import { fork, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { fork } from "node:child_process";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { readClientTls } from "../../dist/proto/tls.js";
 import { Histogram } from "./histogram.mjs";
+import { machineLoad, Site, sleep, usage } from "./processes.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -45,42 +42,7 @@ const burst = Number(flags.burst);
 const secure = flags.security === "mtls";
 const epochs = Math.max(1, Math.round(Number(flags["trial-seconds"]) * rate));
 
-const cli = fileURLToPath(new URL("../../dist/coordinator/cli/main.js", import.meta.url));
-if (flags.store !== undefined) mkdirSync(flags.store, { recursive: true });
-const folder = mkdtempSync(join(flags.store ?? tmpdir(), "convsweep-load-"));
-const store = join(folder, "store");
-const environment = { ...process.env, CONVSWEEP_STORE: store, NO_COLOR: "1" };
-const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
-
-async function command(...args) {
-  const child = spawn(process.execPath, [cli, ...args], { env: environment, stdio: ["ignore", "pipe", "inherit"] });
-  child.stdout.resume();
-  const code = await new Promise((resolve) => child.once("close", resolve));
-  if (code !== 0) throw new Error(`convsweep ${args.join(" ")} ended with ${code}`);
-}
-
-/** Seconds of processor time and bytes of memory of a process so far. */
-function usage(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
-  const rss = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-  return { cpu: (Number(fields[11]) + Number(fields[12])) / 100, rss: Number(rss) * 1024 };
-}
-
 const SOCKETS_A_SESSION = 8;
-
-/** A login link that nobody has used. */
-async function freshLink() {
-  const child = spawn(process.execPath, [cli, "page", "--json"], {
-    env: environment,
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let text = "";
-  child.stdout.setEncoding("utf8").on("data", (part) => {
-    text += part;
-  });
-  await new Promise((resolve) => child.once("close", resolve));
-  return JSON.parse(text).page;
-}
 
 /** A process of load-generator.mjs; `ask` sends it a command and awaits its answer. */
 function generator() {
@@ -98,56 +60,24 @@ function generator() {
   };
 }
 
-let coordinator;
+const site = new Site(flags.store);
 const generators = [];
 try {
   let identity = null;
   if (secure) {
-    await command("certs", "init");
-    identity = join(folder, "load.pem");
-    await command("certs", "issue", "load", "--out", identity);
+    await site.command("certs", "init");
+    identity = join(site.folder, "load.pem");
+    await site.command("certs", "issue", "load", "--out", identity);
   }
-  const profiling = flags.profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", flags.profile];
-  coordinator = spawn(
-    process.execPath,
-    [
-      ...profiling,
-      cli,
-      "up",
-      "--listen",
-      "127.0.0.1:0",
-      "--page",
-      "127.0.0.1:0",
-      "--json",
-      ...(secure ? ["--security", "mtls"] : []),
-    ],
-    { env: environment, stdio: ["ignore", "pipe", "inherit"] },
-  );
-  let address = "";
-  let page = "";
-  for await (const line of createInterface({ input: coordinator.stdout })) {
-    const event = JSON.parse(line);
-    if (event.event !== "up") continue;
-    address = String(event.grpc);
-    page = String(event.page);
-    break;
-  }
-  coordinator.stdout.resume();
-
-  const file = join(folder, "sweep.json");
-  const sweep = {
-    network: "logit",
-    dataset: "synthetic-digits",
-    epochs,
-    method: "random",
-    run_cap: 1_000_000,
-    parameters: { learning_rate: { distribution: "log_uniform_values", min: 1e-3, max: 0.1 } },
-  };
-  writeFileSync(file, JSON.stringify({ name: "load", ...sweep }));
-  await command("run", file, "--detach");
+  const { address, page } = await site.up({
+    nodeFlags: flags.profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", flags.profile],
+    more: secure ? ["--security", "mtls"] : [],
+  });
+  const { pid } = site.coordinator;
+  await site.submit({ epochs });
 
   const tls = secure ? readClientTls({ ca: null, identity }) : null;
-  const token = tls?.token?.expose() ?? readFileSync(join(store, "worker.token"), "utf8").trim();
+  const token = tls?.token?.expose() ?? site.workerToken();
   const processes = Number(flags.processes);
   const began = performance.now();
   const share = Math.ceil(workers / processes);
@@ -167,7 +97,7 @@ try {
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
     const origin = new URL(page).origin;
     for (let from = 0; from < viewers; from += SOCKETS_A_SESSION) {
-      const link = from === 0 ? page : await freshLink();
+      const link = from === 0 ? page : await site.freshLink();
       const answer = await fetch(link, { redirect: "manual" });
       const cookie = answer.headers.get("set-cookie").split(";")[0];
       if (from === 0) generators.push(generator());
@@ -178,12 +108,12 @@ try {
   // Trials begin spread out; the first ones end before the window opens.
   await sleep(Number(flags["trial-seconds"]) * 1000 + 2000);
 
-  const before = usage(coordinator.pid);
+  const before = usage(pid);
   const from = performance.now();
   await Promise.all(generators.map(({ ask }) => ask({ do: "measure" })));
   await sleep(Number(flags.seconds) * 1000);
   const seconds = (performance.now() - from) / 1000;
-  const after = usage(coordinator.pid);
+  const after = usage(pid);
   const said = await Promise.all(generators.map(({ ask }) => ask({ do: "report" })));
   const merged = (what) => {
     const all = new Histogram();
@@ -210,16 +140,12 @@ try {
         coordinator: Number(((after.cpu - before.cpu) / seconds).toFixed(2)),
         generators: Number(sum("share").toFixed(2)),
       },
+      machine_load: machineLoad(),
       coordinator_rss_mb: Math.round(after.rss / 2 ** 20),
     })}\n`,
   );
 } finally {
   for (const { child } of generators) child.kill("SIGKILL");
-  if (coordinator) {
-    coordinator.kill("SIGTERM");
-    await Promise.race([new Promise((resolve) => coordinator.once("close", resolve)), sleep(10_000)]);
-    coordinator.kill("SIGKILL");
-  }
-  rmSync(folder, { recursive: true, force: true });
+  await site.remove();
 }
 process.exit(0);

@@ -7,7 +7,7 @@
  * its acknowledgement arrived.
  */
 import { Metadata } from "@grpc/grpc-js";
-import { PROTOCOL } from "../../dist/proto/contract.js";
+import { LIMITS, PROTOCOL } from "../../dist/proto/contract.js";
 import { WorkerServiceClient } from "../../dist/proto/gen/convsweep/v1/worker.js";
 
 const METRICS = ["train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "images_per_second"];
@@ -30,6 +30,9 @@ export class ModelWorker {
     /** Numbered and not acknowledged: {seq, body, at}. */
     this.sent = [];
     this.seq = 0;
+    this.acked = 0;
+    /** Highest number written on this Link. */
+    this.written = 0;
     this.received = 0;
     /** By attempt: {attempt, token, epoch, timer}. */
     this.held = new Map();
@@ -97,9 +100,17 @@ export class ModelWorker {
 
   #send(body) {
     this.seq += 1;
-    const entry = { seq: this.seq, body, at: performance.now() };
-    this.sent.push(entry);
-    if (this.welcomed) this.#write(entry.seq, body);
+    this.sent.push({ seq: this.seq, body, at: performance.now() });
+    this.#pump();
+  }
+
+  /** Writes what the window lets through. */
+  #pump() {
+    if (!this.welcomed) return;
+    for (const last = this.acked + LIMITS.linkWindow; this.written < Math.min(last, this.seq); ) {
+      this.written += 1;
+      this.#write(this.written, this.sent[this.written - this.acked - 1].body);
+    }
   }
 
   #acknowledged(seq) {
@@ -107,6 +118,8 @@ export class ModelWorker {
       const { body, at } = this.sent.shift();
       if (body.$case === "report") this.options.onAcked?.(body.value, performance.now() - at);
     }
+    this.acked = Math.max(this.acked, seq);
+    this.#pump();
   }
 
   #hear({ seq, ack, body }) {
@@ -135,7 +148,8 @@ export class ModelWorker {
     this.#acknowledged(Number(received));
     for (const held of drop) this.#drop(held);
     this.welcomed = true;
-    for (const { seq, body } of this.sent) this.#write(seq, body);
+    this.written = this.acked;
+    this.#pump();
     clearInterval(this.beat);
     this.beat = setInterval(() => {
       const running = [...this.held.values()].map(({ attempt, token }) => ({ attempt, token }));
@@ -158,14 +172,17 @@ export class ModelWorker {
     const { epochs, epochMillis } = this.options;
     const burst = this.options.burst ?? 1;
     const wait = epochMillis * burst * (held.epoch === 0 ? Math.random() : 1);
-    held.timer = setTimeout(() => {
+    const train = () => {
       for (let i = 0; i < burst && held.epoch < epochs; i += 1) {
         held.epoch += 1;
         this.#report(held);
       }
       if (held.epoch < epochs) this.#train(held);
       else this.#end(held, { $case: "completed", value: { weightsHash: "ab".repeat(32) } });
-    }, wait);
+    };
+    // Training that takes no time: what is left is bookkeeping.
+    if (wait === 0) train();
+    else held.timer = setTimeout(train, wait);
   }
 
   #report({ attempt, token, epoch }) {

@@ -1,0 +1,107 @@
+/** The built program as load and measurements start it: a folder of its own, a coordinator in it, commands on it. */
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const cli = fileURLToPath(new URL("../../dist/coordinator/cli/main.js", import.meta.url));
+
+export const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
+
+/** Seconds of processor time and bytes of memory of a process so far. */
+export function usage(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
+  const rss = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  return { cpu: (Number(fields[11]) + Number(fields[12])) / 100, rss: Number(rss) * 1024 };
+}
+
+/** Load of the machine over the last minute. */
+export const machineLoad = () => Number(readFileSync("/proc/loadavg", "utf8").split(" ")[0]);
+
+export class Site {
+  /** `within`: where the folder is made; default the system's for temporary files. */
+  constructor(within = tmpdir()) {
+    mkdirSync(within, { recursive: true });
+    this.folder = mkdtempSync(join(within, "convsweep-load-"));
+    this.store = join(this.folder, "store");
+    this.environment = { ...process.env, CONVSWEEP_STORE: this.store, NO_COLOR: "1" };
+    this.coordinator = null;
+  }
+
+  /** Runs a verb to its end; answers what it printed. */
+  async command(...args) {
+    const child = spawn(process.execPath, [cli, ...args], {
+      env: this.environment,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let text = "";
+    child.stdout.setEncoding("utf8").on("data", (part) => {
+      text += part;
+    });
+    const code = await new Promise((resolve) => child.once("close", resolve));
+    if (code !== 0) throw new Error(`convsweep ${args.join(" ")} ended with ${code}`);
+    return text;
+  }
+
+  /** `nodeFlags` before the program, `more` after `up`. Answers where it listens. */
+  async up({ nodeFlags = [], more = [], listen = "127.0.0.1:0" } = {}) {
+    const args = [...nodeFlags, cli, "up", "--listen", listen, "--page", "127.0.0.1:0", "--json", ...more];
+    const child = spawn(process.execPath, args, { env: this.environment, stdio: ["ignore", "pipe", "inherit"] });
+    this.coordinator = child;
+    child.closed = new Promise((resolve) => child.once("close", resolve));
+    let up = null;
+    for await (const line of createInterface({ input: child.stdout })) {
+      const event = JSON.parse(line);
+      if (event.event !== "up") continue;
+      up = { address: String(event.grpc), page: String(event.page) };
+      break;
+    }
+    if (up === null) throw new Error("the coordinator ended");
+    child.stdout.resume();
+    return up;
+  }
+
+  /** Submits a sweep that nothing but its size tells from another; `more` goes into the file. */
+  async submit(more) {
+    const file = join(this.folder, "sweep.json");
+    const sweep = {
+      name: "load",
+      network: "logit",
+      dataset: "synthetic-digits",
+      epochs: 1,
+      method: "random",
+      run_cap: 1_000_000,
+      parameters: { learning_rate: { distribution: "log_uniform_values", min: 1e-3, max: 0.1 } },
+      ...more,
+    };
+    writeFileSync(file, JSON.stringify(sweep));
+    await this.command("run", file, "--detach");
+  }
+
+  /** A login link that nobody has used. */
+  async freshLink() {
+    return JSON.parse(await this.command("page", "--json")).page;
+  }
+
+  workerToken() {
+    return readFileSync(join(this.store, "worker.token"), "utf8").trim();
+  }
+
+  /** SIGKILL; resolves once the process is gone. */
+  async kill() {
+    this.coordinator?.kill("SIGKILL");
+    await this.coordinator?.closed;
+  }
+
+  /** Ends the coordinator, in good order where it can, and removes the folder. */
+  async remove() {
+    if (this.coordinator) {
+      this.coordinator.kill("SIGTERM");
+      await Promise.race([this.coordinator.closed, sleep(10_000)]);
+      this.coordinator.kill("SIGKILL");
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
