@@ -69,6 +69,19 @@ export interface TrialRow {
   readonly endedAt: number | null;
 }
 
+/** What a device said of itself last; `null` what it cannot say. */
+export interface DeviceUseRow {
+  /** Share of the driver's last sample period in which a kernel ran: 0 .. 1. */
+  readonly utilization: number | null;
+  /** Bytes, of all processes and the driver together. */
+  readonly memoryUsed: number | null;
+  readonly memoryTotal: number | null;
+  /** Degrees Celsius. */
+  readonly temperature: number | null;
+  /** Watts. */
+  readonly power: number | null;
+}
+
 export interface WorkerRow {
   readonly id: string;
   readonly host: string;
@@ -81,6 +94,8 @@ export interface WorkerRow {
     readonly lanes: number;
     /** Lanes that hold a trial now. */
     readonly busy: number;
+    /** `null` of a device that says nothing of itself, and of a worker that nobody hears of. */
+    readonly use: DeviceUseRow | null;
   }[];
   readonly connectedAt: number;
   readonly lastSeen: number;

@@ -1,5 +1,5 @@
 /** What goes into the agent and what it wants done, as plain data. */
-import type { Device } from "../proto/gen/convsweep/v1/types.js";
+import type { Device, DeviceUse } from "../proto/gen/convsweep/v1/types.js";
 import type { LinkRequest, LinkResponse } from "../proto/gen/convsweep/v1/worker.js";
 import type {
   Artifact,
@@ -60,6 +60,8 @@ export type AgentInput =
       readonly kept: ArtifactRef | null;
       readonly reason: string;
     }
+  /** What the devices say of themselves now; said with every heartbeat. */
+  | { readonly kind: "sampled"; readonly use: readonly DeviceUse[] }
   /** Give everything back and end the process. */
   | { readonly kind: "leave"; readonly reason: string; readonly code: number }
   | { readonly kind: "tick" };

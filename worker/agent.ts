@@ -10,6 +10,7 @@
  * coordinator's: it alone decides which token counts.
  */
 import { ConvsweepError, LIMITS, PROTOCOL, TIMES } from "../proto/contract.js";
+import type { DeviceUse } from "../proto/gen/convsweep/v1/types.js";
 import type { Assign, Hello, LinkRequest, LinkResponse, Stop, Welcome } from "../proto/gen/convsweep/v1/worker.js";
 import type { AgentEffect, AgentInput, AgentLimits, Identity, Predecessor } from "./agent-messages.js";
 import { type Attempt, attemptOf, lastWords } from "./attempt.js";
@@ -44,6 +45,7 @@ export class Agent {
   private spooledBytes = 0;
   private heartbeatMillis: number = TIMES.heartbeat;
   private lastHeartbeat = 0;
+  private use: readonly DeviceUse[] = [];
   private draining = false;
   private paused = false;
   private started = false;
@@ -120,6 +122,9 @@ export class Agent {
         break;
       case "artifactUploaded":
         this.onArtifactUploaded(input);
+        break;
+      case "sampled":
+        this.use = input.use;
         break;
       case "leave":
         this.leave(input.reason, input.code, now);
@@ -380,7 +385,8 @@ export class Agent {
   private onTick(now: number): void {
     if (this.link === "up" && now >= this.lastHeartbeat + this.heartbeatMillis) {
       this.lastHeartbeat = now;
-      this.send({ seq: 0, ack: this.received, body: { $case: "heartbeat", value: { running: [...this.held] } } });
+      const value = { running: [...this.held], use: [...this.use] };
+      this.send({ seq: 0, ack: this.received, body: { $case: "heartbeat", value } });
     }
     if (this.leaving && now >= this.leaving.deadline) {
       this.log("warn", "leaving although the coordinator has not acknowledged everything", { owed: this.outbox.size });

@@ -22,6 +22,7 @@ export type {
   Classifier,
   DatasetArrays,
   DeviceInfo,
+  DeviceUse,
   Engine,
   GpuSupport,
   LaneOptions,

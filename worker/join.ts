@@ -15,17 +15,18 @@ import { CheckpointClient } from "./checkpoint-client.js";
 import type { JoinConfig } from "./config.js";
 import { chooseDevices, deviceToWire } from "./devices.js";
 import { tlsSource } from "./dial.js";
-import type { Engine } from "./engine.js";
+import type { Engine, Telemetry } from "./engine.js";
 import { Link } from "./link.js";
 import type { Log } from "./log.js";
 import { Pool } from "./pool.js";
 import { Spool } from "./spool.js";
+import { SAMPLE_MILLIS, sampleDevices } from "./telemetry.js";
 
 /** How long the threads may take to close their sessions before the process ends without that. */
 const CLOSE_MILLIS = 3_000;
 
 export interface JoinParts {
-  readonly engine: Engine;
+  readonly engine: Engine & Telemetry;
   readonly log: Log;
   /** Ends the process now, without waiting for anything. */
   readonly abort: () => void;
@@ -189,6 +190,7 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
     if (ending) return;
     ending = true;
     if (timer) clearTimeout(timer);
+    endSampling();
     link.close();
     checkpoints.close();
     spool?.close();
@@ -213,6 +215,12 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
     coordinator: config.coordinator,
     devices: devices.map((d) => `${d.id}: ${d.lanes} lanes, ${d.threads} threads`).join("; "),
     engine: engine.version,
+  });
+  const endSampling = sampleDevices({
+    engine,
+    devices: devices.map(({ info }) => info),
+    millis: SAMPLE_MILLIS,
+    onSample: (use) => dispatch({ kind: "sampled", use }),
   });
   link.open();
   return { ended, leave: (reason) => dispatch({ kind: "leave", reason, code: 0 }) };

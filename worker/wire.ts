@@ -4,8 +4,9 @@
  * Guarantees: a metric that is not finite travels as its name; a `failed` outcome carries every field of its error.
  */
 import type { ErrorData } from "../proto/contract.js";
-import type { ErrorDetail, Metric } from "../proto/gen/convsweep/v1/types.js";
+import type { ErrorDetail, Metric, DeviceUse as WireDeviceUse } from "../proto/gen/convsweep/v1/types.js";
 import type { Assign, Ended, LinkRequest, Report, Started } from "../proto/gen/convsweep/v1/worker.js";
+import type { DeviceUse } from "./engine.js";
 import type { ArtifactRef, CheckpointRef, Held, Job, NamedMetric, Outcome } from "./messages.js";
 
 /** The body of a sequenced message of the worker. */
@@ -40,6 +41,14 @@ function outcomeToWire(outcome: Outcome): NonNullable<Ended["outcome"]> {
     case "released":
       return { $case: "released", value: { reason: outcome.reason, died: outcome.died ?? false } };
   }
+}
+
+/** `null` where the device says nothing. */
+export function useToWire(device: string, use: DeviceUse): WireDeviceUse | null {
+  const { utilization, memoryUsed, memoryTotal, temperature, power } = use;
+  const said = { utilization, memoryUsed, memoryTotal, temperature, power };
+  if (Object.values(said).every((value) => value === null)) return null;
+  return { device, ...Object.fromEntries(Object.entries(said).map(([name, value]) => [name, value ?? undefined])) };
 }
 
 export function startedBody(held: Held, fingerprint: string, fromEpoch: number): Body {

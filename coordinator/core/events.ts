@@ -18,6 +18,7 @@ import type {
 import type {
   Artifact,
   Attempt,
+  DeviceUse,
   EventRecord,
   Json,
   MetricValue,
@@ -88,6 +89,8 @@ export type Event =
       readonly worker: WorkerId;
       readonly incarnation: Incarnation;
       readonly running: readonly HeldAttempt[];
+      /** By device; of a device that is not named nothing is known now. */
+      readonly use?: Readonly<Record<string, DeviceUse>>;
     }
   | {
       readonly kind: "AttemptStarted";

@@ -14,7 +14,7 @@ import type { State } from "./state.js";
 import { indexOf } from "./state.js";
 import { windUp } from "./stopping.js";
 import { isEnded } from "./transitions.js";
-import type { Attempt, Sweep, Worker } from "./types.js";
+import type { Attempt, DeviceUse, Sweep, Worker, WorkerDevice } from "./types.js";
 
 export function tick(draft: Draft, { judgesFrom = draft.now }: Extract<Event, { readonly kind: "Tick" }>): void {
   if (judgesFrom <= draft.now) judgeSilence(draft);
@@ -72,8 +72,19 @@ export function unlink(draft: Draft, worker: Worker, why: string): void {
   const held = draft.state.indexes.workers.has(worker.id);
   if (worker.state === "gone" || (held && worker.state !== "connected")) return;
   const state = held ? "away" : "gone";
-  draft.putWorker({ ...worker, state });
+  draft.putWorker({ ...worker, devices: withUse(worker.devices, {}), state });
   draft.record(`worker-${state}`, { worker: worker.id }, why);
+}
+
+/** What the devices say of themselves now; what one said before is forgotten. */
+export function withUse(
+  devices: readonly WorkerDevice[],
+  use: Readonly<Record<string, DeviceUse>>,
+): readonly WorkerDevice[] {
+  return devices.map(({ use: _, ...device }) => {
+    const now = Object.hasOwn(use, device.id) ? use[device.id] : undefined;
+    return now === undefined ? device : { ...device, use: now };
+  });
 }
 
 export function byToken(attempts: Iterable<Attempt>): readonly Attempt[] {

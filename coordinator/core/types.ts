@@ -257,6 +257,19 @@ export interface Report {
   readonly at: Millis;
 }
 
+/** What a device said of itself last; a number that it cannot say is absent. */
+export interface DeviceUse {
+  /** Share of the driver's last sample period in which a kernel ran: 0 .. 1. */
+  readonly utilization?: number;
+  /** Bytes, of all processes and the driver together. */
+  readonly memoryUsed?: number;
+  readonly memoryTotal?: number;
+  /** Degrees Celsius. */
+  readonly temperature?: number;
+  /** Watts. */
+  readonly power?: number;
+}
+
 export interface WorkerDevice {
   /** `cpu`, `cuda:0`. */
   readonly id: string;
@@ -268,6 +281,8 @@ export interface WorkerDevice {
   readonly lanes: number;
   /** Until when the device is passed over for a recipe (by digest) that it gave back, where another can train it. */
   readonly refused?: Readonly<Record<string, Millis>>;
+  /** As of the last heartbeat, while the worker is heard of. */
+  readonly use?: DeviceUse;
 }
 
 export interface Worker {

@@ -6,7 +6,7 @@
  */
 import type { Millis } from "../../proto/contract.js";
 import { trialId } from "../../proto/contract.js";
-import type { FeedChange, SweepRow, TrialRow, WorkerRow } from "../../proto/feed.js";
+import type { DeviceUseRow, FeedChange, SweepRow, TrialRow, WorkerRow } from "../../proto/feed.js";
 import { member } from "./canonical.js";
 import type { Mutation } from "./events.js";
 import { scaleOf } from "./space/contains.js";
@@ -14,7 +14,7 @@ import type { State } from "./state.js";
 import { busyLanes, indexOf } from "./state.js";
 import type { SweepIndex } from "./sweep-index.js";
 import { isEnded } from "./transitions.js";
-import type { Sweep, Trial, Worker } from "./types.js";
+import type { DeviceUse, Sweep, Trial, Worker } from "./types.js";
 
 export function sweepRow(state: State, sweep: Sweep, now: Millis): SweepRow {
   const { spec } = sweep;
@@ -99,12 +99,18 @@ export function workerRow(state: State, worker: Worker, _now: Millis): WorkerRow
     host: worker.host,
     state: worker.state,
     version: worker.version,
-    devices: worker.devices.map(({ id, name, backend, lanes }) => {
-      return { id, name, backend, lanes, busy: busyLanes(state, worker, id) };
+    devices: worker.devices.map(({ id, name, backend, lanes, use }) => {
+      return { id, name, backend, lanes, busy: busyLanes(state, worker, id), use: useRow(use) };
     }),
     connectedAt: worker.connectedAt,
     lastSeen: worker.lastSeen,
   };
+}
+
+function useRow(use: DeviceUse | undefined): DeviceUseRow | null {
+  if (use === undefined) return null;
+  const { utilization = null, memoryUsed = null, memoryTotal = null, temperature = null, power = null } = use;
+  return { utilization, memoryUsed, memoryTotal, temperature, power };
 }
 
 /** Rows that the mutations touched, each once and as it is now; call it after they were applied. */

@@ -10,7 +10,7 @@ import { offerAgain } from "./assign.js";
 import { heldBy, leaseEnd, loseAttempt, loseWithWorker, renew, sendRevoke } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import type { Event, HeldAttempt } from "./events.js";
-import { byToken, unlink } from "./leases.js";
+import { byToken, unlink, withUse } from "./leases.js";
 import { sendStop } from "./stopping.js";
 import type { Attempt, Worker } from "./types.js";
 
@@ -138,7 +138,8 @@ function noteSeen(draft: Draft, event: Of<"Heartbeat">): void {
   const worker = lifeOf(draft, event);
   if (worker === null) return;
   const back = worker.state === "away" || worker.state === "gone";
-  draft.putWorker({ ...worker, state: back ? "connected" : worker.state, lastSeen: draft.now });
+  const devices = withUse(worker.devices, event.use ?? {});
+  draft.putWorker({ ...worker, devices, state: back ? "connected" : worker.state, lastSeen: draft.now });
   if (!back) return;
   draft.record("worker-connected", { worker: worker.id }, "heard again");
   draft.wakeAt(draft.now + TIMES.lease);

@@ -156,7 +156,7 @@ export class FeedHub {
     const { row } = change;
     const before = this.#workers.get(row.id);
     if (before && row.lastSeen - before.lastSeen < WORKER_SEEN_MILLIS) {
-      if (JSON.stringify({ ...row, lastSeen: 0 }) === JSON.stringify({ ...before, lastSeen: 0 })) return false;
+      if (besidesHeartbeats(row) === besidesHeartbeats(before)) return false;
     }
     this.#workers.set(row.id, row);
     return true;
@@ -243,4 +243,13 @@ function concerns(change: FeedChange, sweep: SweepId): boolean {
     case "worker":
       return true;
   }
+}
+
+/** What of a worker does not change with each of its heartbeats, to be compared. */
+function besidesHeartbeats({ devices, ...row }: WorkerRow): string {
+  return JSON.stringify({
+    ...row,
+    lastSeen: 0,
+    devices: devices.map(({ use, ...device }) => ({ ...device, told: use !== null })),
+  });
 }

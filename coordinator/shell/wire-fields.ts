@@ -51,6 +51,12 @@ export function whole(path: string, value: number, least: number, most: number =
   return value;
 }
 
+/** A number for people, under its name; nothing where it is none or cannot be. */
+export function within<K extends string>(key: K, value: number | undefined, least: number, most: number) {
+  const there = value !== undefined && Number.isFinite(value) && value >= least && value <= most;
+  return (there ? { [key]: value } : {}) as { readonly [P in K]?: number };
+}
+
 export function attempt(path: string, value: string): AttemptId {
   return name(path, value, ATTEMPT, "an attempt such as 3/17#1") as AttemptId;
 }

@@ -5,14 +5,14 @@
  * the core says survives the way there unchanged. Pure. Not here: sequence numbers and acks (link-session.ts).
  */
 import { type Incarnation, incarnation, LIMITS, type WorkerId, workerId } from "../../proto/contract.js";
-import type { Device } from "../../proto/gen/convsweep/v1/types.js";
+import type { Device, DeviceUse as WireDeviceUse } from "../../proto/gen/convsweep/v1/types.js";
 import type { Ended, Hello, LinkRequest, LinkResponse, Welcome } from "../../proto/gen/convsweep/v1/worker.js";
 import { canonicalJson } from "../core/canonical.js";
 import type { AttemptOutcome, Event, WorkerMessage } from "../core/events.js";
-import type { WorkerDevice } from "../core/types.js";
+import type { DeviceUse, WorkerDevice } from "../core/types.js";
 import type { StorePosition } from "../store/store.js";
 import { isErrorCode } from "./errors.js";
-import { attempt, bad, hash, held, metrics, name, prose, token, whole } from "./wire-fields.js";
+import { attempt, bad, hash, held, metrics, name, prose, token, whole, within } from "./wire-fields.js";
 
 export type WorkerEvent = Extract<Event, { readonly incarnation: Incarnation }>;
 export type RequestBody = NonNullable<LinkRequest["body"]>;
@@ -32,6 +32,7 @@ const ARTIFACT = /^[a-z][a-z0-9-]{0,63}$/;
 const MEDIA_TYPE = /^[a-z]{1,32}\/[a-z0-9][a-z0-9.+-]{0,63}$/;
 const DEVICES_AT_MOST = 64;
 const LANES_AT_MOST = 65_536;
+const BYTES_AT_MOST = Number.MAX_SAFE_INTEGER;
 const EPOCHS_AT_MOST = 0xffff_ffff;
 
 /** `store`: what the Hello's knowledge of the store is compared with. */
@@ -76,6 +77,22 @@ function deviceOf(path: string, device: Device): WorkerDevice {
   };
 }
 
+/** For people alone: a number that cannot be is left out, as a worker would send it for ever. */
+function usesOf(list: readonly WireDeviceUse[]): Readonly<Record<string, DeviceUse>> {
+  whole("heartbeat.use.length", list.length, 0, DEVICES_AT_MOST);
+  const entries = list.map(({ device, utilization, memoryUsed, memoryTotal, temperature, power }, i) => [
+    name(`heartbeat.use[${i}].device`, device, DEVICE, "a device such as cuda:0"),
+    {
+      ...within("utilization", utilization, 0, 1),
+      ...within("memoryUsed", memoryUsed, 0, BYTES_AT_MOST),
+      ...within("memoryTotal", memoryTotal, 0, BYTES_AT_MOST),
+      ...within("temperature", temperature, -273.15, 1_000),
+      ...within("power", power, 0, 100_000),
+    },
+  ]);
+  return Object.fromEntries(entries) as Readonly<Record<string, DeviceUse>>;
+}
+
 /** Any message but Hello, which comes once and first. */
 export function workerEvent(speaker: Speaker, body: RequestBody): WorkerEvent {
   const { worker, incarnation: life } = speaker;
@@ -84,7 +101,12 @@ export function workerEvent(speaker: Speaker, body: RequestBody): WorkerEvent {
     case "hello":
       throw bad("body", "Hello only as the first message of a Link", "hello");
     case "heartbeat":
-      return { kind: "Heartbeat", ...who, running: held("heartbeat.running", body.value.running) };
+      return {
+        kind: "Heartbeat",
+        ...who,
+        running: held("heartbeat.running", body.value.running),
+        ...(body.value.use.length === 0 ? {} : { use: usesOf(body.value.use) }),
+      };
     case "started":
       return {
         kind: "AttemptStarted",

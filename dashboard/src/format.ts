@@ -3,7 +3,7 @@
  *
  * Not here: rounding for anything but display.
  */
-import type { FeedMetric } from "../../proto/feed.js";
+import type { DeviceUseRow, FeedMetric } from "../../proto/feed.js";
 
 export const NOTHING = "–";
 
@@ -41,6 +41,21 @@ export function formatCount(value: number): string {
 export function formatPercent(share: number): string {
   const percent = Math.min(1, Math.max(0, share)) * 100;
   return `${percent < 100 ? Math.floor(percent) : 100} %`;
+}
+
+/** What a device says of itself, on one line: `87 % busy · 9.0 of 79.6 GiB · 61 °C · 412 W`. */
+export function formatUse({ utilization, memoryUsed, memoryTotal, temperature, power }: DeviceUseRow): string {
+  const gibibytes = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
+  return [
+    utilization === null ? [] : [`${formatPercent(utilization)} busy`],
+    memoryUsed === null
+      ? []
+      : [`${gibibytes(memoryUsed)}${memoryTotal === null ? "" : ` of ${gibibytes(memoryTotal)}`} GiB`],
+    temperature === null ? [] : [minus(`${Math.round(temperature)} °C`)],
+    power === null ? [] : [`${Math.round(power)} W`],
+  ]
+    .flat()
+    .join(" · ");
 }
 
 /** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 04 min`, `3 d 04 h`. */

@@ -13,6 +13,7 @@ import type { State } from "../../coordinator/core/state.js";
 import { emptyState, partsOf, stateFrom } from "../../coordinator/core/state.js";
 import type {
   Attempt,
+  DeviceUse,
   EventRecord,
   MetricValue,
   Report,
@@ -221,8 +222,9 @@ export class FakeWorker {
     });
   }
 
-  heartbeat(running: readonly HeldAttempt[]): void {
-    this.rig.feed({ kind: "Heartbeat", worker: this.id, incarnation: this.life, running });
+  heartbeat(running: readonly HeldAttempt[], use?: Readonly<Record<string, DeviceUse>>): void {
+    const said = use === undefined ? {} : { use };
+    this.rig.feed({ kind: "Heartbeat", worker: this.id, incarnation: this.life, running, ...said });
   }
 
   linkLost(): void {

@@ -173,7 +173,7 @@ describe("other rows", () => {
     worker.start(assign);
     worker.report(assign, 2, { val_accuracy: "nan" });
     expect(workerRow(rig.state, rig.worker("w"), millis(rig.now)).devices).toEqual([
-      { id: "cpu", name: "bench", backend: "cpu", lanes: 3, busy: 2 },
+      { id: "cpu", name: "bench", backend: "cpu", lanes: 3, busy: 2, use: null },
     ]);
     expect(trialRow(rig.state, rig.trial(1, 0), millis(rig.now))).toMatchObject({
       id: "1/0",

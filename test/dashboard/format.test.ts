@@ -10,6 +10,7 @@ import {
   formatMetric,
   formatParameter,
   formatPercent,
+  formatUse,
   plural,
 } from "../../dashboard/src/format.js";
 
@@ -30,6 +31,21 @@ describe("format", () => {
       [undefined, "–"],
     ];
     for (const [value, text] of cases) expect(formatMetric(value)).toBe(text);
+  });
+
+  it("what a device says of itself, as much as it says", () => {
+    const nothing = { utilization: null, memoryUsed: null, memoryTotal: null, temperature: null, power: null };
+    const whole = {
+      utilization: 0.879,
+      memoryUsed: 9 * 2 ** 30,
+      memoryTotal: 85_520_809_984,
+      temperature: 61.4,
+      power: 412.345,
+    };
+    expect(formatUse(whole)).toBe("87 % busy · 9.0 of 79.6 GiB · 61 °C · 412 W");
+    expect(formatUse({ ...nothing, utilization: 1, memoryUsed: 2 ** 29 })).toBe("100 % busy · 0.5 GiB");
+    expect(formatUse({ ...nothing, temperature: -3 })).toBe("−3 °C");
+    expect(formatUse(nothing)).toBe("");
   });
 
   it("parameters", () => {

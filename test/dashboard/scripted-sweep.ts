@@ -175,6 +175,14 @@ function sweepRow(
   };
 }
 
+const BUSY = {
+  utilization: 0.87,
+  memoryUsed: 9 * 2 ** 30,
+  memoryTotal: 140.4 * 2 ** 30,
+  temperature: 61,
+  power: 412.3,
+};
+
 export function scriptedWorkers(now: number): readonly WorkerRow[] {
   return [
     {
@@ -182,7 +190,7 @@ export function scriptedWorkers(now: number): readonly WorkerRow[] {
       host: "lab-1.example",
       state: "connected",
       version: "0.1.0",
-      devices: [{ id: "cuda:0", name: "NVIDIA H200", backend: "cuda", lanes: 16, busy: 6 }],
+      devices: [{ id: "cuda:0", name: "NVIDIA H200", backend: "cuda", lanes: 16, busy: 6, use: BUSY }],
       connectedAt: now - 600_000,
       lastSeen: now,
     },
@@ -191,7 +199,7 @@ export function scriptedWorkers(now: number): readonly WorkerRow[] {
       host: "attic.example",
       state: "away",
       version: "0.1.0",
-      devices: [{ id: "cpu", name: "2 cores, AVX2", backend: "cpu", lanes: 2, busy: 2 }],
+      devices: [{ id: "cpu", name: "2 cores, AVX2", backend: "cpu", lanes: 2, busy: 2, use: null }],
       connectedAt: now - 500_000,
       lastSeen: now - 7_000,
     },

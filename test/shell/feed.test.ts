@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { apply } from "../../coordinator/core/apply.js";
 import type { Mutation } from "../../coordinator/core/events.js";
 import { emptyState } from "../../coordinator/core/state.js";
-import type { Trial, Worker } from "../../coordinator/core/types.js";
+import type { DeviceUse, Trial, Worker } from "../../coordinator/core/types.js";
 import { trialRow } from "../../coordinator/core/views.js";
 import { FeedHub, type FeedSink } from "../../coordinator/shell/feed-hub.js";
 import { CHANGE_BYTES, FeedRing } from "../../coordinator/shell/feed-ring.js";
@@ -49,7 +49,9 @@ const trialOf = (sweep: number, number: number, more: Partial<Trial> = {}): Muta
   },
 });
 
-const workerOf = (lastSeen: number, state: Worker["state"] = "connected"): Mutation => ({
+const GPU = { id: "cuda:0", name: "g", backend: "cuda", fingerprint: "f", memoryBytes: 1, lanes: 1 };
+
+const workerOf = (lastSeen: number, state: Worker["state"] = "connected", use?: DeviceUse): Mutation => ({
   kind: "putWorker",
   worker: {
     id: workerId("w"),
@@ -57,7 +59,7 @@ const workerOf = (lastSeen: number, state: Worker["state"] = "connected"): Mutat
     host: "h",
     pid: 1,
     version: "1",
-    devices: [],
+    devices: use === undefined ? [GPU] : [{ ...GPU, use }],
     state,
     connectedAt: millis(0),
     lastSeen: millis(lastSeen),
@@ -285,6 +287,13 @@ describe("FeedHub", () => {
     expect(deltas(messages)).toHaveLength(1 + 3);
     tick(workerOf(30_100, "away"));
     expect(deltas(messages)).toHaveLength(5);
+    // That a device says something of itself is news; what it says, as seldom as the rest.
+    tick(workerOf(32_000, "connected", { power: 1 }));
+    expect(deltas(messages)).toHaveLength(6);
+    for (let seen = 34_000; seen < 42_000; seen += 2_000) tick(workerOf(seen, "connected", { power: seen }));
+    expect(deltas(messages)).toHaveLength(6);
+    tick(workerOf(42_000, "connected", { power: 2 }));
+    expect(deltas(messages)).toHaveLength(7);
   });
 
   it("writes a large snapshot in parts, and still shows the newest of everything", async () => {

@@ -200,7 +200,7 @@ describe("LinkSession", () => {
     const polite = open();
     await polite.hello();
     clock.advance(5_000);
-    polite.session.receive({ seq: 0, ack: 0, body: { $case: "heartbeat", value: { running: [] } } });
+    polite.session.receive({ seq: 0, ack: 0, body: { $case: "heartbeat", value: { running: [], use: [] } } });
     clock.advance(5_000);
     expect(silent.seen.end).toMatchObject({ code: "TIMEOUT" });
     expect(polite.seen.end).toBeUndefined();
@@ -221,7 +221,7 @@ describe("LinkSession", () => {
     const loud = open();
     const calm = open();
     await loud.hello();
-    const heartbeat: RequestBody = { $case: "heartbeat", value: { running: [] } };
+    const heartbeat: RequestBody = { $case: "heartbeat", value: { running: [], use: [] } };
     for (let n = 0; n < 9_999; n += 1) loud.session.receive({ seq: 0, ack: 0, body: heartbeat });
     await turn();
     expect(loud.seen.paused).toBe(false);
@@ -284,7 +284,7 @@ describe("LinkSession", () => {
     const { session, seen, hello } = open();
     await hello();
     for (let i = 0; i < 20_000; i += 1) {
-      session.receive({ seq: 0, ack: 0, body: { $case: "heartbeat", value: { running: [] } } });
+      session.receive({ seq: 0, ack: 0, body: { $case: "heartbeat", value: { running: [], use: [] } } });
     }
     expect(seen.paused).toBe(true);
     while (seen.paused) {

@@ -245,7 +245,7 @@ describe("a Link", () => {
     worker.raw({
       seq: 0,
       ack: 0,
-      body: { $case: "heartbeat", value: { running: [{ attempt: "\u0000", token: 2 ** 53 }] } },
+      body: { $case: "heartbeat", value: { running: [{ attempt: "\u0000", token: 2 ** 53 }], use: [] } },
     });
     expect((await worker.end()).code).not.toBe(status.OK);
     await worker.link();

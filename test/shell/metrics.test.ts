@@ -5,7 +5,7 @@ import { LOG_EVENTS } from "../../coordinator/shell/log.js";
 import { Histogram, metricsText } from "../../coordinator/shell/metrics/text.js";
 import { openSqliteStore } from "../../coordinator/store/sqlite.js";
 import { SPEC, type Started, start } from "./fixture.js";
-import { ScriptedWorker } from "./scripted-worker.js";
+import { HELLO, ScriptedWorker } from "./scripted-worker.js";
 
 interface Parsed {
   readonly types: ReadonlyMap<string, string>;
@@ -133,6 +133,37 @@ describe("the metrics", () => {
       const type = before.types.get(key.replace(/\{.*$/, "")) ?? "histogram";
       if (type !== "gauge") expect(after.values.get(key), key).toBeGreaterThanOrEqual(was);
     }
+  });
+
+  it("show what devices say of themselves, each number that they say, while the worker is heard of", async () => {
+    const started = await start();
+    const gpu = { id: "cuda:0", name: "A GPU", backend: "cuda", fingerprint: "f", memoryBytes: 8e10, lanes: 64 };
+    const hello = { devices: [...HELLO.devices, gpu, { ...gpu, id: "cuda:1" }] };
+    const worker = ScriptedWorker.of(started.storeDir, started.coordinator.grpcAddress, hello);
+    await worker.link();
+    const whole = { utilization: 0.87, memoryUsed: 9e9, memoryTotal: 8e10, temperature: 61, power: 412.345 };
+    worker.heartbeat(
+      [],
+      [
+        { device: "cuda:0", ...whole },
+        { device: "cuda:1", power: 70 },
+        { device: "cuda:9", power: 1 },
+      ],
+    );
+    const shown = async () => {
+      const { values } = await read(started);
+      return Object.fromEntries([...values].filter(([key]) => key.startsWith("convsweep_device_")));
+    };
+    await expect.poll(shown).toEqual({
+      'convsweep_device_utilization_ratio{worker="worker-1",device="cuda:0"}': 0.87,
+      'convsweep_device_memory_used_bytes{worker="worker-1",device="cuda:0"}': 9e9,
+      'convsweep_device_memory_bytes{worker="worker-1",device="cuda:0"}': 8e10,
+      'convsweep_device_temperature_celsius{worker="worker-1",device="cuda:0"}': 61,
+      'convsweep_device_power_watts{worker="worker-1",device="cuda:0"}': 412.345,
+      'convsweep_device_power_watts{worker="worker-1",device="cuda:1"}': 70,
+    });
+    worker.cut();
+    await expect.poll(shown).toEqual({});
   });
 
   it("count refusals, and are open to a session and to tokens that read", async () => {

@@ -6,7 +6,7 @@ import { onTestFinished } from "vitest";
 import { readToken } from "../../coordinator/shell/credentials.js";
 import type { RequestBody, ResponseBody } from "../../coordinator/shell/wire.js";
 import { PROTOCOL } from "../../proto/contract.js";
-import type { Metric } from "../../proto/gen/convsweep/v1/types.js";
+import type { DeviceUse, Metric } from "../../proto/gen/convsweep/v1/types.js";
 import {
   type Assign,
   type Hello,
@@ -128,8 +128,8 @@ export class ScriptedWorker {
     return this.send({ $case: "ended", value: { attempt, token, outcome } });
   }
 
-  heartbeat(running: readonly Held[]): void {
-    this.raw({ seq: 0, ack: this.received, body: { $case: "heartbeat", value: { running: [...running] } } });
+  heartbeat(running: readonly Held[], use: DeviceUse[] = []): void {
+    this.raw({ seq: 0, ack: this.received, body: { $case: "heartbeat", value: { running: [...running], use } } });
   }
 
   /** The next message, which must be of this kind. */

@@ -74,9 +74,26 @@ const outcome: fc.Arbitrary<AttemptOutcome> = fc.oneof(
   fc.record({ kind: fc.constant("released" as const), reason: text, died: fc.constant(true) }),
 );
 
+/** As many of the numbers as a device can say. */
+const uses = fc.dictionary(
+  fc.constantFrom("cpu", "cuda:0", "cuda:1", "constructor"),
+  fc.record(
+    {
+      utilization: fc.double({ min: 0, max: 1, noNaN: true }),
+      memoryUsed: fc.nat(Number.MAX_SAFE_INTEGER),
+      memoryTotal: fc.nat(Number.MAX_SAFE_INTEGER),
+      temperature: fc.double({ min: -40, max: 150, noNaN: true }),
+      power: fc.double({ min: 0, max: 2_000, noNaN: true }),
+    },
+    { requiredKeys: [], noNullPrototype: true },
+  ),
+  { minKeys: 1, noNullPrototype: true },
+);
+
 const workerEvents: fc.Arbitrary<WorkerEvent> = fc
   .oneof(
     fc.record({ kind: fc.constant("Heartbeat" as const), running: heldAttempts }),
+    fc.record({ kind: fc.constant("Heartbeat" as const), running: heldAttempts, use: uses }),
     fc.constant({ kind: "WorkerDraining" as const }),
     fc.record({
       kind: fc.constant("AttemptStarted" as const),
@@ -123,7 +140,13 @@ const SEEN = { seenStore: "store", seenGeneration: 2, seenCommit: 13 };
 function bodyOf(event: WorkerEvent): RequestBody {
   switch (event.kind) {
     case "Heartbeat":
-      return { $case: "heartbeat", value: { running: [...event.running] } };
+      return {
+        $case: "heartbeat",
+        value: {
+          running: [...event.running],
+          use: Object.entries(event.use ?? {}).map(([device, numbers]) => ({ device, ...numbers })),
+        },
+      };
     case "WorkerDraining":
       return { $case: "draining", value: {} };
     case "AttemptStarted": {
@@ -253,6 +276,26 @@ describe("messages of a worker", () => {
       }),
     );
     expect(Object.hasOwn(Object.prototype, "a")).toBe(false);
+  });
+
+  it("leave out what a device cannot be, and keep the rest of the heartbeat", () => {
+    const wrong = {
+      device: "cuda:0",
+      utilization: 1.5,
+      memoryUsed: -1,
+      memoryTotal: 7,
+      temperature: Number.NaN,
+      power: Number.POSITIVE_INFINITY,
+    };
+    const event = workerEvent(who, { $case: "heartbeat", value: { running: [], use: [wrong] } });
+    expect(event).toMatchObject({ kind: "Heartbeat", use: { "cuda:0": { memoryTotal: 7 } } });
+    const many = Array.from({ length: 65 }, (_, i) => ({ device: `cuda:${i}` }));
+    expect(() => workerEvent(who, { $case: "heartbeat", value: { running: [], use: many } })).toThrow(
+      "heartbeat.use.length",
+    );
+    expect(() => workerEvent(who, { $case: "heartbeat", value: { running: [], use: [{ device: "?" }] } })).toThrow(
+      "heartbeat.use[0].device",
+    );
   });
 
   it("keep the failure of a newer worker whose code is not known here", () => {

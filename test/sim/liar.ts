@@ -111,7 +111,7 @@ export class Liar implements Peer {
 
   #speak(connection: Connection): void {
     if (this.#random.chance(0.4)) {
-      connection.send({ seq: 0, ack: 0, body: { $case: "heartbeat", value: { running: this.#someHeld() } } });
+      connection.send({ seq: 0, ack: 0, body: { $case: "heartbeat", value: { running: this.#someHeld(), use: [] } } });
       return;
     }
     this.#world.count("lies");

@@ -41,9 +41,20 @@ describe("the agent, step by step", () => {
     expect(agent.wakeAt).toBe(2_000);
     expect(sends(handle({ kind: "tick" }, 1_999))).toEqual([]);
     expect(sends(handle({ kind: "tick" }, 2_000))).toEqual([
-      { seq: 0, ack: 1, body: { $case: "heartbeat", value: { running: [held(0)] } } },
+      { seq: 0, ack: 1, body: { $case: "heartbeat", value: { running: [held(0)], use: [] } } },
     ]);
     expect(agent.wakeAt).toBe(4_000);
+  });
+
+  it("says with every heartbeat what the devices said of themselves last, and sends nothing for it alone", () => {
+    const { handle } = joined();
+    const beat = (now: number) =>
+      sends(handle({ kind: "tick" }, now)).map((m) => m.body?.$case === "heartbeat" && m.body.value.use);
+    expect(handle({ kind: "sampled", use: [{ device: "cuda:0", power: 300 }] })).toEqual([]);
+    expect(beat(2_000)).toEqual([[{ device: "cuda:0", power: 300 }]]);
+    expect(beat(4_000)).toEqual([[{ device: "cuda:0", power: 300 }]]);
+    handle({ kind: "sampled", use: [] });
+    expect(beat(6_000)).toEqual([[]]);
   });
 
   it("answers a repeated Assign with Started and nothing else", () => {

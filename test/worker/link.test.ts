@@ -50,7 +50,11 @@ function openLink(address: string, over: Partial<LinkOptions> = {}) {
   return { link, events, count, until, last };
 }
 
-const heartbeat = (ack: number): LinkRequest => ({ seq: 0, ack, body: { $case: "heartbeat", value: { running: [] } } });
+const heartbeat = (ack: number): LinkRequest => ({
+  seq: 0,
+  ack,
+  body: { $case: "heartbeat", value: { running: [], use: [] } },
+});
 
 describe("the link", () => {
   it("shows its token and carries messages both ways in order", async () => {

@@ -8,6 +8,7 @@ import { statSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import { busyLanes, indexOf, type State } from "../../core/state.js";
 import { isEnded, SWEEP_TRANSITIONS, TRIAL_STATES, WORKER_TRANSITIONS } from "../../core/transitions.js";
+import type { DeviceUse } from "../../core/types.js";
 import type { Store } from "../../store/store.js";
 import type { FeedHub } from "../feed-hub.js";
 import type { Gate } from "../gate.js";
@@ -27,11 +28,13 @@ export interface MeasuredParts {
   readonly version: string;
 }
 
+/** Devices with rows of their own. */
+const DEVICES_AT_MOST = 1_000;
 /** Open sweeps with rows of their own; the newest. */
 const SWEEPS_AT_MOST = 100;
 
 export function families(parts: MeasuredParts): readonly Family[] {
-  return [...trialFamilies(parts), ...workerFamilies(parts), ...loopFamilies(parts), ...outsideFamilies(parts)];
+  return [trialFamilies, workerFamilies, deviceFamilies, loopFamilies, outsideFamilies].flatMap((some) => some(parts));
 }
 
 function trialFamilies({ state, meter }: MeasuredParts): readonly Family[] {
@@ -85,6 +88,28 @@ function workerFamilies({ state, links }: MeasuredParts): readonly Family[] {
     gauge("convsweep_lanes", "Lanes of the workers that are not gone, by backend.", byLabel("backend", lanes)),
     gauge("convsweep_lanes_busy", "Lanes with a trial, by backend.", byLabel("backend", busy)),
     gauge("convsweep_links", "Open streams of workers.", [{ value: links.count }]),
+  ];
+}
+
+/** Of devices that say something of themselves. */
+function deviceFamilies({ state }: MeasuredParts): readonly Family[] {
+  const all = [...state.workers.values()].flatMap(({ id, devices }) =>
+    devices.flatMap((device) =>
+      device.use === undefined ? [] : [{ labels: { worker: id, device: device.id }, use: device.use }],
+    ),
+  );
+  const devices = all.slice(0, DEVICES_AT_MOST);
+  const samples = (key: keyof DeviceUse): readonly Sample[] =>
+    devices.flatMap(({ labels, use }) => {
+      const value = use[key];
+      return value === undefined ? [] : [{ labels, value }];
+    });
+  return [
+    gauge("convsweep_device_utilization_ratio", "Share of the time in which a kernel ran.", samples("utilization")),
+    gauge("convsweep_device_memory_used_bytes", "Memory in use, of all processes.", samples("memoryUsed")),
+    gauge("convsweep_device_memory_bytes", "Memory that the device has.", samples("memoryTotal")),
+    gauge("convsweep_device_temperature_celsius", "Temperature of the chip.", samples("temperature")),
+    gauge("convsweep_device_power_watts", "Power of the board.", samples("power")),
   ];
 }
 

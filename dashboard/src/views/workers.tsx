@@ -1,8 +1,9 @@
 /**
- * The workers: their devices, how many lanes hold a trial, and since when a silent one is silent.
+ * The workers: their devices, how many lanes hold a trial, what a device says of itself, and since when a silent one is
+ * silent.
  */
-import type { WorkerRow } from "../../../proto/feed.js";
-import { formatAgo, plural } from "../format.js";
+import type { DeviceUseRow, WorkerRow } from "../../../proto/feed.js";
+import { formatAgo, formatUse, plural } from "../format.js";
 import type { Page } from "../page.js";
 import { State } from "./state.js";
 
@@ -52,12 +53,13 @@ export function Workers({ page }: { readonly page: Page }) {
 function Worker({ page, worker }: { readonly page: Page; readonly worker: WorkerRow }) {
   const silent = worker.state === "away" || worker.state === "gone";
   const rows = worker.devices.length === 0 ? [null] : worker.devices;
+  const height = rows.reduce((sum, device) => sum + (device?.use == null ? 1 : 2), 0);
   return (
     <tbody class={silent ? "silent" : ""}>
-      {rows.map((device, i) => (
+      {rows.map((device, i) => [
         <tr key={device?.id ?? "none"}>
           {i === 0 && (
-            <th scope="rowgroup" rowSpan={rows.length} title={`on ${worker.host}, convsweep ${worker.version}`}>
+            <th scope="rowgroup" rowSpan={height} title={`on ${worker.host}, convsweep ${worker.version}`}>
               {worker.id}
             </th>
           )}
@@ -67,14 +69,29 @@ function Worker({ page, worker }: { readonly page: Page; readonly worker: Worker
           </td>
           <td>{device !== null && <Lanes busy={device.busy} lanes={device.lanes} />}</td>
           {i === 0 && (
-            <td rowSpan={rows.length}>
+            <td rowSpan={height}>
               <State state={worker.state} />
               {silent && <span class="quiet seen">seen {formatAgo(worker.lastSeen, page.now.value)}</span>}
             </td>
           )}
-        </tr>
-      ))}
+        </tr>,
+        device?.use != null && <Use key={`${device.id} use`} use={device.use} />,
+      ])}
     </tbody>
+  );
+}
+
+function Use({ use }: { readonly use: DeviceUseRow }) {
+  return (
+    <tr>
+      <td
+        colSpan={3}
+        class="device-use quiet number"
+        title="busy, memory in use, temperature, power; of all programs on the device"
+      >
+        {formatUse(use)}
+      </td>
+    </tr>
   );
 }
 

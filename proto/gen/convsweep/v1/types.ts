@@ -39,6 +39,27 @@ export interface Device {
   lanes: number;
 }
 
+/** What a device said of itself; a number that it cannot say is absent. */
+export interface DeviceUse {
+  /** "cuda:0" */
+  device: string;
+  /** Share of the driver's last sample period in which a kernel ran: 0 to 1. */
+  utilization?:
+    | number
+    | undefined;
+  /** Bytes, of all processes and the driver together. */
+  memoryUsed?: number | undefined;
+  memoryTotal?:
+    | number
+    | undefined;
+  /** Degrees Celsius. */
+  temperature?:
+    | number
+    | undefined;
+  /** Watts. */
+  power?: number | undefined;
+}
+
 /** An attempt that a worker holds, with the fencing token of its lease. */
 export interface HeldAttempt {
   attempt: string;
@@ -291,6 +312,114 @@ export const Device: MessageFns<Device> = {
             }
 
             message.lanes = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeviceUse(): DeviceUse {
+  return {
+    device: "",
+    utilization: undefined,
+    memoryUsed: undefined,
+    memoryTotal: undefined,
+    temperature: undefined,
+    power: undefined,
+  };
+}
+
+export const DeviceUse: MessageFns<DeviceUse> = {
+  encode(message: DeviceUse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.device !== "") {
+      writer.uint32(10).string(message.device);
+    }
+    if (message.utilization !== undefined) {
+      writer.uint32(17).double(message.utilization);
+    }
+    if (message.memoryUsed !== undefined) {
+      writer.uint32(24).uint64(message.memoryUsed);
+    }
+    if (message.memoryTotal !== undefined) {
+      writer.uint32(32).uint64(message.memoryTotal);
+    }
+    if (message.temperature !== undefined) {
+      writer.uint32(41).double(message.temperature);
+    }
+    if (message.power !== undefined) {
+      writer.uint32(49).double(message.power);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeviceUse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeviceUse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.device = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.utilization = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.memoryUsed = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.memoryTotal = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.temperature = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.power = reader.double();
             continue;
           }
         }

@@ -22,7 +22,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Device, ErrorDetail, HeldAttempt, Metric } from "./types.js";
+import { Device, DeviceUse, ErrorDetail, HeldAttempt, Metric } from "./types.js";
 
 export const protobufPackage = "convsweep.v1";
 
@@ -143,6 +143,8 @@ export interface Welcome {
 
 export interface Heartbeat {
   running: HeldAttempt[];
+  /** The newest sample of each device that says something of itself. */
+  use: DeviceUse[];
 }
 
 export interface Started {
@@ -1311,13 +1313,16 @@ export const Welcome: MessageFns<Welcome> = {
 };
 
 function createBaseHeartbeat(): Heartbeat {
-  return { running: [] };
+  return { running: [], use: [] };
 }
 
 export const Heartbeat: MessageFns<Heartbeat> = {
   encode(message: Heartbeat, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.running) {
       HeldAttempt.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.use) {
+      DeviceUse.encode(v!, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -1341,6 +1346,14 @@ export const Heartbeat: MessageFns<Heartbeat> = {
             }
 
             message.running.push(HeldAttempt.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.use.push(DeviceUse.decode(reader, reader.uint32()));
             continue;
           }
         }
