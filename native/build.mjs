@@ -4,7 +4,9 @@
  * Guarantees: incremental (nothing to do takes a fraction of a second); only one build at a time a tree; the
  * addon appears whole or not at all. Needs a C++20 compiler, cmake >= 3.25 and make or ninja; no network.
  *
- *   node native/build.mjs [--test [doctest arguments]] [--bench] [--clean] [--quiet]
+ *   node native/build.mjs [--test [doctest arguments]] [--bench] [--emulated] [--clean] [--quiet]
+ *
+ * --emulated   also build/engine-emulated.node, for tests: with two emulated devices
  *
  * CONVSWEEP_CUDA=auto|on|off   compile CUDA in when nvcc is there (auto), always, never
  * CONVSWEEP_SANITIZE=LIST      with --test: a build of its own with -fsanitize=LIST, e.g. address,undefined (the CUDA kernels on
@@ -146,7 +148,7 @@ async function main() {
   const done = join(output, ".built");
   const inputs = Math.max(...["src", "include", "CMakeLists.txt", "build.mjs"].map((name) => newest(join(here, name))));
   const same = existsSync(done) && readFileSync(done, "utf8") === cuda && existsSync(join(output, "engine.node"));
-  if (!testing && !flags.has("--bench") && same && statSync(done).mtimeMs > inputs) return;
+  if (!testing && !flags.has("--bench") && !flags.has("--emulated") && same && statSync(done).mtimeMs > inputs) return;
   const started = Date.now();
   const release = lock();
   await configure();
@@ -158,10 +160,13 @@ async function main() {
     if (changed) say(`engine: built in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   }
   if (flags.has("--bench")) await build("all");
+  if (flags.has("--emulated")) await build("engine_emulated");
   if (!testing) return;
   // The CUDA kernels' cases also run under sanitizers, in a program of their own; a sanitized build is that already.
   const programs = sanitize ? ["native_tests"] : ["native_tests", "kernel_tests_sanitized"];
   for (const program of programs) await build(program);
+  // For the end-to-end tests that follow.
+  if (!sanitize) await build("engine_emulated");
   release();
   for (const program of programs) {
     const tests = spawnSync(join(tree, program), args.slice(testAt + 1), { stdio: "inherit", cwd: here });

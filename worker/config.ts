@@ -92,6 +92,13 @@ export function checkAddress(text: string): string {
   return text;
 }
 
+/** `cuda:0,cpu`: ids, in order. */
+export function deviceList(text: string): readonly string[] {
+  const ids = text.split(",").map((id) => id.trim());
+  if (ids.includes("")) throw bad("--devices", "a device is missing", "for example cpu or cuda:0,cpu", text);
+  return ids;
+}
+
 function readToken(file: string): Secret {
   let text: string;
   try {
@@ -142,9 +149,6 @@ function spoolFolder(option: string | null, env: NodeJS.ProcessEnv): string {
 export function joinConfig(options: JoinOptions, env: NodeJS.ProcessEnv): JoinConfig {
   const name = options.name ?? defaultName();
   if (!NAME.test(name)) throw bad("--name", "not a name for a worker", "letters, digits and . _ : @ + -", name);
-  const devices = options.devices.split(",").map((d) => d.trim());
-  if (devices.some((d) => d === ""))
-    throw bad("--devices", "a device is missing", "for example cpu or cuda:0,cpu", options.devices);
   const logLevel = LOG_LEVELS.find((level) => level === options.logLevel);
   if (!logLevel) throw bad("--log-level", "no such level", LOG_LEVELS.join(", "), options.logLevel);
   const coordinator = checkAddress(options.coordinator);
@@ -160,7 +164,7 @@ export function joinConfig(options: JoinOptions, env: NodeJS.ProcessEnv): JoinCo
     token,
     tlsFiles,
     name,
-    devices,
+    devices: deviceList(options.devices),
     lanes: options.lanes === "auto" ? null : wholeNumber("--lanes", options.lanes, 65_536),
     threads: options.threads === undefined ? null : wholeNumber("--threads", options.threads, 4_096),
     memory: options.memory === undefined ? null : byteSize("--memory", options.memory),

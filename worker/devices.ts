@@ -27,23 +27,18 @@ export interface ChosenDevice extends PoolDevice {
 const inGibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 
 export function chooseDevices(found: readonly DeviceInfo[], wishes: DeviceWishes): readonly ChosenDevice[] {
-  const there = found.map((d) => (d.unusable === null ? d.id : `${d.id} (${d.unusable})`)).join(", ");
   const ids = [...new Set(wishes.devices)];
-  return ids.map((id) => {
-    const info = found.find((d) => d.id === id);
-    if (!info) {
-      throw new ConvsweepError("ENGINE_NO_DEVICE", `this machine has no device ${id}`, {
-        path: "--devices",
-        expected: there,
-        found: id,
-      });
-    }
-    if (info.unusable !== null) {
-      throw new ConvsweepError("ENGINE_NO_DEVICE", `${id} cannot be used: ${info.unusable}`, {
-        path: "--devices",
-        found: id,
-      });
-    }
+  const problems = ids.flatMap((id) => problemOf(id, found) ?? []);
+  if (problems.length > 0) {
+    throw new ConvsweepError("ENGINE_NO_DEVICE", problems.join("; "), {
+      path: "--devices",
+      expected: found.map((d) => (d.unusable === null ? d.id : `${d.id} (${d.unusable})`)).join(", "),
+      found: ids.join(","),
+    });
+  }
+  const chosen = ids.flatMap((id) => found.find((d) => d.id === id) ?? []);
+  return chosen.map((info) => {
+    const { id } = info;
     if (wishes.memory !== null && wishes.memory > info.memoryBytes) {
       throw new ConvsweepError("BAD_INPUT", `${id} does not have so much memory`, {
         path: "--memory",
@@ -60,6 +55,18 @@ export function chooseDevices(found: readonly DeviceInfo[], wishes: DeviceWishes
       info,
     };
   });
+}
+
+/** Why the device cannot be had, in one sentence; `null` if it can. */
+function problemOf(id: string, found: readonly DeviceInfo[]): string | null {
+  const info = found.find((d) => d.id === id);
+  if (info) return info.unusable === null ? null : `${id} cannot be used: ${info.unusable}`;
+  const [backend = id] = id.split(":");
+  // One entry, with the reason, stands for all where none of the kind is there.
+  const none = found.find((d) => d.id === backend && d.unusable !== null);
+  if (none) return `${id} cannot be used: ${none.unusable}`;
+  const unbuilt = backend === "cuda" && !found.some((d) => d.backend === "cuda");
+  return unbuilt ? `${id} cannot be used: this engine was built without CUDA` : `this machine has no device ${id}`;
 }
 
 /** A device with processors of its own takes one thread, which tells it what to do; the processor takes the rest. */

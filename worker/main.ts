@@ -11,7 +11,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../proto/contract.js";
-import { type JoinOptions, joinConfig, wholeNumber } from "./config.js";
+import { deviceList, type JoinOptions, joinConfig, wholeNumber } from "./config.js";
 import { dataCommand, processIo } from "./data/cli.js";
 import { chooseDevices, describeDevices } from "./devices.js";
 import { engineError, openEngine } from "./engine.js";
@@ -57,9 +57,18 @@ async function joinFleet(options: JoinOptions): Promise<number> {
   return worker.ended;
 }
 
-async function listDevices(options: { readonly json?: boolean }): Promise<number> {
+interface DevicesCommand {
+  readonly json?: boolean;
+  readonly check?: string;
+}
+
+async function listDevices(options: DevicesCommand): Promise<number> {
   const engine = openEngine();
   const devices = engine.devices();
+  if (options.check !== undefined) {
+    chooseDevices(devices, { devices: deviceList(options.check), lanes: null, threads: null, memory: null });
+    return 0;
+  }
   const cuda = await engine.gpuSupport(null);
   if (options.json) printJson({ devices, cuda });
   else print(describeDevices(devices, cuda));
@@ -209,7 +218,8 @@ async function run(argv: readonly string[]): Promise<number> {
     .command("devices")
     .description("list this machine's devices")
     .option("--json", "print one JSON object")
-    .action(async (options: { readonly json?: boolean }) => {
+    .option("--check <list>", "only say which of these cannot be used, and why; exit code 2 if any")
+    .action(async (options: DevicesCommand) => {
       code = await listDevices(options);
     });
   program

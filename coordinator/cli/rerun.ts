@@ -8,7 +8,7 @@ import type { Context } from "./context.js";
 import { withEmbedded } from "./embedded.js";
 import { formatMetric } from "./format.js";
 import { onInterrupt } from "./interrupt.js";
-import { type LocalOptions, localWorkerArguments } from "./local-options.js";
+import { checkLocalDevices, type LocalOptions, localWorkerArguments } from "./local-options.js";
 import { asObjects } from "./rows.js";
 import { applyFeedMessage, newSweepModel } from "./sweep-model.js";
 
@@ -23,6 +23,7 @@ export async function rerunTrial(context: Context, id: string, options: RerunOpt
   if (context.options.coordinator !== null || (await findRunning(context.options.store)) || detach) {
     return await withAdmin(context, (client) => rerunAndFollow(context, client, id, verify, detach));
   }
+  await checkLocalDevices(options);
   return await withEmbedded(context, { workers: 1, workerArguments: localWorkerArguments(options) }, (client) =>
     rerunAndFollow(context, client, id, verify, false),
   );

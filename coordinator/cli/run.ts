@@ -16,7 +16,7 @@ import { type Context, contextOf, parseCount } from "./context.js";
 import { type Embedded, withEmbedded } from "./embedded.js";
 import { followSweep } from "./follow.js";
 import { aborted, onInterrupt } from "./interrupt.js";
-import { addLocalOptions, type LocalOptions, localWorkerArguments } from "./local-options.js";
+import { addLocalOptions, checkLocalDevices, type LocalOptions, localWorkerArguments } from "./local-options.js";
 import { patientFeed } from "./patient-feed.js";
 import { summaryLines } from "./summary.js";
 import { captureWorkerProgram } from "./worker-process.js";
@@ -86,6 +86,7 @@ async function run(context: Context, file: string, options: Options): Promise<nu
       `--detach needs a running coordinator; start one with \`${context.command} up\``,
     );
   }
+  await checkLocalDevices(options);
   await requireData(context, file, text);
   return await runEmbedded(context, file, text, options);
 }

@@ -9,7 +9,7 @@ import { webhookSecret, webhookUrl } from "../shell/webhook/webhook.js";
 import { contextOf, parseCount } from "./context.js";
 import { parseListen, startEmbedded } from "./embedded.js";
 import { aborted, onInterrupt } from "./interrupt.js";
-import { addLocalOptions, type LocalOptions, localWorkerArguments } from "./local-options.js";
+import { addLocalOptions, checkLocalDevices, type LocalOptions, localWorkerArguments } from "./local-options.js";
 
 interface Options extends LocalOptions {
   readonly workers: number;
@@ -61,6 +61,7 @@ Examples:
           expected: "--webhook URL beside it",
         });
       }
+      if (options.workers > 0) await checkLocalDevices(options);
       const interrupt = onInterrupt(output, "ending; Ctrl-C again ends at once");
       const embedded = await startEmbedded(context, {
         grpc: options.listen,

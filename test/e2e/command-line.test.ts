@@ -28,6 +28,12 @@ describe("wrong command lines", () => {
     [["run", file, "--coordinator", "nonsense"], "--coordinator: expected HOST:PORT"],
     [["run", file, "--store", join(file, "x")], "name a folder of your own with --store"],
     [["up", "--lanes", "many"], "--lanes: expected a whole number from 1 to 65536, found `many`"],
+    [
+      ["run", file, "--devices", "cpu,gpu7,gpu8"],
+      "--devices: this machine has no device gpu7; this machine has no device gpu8; expected cpu, ",
+    ],
+    [["up", "--workers", "1", "--devices", "cpu,"], "--devices: a device is missing"],
+    [["trial", "rerun", "1/0", "--devices", "gpu7"], "--devices: this machine has no device gpu7"],
     [["plan", file, "--device", "gpu9"], "this machine has no device gpu9"],
     [["worker", "--coordinator", "127.0.0.1:1", "--token-file", file, "--log-level", "loud"], "no such level"],
     [["sweep", "extend", "1", "--trials", "99999999999"], "--trials: expected a whole number from 1 to 1000000"],

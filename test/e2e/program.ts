@@ -114,10 +114,13 @@ export class Running {
 export class Playground {
   readonly folder = mkdtempSync(join(tmpdir(), "convsweep-e2e-"));
   readonly store = join(this.folder, "store");
+  /** More variables of the programs' environment. */
+  readonly variables: Record<string, string> = {};
   private readonly running: Running[] = [];
 
   private get environment(): NodeJS.ProcessEnv {
-    return { ...process.env, CONVSWEEP_STORE: this.store, CONVSWEEP_SPOOL: join(this.folder, "spool"), NO_COLOR: "1" };
+    const own = { CONVSWEEP_STORE: this.store, CONVSWEEP_SPOOL: join(this.folder, "spool"), NO_COLOR: "1" };
+    return { ...process.env, ...own, ...this.variables };
   }
 
   static requireBuild(): void {

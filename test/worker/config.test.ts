@@ -149,6 +149,26 @@ describe("the choice of devices", () => {
     );
   });
 
+  it("says of each device that cannot be had why, all at once", () => {
+    const wishes = { lanes: null, threads: null, memory: null };
+    const messageOf = (found: readonly DeviceInfo[], ...devices: string[]): string => {
+      try {
+        chooseDevices(found, { ...wishes, devices });
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return "";
+    };
+    const whole = { ...cuda, unusable: null };
+    const broken = { ...cuda, id: "cuda:1" };
+    expect(messageOf([cpu, whole, broken], "cuda:0", "cuda:1", "cuda:2", "cpu", "gpu")).toBe(
+      "cuda:1 cannot be used: no driver; this machine has no device cuda:2; this machine has no device gpu",
+    );
+    expect(messageOf([cpu, { ...cuda, id: "cuda" }], "cuda:0")).toBe("cuda:0 cannot be used: no driver");
+    expect(messageOf([cpu], "cuda:0")).toBe("cuda:0 cannot be used: this engine was built without CUDA");
+    expect(messageOf([cpu, whole], "cpu", "cuda:0")).toBe("");
+  });
+
   it("says what there is when a device is missing, and why one cannot be used", () => {
     const wishes = { lanes: null, threads: null, memory: null };
     expect(() => chooseDevices([cpu, cuda], { ...wishes, devices: ["cuda:7"] })).toThrowError(

@@ -32,7 +32,15 @@ const cpu::KernelTable& table_of(const std::string& isa) {
   throw unexpected(ErrorCode::ENGINE_BAD_ARGUMENT, "isa", "auto, avx512, avx2 or scalar", isa);
 }
 
+// Filled before threads begin.
+std::vector<DeviceSource>& sources() {
+  static std::vector<DeviceSource> all;
+  return all;
+}
+
 }  // namespace
+
+void add_device_source(DeviceSource source) { sources().push_back(std::move(source)); }
 
 std::vector<DeviceInfo> list_devices() {
   DeviceInfo cpu;
@@ -45,6 +53,9 @@ std::vector<DeviceInfo> list_devices() {
 #if defined(CONVSWEEP_WITH_CUDA)
   for (DeviceInfo& device : list_cuda_devices()) devices.push_back(device);
 #endif
+  for (const DeviceSource& source : sources()) {
+    for (DeviceInfo& device : source.list()) devices.push_back(device);
+  }
   return devices;
 }
 
@@ -68,6 +79,9 @@ std::unique_ptr<Backend> make_backend(const std::string& device, const std::stri
                 "this engine was built without CUDA; install the CUDA toolkit and build again, or take cpu");
   }
 #endif
+  for (const DeviceSource& source : sources()) {
+    if (std::unique_ptr<Backend> backend = source.make(device)) return backend;
+  }
   throw unexpected(ErrorCode::ENGINE_NO_DEVICE, "device", "cpu or cuda:N", device);
 }
 

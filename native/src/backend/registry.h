@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,7 +23,8 @@ struct DeviceInfo {
   std::string capability;
   // Where it sits, for those who know it by that: `0000:65:00.0`. Empty of the CPU.
   std::string bus;
-  // Which kernels run there: `avx512`, `avx2`, `scalar`; of CUDA `sm_90`, or `compute_90` where the driver compiles them.
+  // Which kernels run there: `avx512`, `avx2`, `scalar`; of CUDA `sm_90`, or `compute_90` where the driver compiles
+  // them.
   std::string isa;
   // Of CUDA multiprocessors.
   int cores = 0;
@@ -32,6 +34,14 @@ struct DeviceInfo {
 };
 
 std::vector<DeviceInfo> list_devices();
+
+// Devices beside the CPU's and CUDA's that a program brings along, as tests do.
+struct DeviceSource {
+  std::function<std::vector<DeviceInfo>()> list;
+  // Null for an id that is none of its own.
+  std::function<std::unique_ptr<Backend>(const std::string& id)> make;
+};
+void add_device_source(DeviceSource source);
 
 // What this engine brings for CUDA, and what the machine's driver can take. Versions as CUDA writes them, `13.0`.
 struct CudaSupport {

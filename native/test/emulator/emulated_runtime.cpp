@@ -1,5 +1,6 @@
 #include "emulator/emulated_runtime.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -11,8 +12,10 @@ namespace {
 
 // Asked before anything that a broken device refuses.
 void work(EmulatedDevice& device) {
+  if (!device.breaks_with.empty() && std::remove(device.breaks_with.c_str()) == 0) device.works_for = 0;
   if (device.works_for == 0) {
-    throw Error(ErrorCode::ENGINE_DEVICE_LOST, "", "the device is lost; waiting for emulated:0: an illegal address");
+    throw Error(ErrorCode::ENGINE_DEVICE_LOST, "",
+                "the device is lost; waiting for " + device.id + ": an illegal address");
   }
   if (device.works_for > 0) --device.works_for;
 }
@@ -72,7 +75,7 @@ class EmulatedRuntime final : public device::Runtime {
   explicit EmulatedRuntime(EmulatedDevice& of) : device_(of) {}
   std::string backend() const override { return "emulated"; }
   std::string generation() const override { return ""; }
-  std::string id() const override { return "emulated:0"; }
+  std::string id() const override { return device_.id; }
   const OpTable& ops() const override { return emulated::op_table(); }
   device::MemoryState memory() override { return {device_.total - device_.used, device_.total}; }
   void* allocate(std::size_t bytes) override {

@@ -9,15 +9,19 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "backend/device_runtime.h"
 
 namespace convsweep::emulator {
 
 struct EmulatedDevice {
+  std::string id = "emulated:0";
   std::size_t total = std::size_t{1} << 30, used = 0;
   // Copies and clearings that still work; negative for all.
   std::int64_t works_for = -1;
+  // The device breaks when this file comes, and takes it away; empty for never.
+  std::string breaks_with;
   // allocate() yields null although memory() promised room, as when another process was faster.
   bool taken_meanwhile = false;
   // Whether calls can be recorded.
