@@ -40,6 +40,7 @@ export class Agent {
   private store: string | null = null;
   /** The newest heard of that store. */
   private generation = 0;
+  private opening = "";
   private commit = 0;
   private readonly previous: readonly string[];
   private spooledBytes = 0;
@@ -155,6 +156,7 @@ export class Agent {
       seenStore: this.store ?? "",
       seenGeneration: this.generation,
       seenCommit: this.commit,
+      seenOpening: this.opening,
     };
     this.link = "greeting";
     this.received = 0;
@@ -225,9 +227,11 @@ export class Agent {
     } else {
       this.acknowledge(welcome.received);
       for (const held of welcome.drop) this.forget(held, "the coordinator no longer counts on it");
-      if (welcome.generation !== this.generation || welcome.commit < this.commit) this.heal(welcome);
+      const older = welcome.generation !== this.generation || welcome.commit < this.commit || welcome.lost > 0;
+      if (older) this.heal(welcome);
     }
     this.generation = welcome.generation;
+    this.opening = welcome.opening;
     this.commit = welcome.commit;
     this.outbox.rewind();
     this.link = "up";

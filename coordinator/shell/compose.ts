@@ -171,7 +171,8 @@ async function assemble(
   undo.push(() => runtime.close());
   let serving = false;
   let webhook: Webhook | null = null;
-  runtime.push({ kind: "Booted", generation: store.position().generation, notes: store.openingNotes() });
+  const { generation, crashed } = store.position();
+  runtime.push({ kind: "Booted", generation, crashed, notes: store.openingNotes() });
   runtime.settle();
 
   if (options.webhook) {

@@ -73,6 +73,8 @@ export class LinkSession implements Link {
   #acked = 0;
   /** What the worker was told is durable. */
   #told = 0;
+  /** Commits that the worker has heard of and the store does not have. */
+  #lost = 0;
   #ended = false;
   /** The core refused one of its messages: none that follows may be acknowledged. */
   #broken = false;
@@ -161,6 +163,7 @@ export class LinkSession implements Link {
     whole("seq", request.seq, 0, 0);
     checkProtocol(request.body.value);
     const event = helloEvent(request.body.value, this.#parts.store());
+    this.#lost = event.commitsAhead ?? 0;
     this.#progress = this.#parts.links.open(event.worker, event.incarnation, this);
     this.#speaker = { worker: event.worker, incarnation: event.incarnation };
     this.#cancelHelloTimer();
@@ -278,11 +281,13 @@ export class LinkSession implements Link {
   }
 
   #frame(): WelcomeFrame {
-    const { uuid, generation, commit } = this.#parts.store();
+    const { uuid, generation, commit, openings } = this.#parts.store();
     return {
       store: uuid,
       generation,
       commit,
+      opening: openings.at(-1)?.id ?? "",
+      lost: this.#lost,
       heartbeatMillis: TIMES.heartbeat,
       leaseMillis: TIMES.lease,
       received: this.#progress?.durable ?? 0,

@@ -60,10 +60,18 @@ function lifeOf(path: string, life: string): Incarnation {
   return incarnation(name(path, life, INCARNATION, "8 to 64 letters, digits, _ and -"));
 }
 
-/** Of another store or an older generation nothing can be said: those commits were given up knowingly. */
-function commitsAhead({ seenStore, seenGeneration, seenCommit }: Hello, store: StorePosition): number {
-  if (seenStore !== store.uuid || seenGeneration !== store.generation) return 0;
-  return Math.max(0, whole("hello.seen_commit", seenCommit, 0) - store.commit);
+/**
+ * Of another store or an older generation nothing can be said: those commits were given up knowingly. What was heard of in
+ * an earlier opening was there when the next began, or it was lost, whatever has its number now.
+ */
+function commitsAhead(hello: Hello, store: StorePosition): number {
+  const seen = whole("hello.seen_commit", hello.seenCommit, 0);
+  if (hello.seenStore !== store.uuid || hello.seenGeneration !== store.generation) return 0;
+  if (hello.seenOpening === "") return Math.max(0, seen - store.commit);
+  const at = store.openings.findIndex(({ id }) => id === hello.seenOpening);
+  // The opening itself is lost, or so long ago that nobody knows.
+  if (at < 0) return Math.max(1, seen - (store.openings.at(-1)?.commit ?? 0));
+  return Math.max(0, seen - (store.openings[at + 1]?.commit ?? store.commit));
 }
 
 function deviceOf(path: string, device: Device): WorkerDevice {
@@ -200,7 +208,7 @@ function outcomeOf(outcome: Ended["outcome"]): AttemptOutcome {
 /** What a Welcome says beside the core's part. */
 export type WelcomeFrame = Pick<
   Welcome,
-  "store" | "heartbeatMillis" | "leaseMillis" | "received" | "generation" | "commit"
+  "store" | "heartbeatMillis" | "leaseMillis" | "received" | "generation" | "commit" | "opening" | "lost"
 >;
 
 export function responseBody(message: WorkerMessage, welcome: () => WelcomeFrame): ResponseBody {

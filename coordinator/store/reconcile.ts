@@ -2,19 +2,27 @@
  * Comparing a database with what is remembered of it outside, each time it is opened.
  *
  * Guarantees: a database of another store, or one that lacks commits which were made, is refused by name; a rollback that
- * is accepted raises the generation, fsynced, before anything else is written. Not here: the files (history.ts).
+ * is accepted raises the generation, fsynced, before anything else is written; every opening is on record before the
+ * first commit of its process, so that a commit lost from the log, also one that the mark does not know of, cannot be
+ * taken for another that has its number. Not here: the files (history.ts).
  */
+import { randomUUID } from "node:crypto";
 import type { Database } from "better-sqlite3";
 import { ConvsweepError } from "../../proto/contract.js";
 import { adviceOf } from "./backups.js";
 import { HighWaterMark, readMark, type StoreFile, writeStoreFile } from "./history.js";
-import type { StoreNote } from "./store.js";
+import type { Opening, StoreNote } from "./store.js";
 
 export interface StoreHistory {
   readonly generation: number;
   readonly mark: HighWaterMark;
   readonly notes: readonly StoreNote[];
+  readonly openings: readonly Opening[];
+  readonly crashed: boolean;
 }
+
+/** Older ones are forgotten: a worker that was away for longer says everything again. */
+const OPENINGS_AT_MOST = 256;
 
 export function reconcile(
   db: Database,
@@ -45,15 +53,26 @@ export function reconcile(
   }
   const generation = Math.max(before.generation, inside) + (lost === null ? 0 : 1);
   if (known === null || known.generation !== generation) writeStoreFile(folder, { store, generation });
-  if (inside !== generation) {
-    db.prepare(
-      "INSERT INTO base_meta (name, value) VALUES ('generation', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-    ).run(String(generation));
-  }
+  if (inside !== generation) putMeta(db, "generation", String(generation));
+  const earlier = openingsOf(db);
+  const crashed = earlier.length > 0 && meta(db, "closed") !== earlier.at(-1)?.id;
+  const openings = [...earlier, { id: randomUUID(), commit }].slice(-OPENINGS_AT_MOST);
+  putMeta(db, "openings", JSON.stringify(openings));
+  // Into the database itself: a log that is lost must not take with it that there was a process.
+  db.pragma("wal_checkpoint(TRUNCATE)");
   const mark = new HighWaterMark(folder, { store, generation }, commit);
   const notes =
     lost === null ? [] : [{ kind: "rollback-accepted", detail: `${lost}; generation ${generation} begins` }];
-  return { generation, mark, notes };
+  return { generation, mark, notes, openings, crashed };
+}
+
+/** The last thing that a process writes which closes the store. */
+export function noteClosed(db: Database, { openings }: StoreHistory): void {
+  putMeta(db, "closed", openings.at(-1)?.id ?? "");
+}
+
+function openingsOf(db: Database): readonly Opening[] {
+  return JSON.parse(meta(db, "openings") ?? "[]") as readonly Opening[];
 }
 
 /** What is missing, in words; `null` if nothing is. */
@@ -61,6 +80,12 @@ function lossOf(mark: number | null, commit: number, generation: number, inside:
   if (mark !== null && mark > commit) return `${mark} commits were made, it holds ${commit}`;
   if (inside < generation) return `it is of generation ${inside}, the store is in generation ${generation}`;
   return null;
+}
+
+function putMeta(db: Database, name: string, value: string): void {
+  db.prepare(
+    "INSERT INTO base_meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+  ).run(name, value);
 }
 
 function meta(db: Database, name: string): string | undefined {

@@ -29,7 +29,7 @@ import { lockStore, type StoreLock } from "./lock.js";
 import { readMigrations } from "./migrate.js";
 import { kindOf, metricFrom, realOf, toJson } from "./number.js";
 import { createDatabase, databasePath, makeStoreFolder, openDatabase } from "./open.js";
-import { reconcile, type StoreHistory } from "./reconcile.js";
+import { noteClosed, reconcile, type StoreHistory } from "./reconcile.js";
 import {
   artifactCells,
   artifactFrom,
@@ -182,7 +182,8 @@ class SqliteStore implements Store {
   }
 
   position(): StorePosition {
-    return { uuid: this.#uuid, generation: this.#history.generation, commit: this.#commitSeq };
+    const { generation, openings, crashed } = this.#history;
+    return { uuid: this.#uuid, generation, commit: this.#commitSeq, openings, crashed };
   }
 
   load(): Snapshot {
@@ -264,6 +265,11 @@ class SqliteStore implements Store {
 
   close(): void {
     if (!this.#db.open) return;
+    try {
+      noteClosed(this.#db, this.#history);
+    } catch {
+      // A disk that takes no more: the next process finds it as after a crash, which only costs numbers.
+    }
     this.#db.close();
     this.#history.mark.close();
     this.#ballast?.close();

@@ -33,12 +33,22 @@ export interface StoreInfo {
   readonly commitSeq: number;
 }
 
+/** A process that had the store open, and how many commits there were when it began. */
+export interface Opening {
+  readonly id: string;
+  readonly commit: number;
+}
+
 /** Where a store stands in its history. Cheap: asked for with every message. */
 export interface StorePosition {
   readonly uuid: string;
   /** Raised whenever an older copy takes the store's place. */
   readonly generation: number;
   readonly commit: number;
+  /** Oldest first, the last is this process's. Numbers of commits that were lost are given again: these tell them apart. */
+  readonly openings: readonly Opening[];
+  /** The process before this one did not close it: its newest commits may be lost. */
+  readonly crashed: boolean;
 }
 
 /** Something that happened to the store itself, to be put on record. */

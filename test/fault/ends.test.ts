@@ -1,9 +1,9 @@
 /** A3, A5, A14, A15: processes that are asked to end, a second coordinator, and stores that were damaged between two starts. */
-import { readFileSync, rmSync, truncateSync } from "node:fs";
+import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
-import { readMark, readStoreFile } from "../../coordinator/store/history.js";
+import { markPath, readMark, readStoreFile } from "../../coordinator/store/history.js";
 import { Playground, type Running, smallSweep, workerMain } from "../e2e/program.js";
 import { readWal } from "./wal.js";
 
@@ -117,8 +117,8 @@ describe("a store", () => {
   }
 
   const EPOCHS_OF_A14 = 40;
-  /** A worker trains on beside a coordinator that was killed. Some commits are in the log alone, and the mark knows of them. */
-  async function killedWithLog(): Promise<{ address: string }> {
+  /** A worker trains on beside a coordinator that was killed. Answers the number of the second commit in the log alone. */
+  async function killedWithLog(): Promise<{ address: string; second: number; early: Buffer }> {
     const { up, address } = await startUp();
     startWorker(address, "steady");
     // The worker must not have ended when the coordinator comes back, however long that takes.
@@ -129,9 +129,10 @@ describe("a store", () => {
     expect(beside.pragma("wal_checkpoint(TRUNCATE)")).toMatchObject([{ busy: 0 }]);
     beside.close();
     const second = commits() + 2;
+    const early = readFileSync(markPath(playground.store));
     await playground.until(reports, () => mark() >= second);
     await up.kill("SIGKILL");
-    return { address };
+    return { address, second, early };
   }
 
   it.each([
@@ -149,6 +150,18 @@ describe("a store", () => {
     await startUp(address, "--accept-rollback");
     await expectWholeRecord(2, EPOCHS_OF_A14);
     expect(playground.record("SELECT count(*) AS n FROM events WHERE kind = 'rollback-accepted'")).toEqual([{ n: 1 }]);
+    expect(values()).toEqual(expect.arrayContaining(before));
+  });
+
+  it("A14: whose log lost only what the mark did not know yet starts, and its worker says again what is missing", async () => {
+    const { address, second, early } = await killedWithLog();
+    const before = values();
+    cutAt(second);
+    // As if its next second had not come.
+    writeFileSync(markPath(playground.store), early);
+
+    await startUp(address);
+    await expectWholeRecord(2, EPOCHS_OF_A14);
     expect(values()).toEqual(expect.arrayContaining(before));
   });
 

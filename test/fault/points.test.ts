@@ -79,8 +79,8 @@ if (!strace) process.stderr.write("SKIP A7, A8 of test/fault/points.test.ts: the
 
 describe.skipIf(!strace)("A7, A8: an fsync that fails", () => {
   it.each([
-    ["once", "when=8"],
-    ["from then on", "when=8+"],
+    ["once", "when=13"],
+    ["from then on", "when=13+"],
   ])("%s: that commit is not acknowledged, the error says so, and a restart has all that was", (_, when) => {
     const store = openSqliteStore(dir, { create: true });
     store.commit([sampleSweep(1), sampleTrial(1, 0), sampleAttempt(trial, 1, 1)]);

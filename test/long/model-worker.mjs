@@ -72,6 +72,7 @@ export class ModelWorker {
         seenStore: "",
         seenGeneration: 0,
         seenCommit: 0,
+        seenOpening: "",
       },
     });
   }

@@ -26,9 +26,10 @@ const HELLO: Extract<RequestBody, { readonly $case: "hello" }> = {
     seenStore: "",
     seenGeneration: 0,
     seenCommit: 0,
+    seenOpening: "",
   },
 };
-const POSITION = () => ({ uuid: "store", generation: 0, commit: 0 });
+const POSITION = () => ({ uuid: "store", generation: 0, commit: 0, openings: [], crashed: false });
 const DRAINING: RequestBody = { $case: "draining", value: {} };
 
 /** Links without sockets: the runtime turns only when the test lets it. */

@@ -17,6 +17,8 @@ describe("a Link", () => {
     const welcome = await worker.link();
     expect(welcome).toEqual({
       store: store.info().uuid,
+      opening: store.position().openings.at(-1)?.id,
+      lost: 0,
       generation: 0,
       commit: 2,
       heartbeatMillis: TIMES.heartbeat,

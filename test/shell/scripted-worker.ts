@@ -35,6 +35,7 @@ export const HELLO: Hello = {
   seenStore: "",
   seenGeneration: 0,
   seenCommit: 0,
+  seenOpening: "",
 };
 
 export class ScriptedWorker {

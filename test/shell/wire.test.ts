@@ -26,6 +26,7 @@ import {
 } from "../../proto/contract.js";
 import type { ErrorDetail, Metric } from "../../proto/gen/convsweep/v1/types.js";
 import { type Ended, LinkRequest, LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
+import { HELLO } from "./scripted-worker.js";
 
 const who = { worker: workerId("w-1"), incarnation: incarnation("incarnation-1") };
 
@@ -133,8 +134,13 @@ const workerEvents: fc.Arbitrary<WorkerEvent> = fc
   .map((event) => ({ ...event, ...who }) as WorkerEvent);
 
 /** Where the store stands, and a worker that has heard of four commits more. */
-const STORE = { uuid: "store", generation: 2, commit: 9 };
-const SEEN = { seenStore: "store", seenGeneration: 2, seenCommit: 13 };
+const OPENINGS = [
+  { id: "first", commit: 0 },
+  { id: "second", commit: 5 },
+  { id: "third", commit: 8 },
+];
+const STORE = { uuid: "store", generation: 2, commit: 9, openings: OPENINGS, crashed: true };
+const SEEN = { seenStore: "store", seenGeneration: 2, seenCommit: 13, seenOpening: "third" };
 
 /** What a worker would write for the event: the other direction, by hand. */
 function bodyOf(event: WorkerEvent): RequestBody {
@@ -243,6 +249,28 @@ describe("messages of a worker", () => {
         expect(helloEvent(body.value, STORE)).toEqual({ kind: "WorkerHello", ...value, commitsAhead: 4 });
       }),
     );
+  });
+
+  it.each([
+    // Heard of in this opening: the store has 9.
+    ["third", 9, 0],
+    ["third", 13, 4],
+    // In the one before, of which 8 were left when this one began; 9 is another commit.
+    ["second", 8, 0],
+    ["second", 9, 1],
+    ["first", 5, 0],
+    ["first", 6, 1],
+    // Of an opening that is lost as well.
+    ["unknown", 3, 1],
+    ["unknown", 11, 3],
+    // From a worker that says nothing of openings: their numbers alone.
+    ["", 9, 0],
+    ["", 10, 1],
+  ])("a hello of a worker that heard of opening '%s', commit %i: %i are lost", (seenOpening, seenCommit, lost) => {
+    const value = { ...HELLO, seenStore: "store", seenGeneration: 2, seenCommit, seenOpening };
+    expect(helloEvent(value, STORE).commitsAhead).toBe(lost);
+    expect(helloEvent({ ...value, seenGeneration: 1 }, STORE).commitsAhead).toBe(0);
+    expect(helloEvent({ ...value, seenStore: "another" }, STORE).commitsAhead).toBe(0);
   });
 
   it("throw nothing but BAD_INPUT with a path, whatever they hold", () => {
@@ -355,7 +383,10 @@ describe("messages to a worker", () => {
     fc.record({ kind: fc.constant("Revoke" as const), attempt: anAttempt, token: aToken }),
     fc.constant({ kind: "Drain" as const }),
   );
-  const frame = { store: "store", heartbeatMillis: 2_000, leaseMillis: 9_000, received: 17, generation: 2, commit: 9 };
+  const frame = {
+    ...{ store: "store", heartbeatMillis: 2_000, leaseMillis: 9_000, received: 17 },
+    ...{ generation: 2, commit: 9, opening: "third", lost: 0 },
+  };
 
   it("arrive as the core said them", () => {
     fc.assert(

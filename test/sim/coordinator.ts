@@ -39,6 +39,7 @@ export class SimulatedLife implements Life {
     this.#offset = EPOCH + world.wallStep;
     const { disk, plan } = world;
     this.clock = { now: () => this.now(), schedule: (at, action) => this.#schedule(at, action) };
+    disk.opened();
     const store = disk.store();
     this.state = stateFrom(store.load());
     const options: RuntimeOptions = {
@@ -81,7 +82,8 @@ export class SimulatedLife implements Life {
 
   /** Decides `Booted`; false if the life ended there and then. */
   boot(): boolean {
-    this.runtime.push({ kind: "Booted", generation: this.#world.disk.position().generation });
+    const { generation, crashed } = this.#world.disk.position();
+    this.runtime.push({ kind: "Booted", generation, crashed });
     try {
       this.runtime.settle();
     } catch {

@@ -7,7 +7,7 @@
  */
 import type { Mutation } from "../../coordinator/core/events.js";
 import type { Attempt, EventRecord, Report, Sweep, Trial, Worker } from "../../coordinator/core/types.js";
-import type { Snapshot, Store, StorePosition } from "../../coordinator/store/store.js";
+import type { Opening, Snapshot, Store, StorePosition } from "../../coordinator/store/store.js";
 import { type AttemptId, ConvsweepError, type SweepId, sweepId, type TrialId, token } from "../../proto/contract.js";
 import type { World } from "./surroundings.js";
 
@@ -23,6 +23,11 @@ export class Disk {
   /** Commits tried so far, over all lives: crash points count them. */
   #commits = 0;
   #reports = new Map<AttemptId, Report[]>();
+  #openings: readonly Opening[] = [];
+  #processes = 0;
+  #crashed = false;
+  /** An older copy is in place, made at a clean end. */
+  #copied = false;
   failNextSync = false;
 
   constructor(world: World) {
@@ -55,18 +60,30 @@ export class Disk {
   }
 
   position(): StorePosition {
-    return { uuid: STORE_ID, generation: this.#generation, commit: this.log.length };
+    const [openings, crashed] = [this.#openings, this.#crashed];
+    return { uuid: STORE_ID, generation: this.#generation, commit: this.log.length, openings, crashed };
   }
 
   /** What workers are told. */
   told(): StorePosition {
-    if (!this.#world.mutant.hidesRollback) return this.position();
-    return { uuid: STORE_ID, generation: 0, commit: this.#newest };
+    const { hidesRollback, hidesOpenings } = this.#world.mutant;
+    const position = this.position();
+    const openings = hidesRollback || hidesOpenings ? [] : position.openings;
+    return hidesRollback ? { ...position, openings, generation: 0, commit: this.#newest } : { ...position, openings };
+  }
+
+  /** A process begins with what is there. */
+  opened(): void {
+    this.#processes += 1;
+    this.#crashed = this.#openings.length > 0 && !this.#copied;
+    this.#copied = false;
+    this.#openings = [...this.#openings, { id: `opening-${this.#processes}`, commit: this.log.length }];
   }
 
   /** Somebody puts a copy in place that lacks the newest `count` commits, and accepts that. */
   restore(count: number): void {
     this.loseNewest(count);
+    this.#copied = true;
     if (!this.#world.mutant.keepsGeneration) this.#generation += 1;
   }
 
@@ -108,9 +125,10 @@ export class Disk {
     this.#world.batchKept();
   }
 
-  /** Forgets the newest `count` batches, as a disk does that lied about its flush. */
+  /** Forgets the newest `count` batches, as a disk does that lied about its flush: less than the mark beside it knows of. */
   loseNewest(count: number): void {
     this.log.length = Math.max(0, this.log.length - count);
+    this.#openings = this.#openings.filter(({ commit }) => commit <= this.log.length);
     this.#reports = new Map();
     for (const batch of this.log) {
       for (const mutation of batch) {

@@ -71,6 +71,7 @@ export class Liar implements Peer {
           seenStore: "",
           seenGeneration: 0,
           seenCommit: 0,
+          seenOpening: "",
         },
       },
     });

@@ -34,6 +34,8 @@ export interface Mutant {
   readonly keepsGeneration: boolean;
   /** Workers are not told that the store is older than it was. */
   readonly hidesRollback: boolean;
+  /** Commits are told apart by their numbers alone. */
+  readonly hidesOpenings: boolean;
 }
 
 /** What the mutants' decisions may know of the world. */
@@ -58,6 +60,7 @@ const SOUND: Mutant = {
   inherits: "all",
   keepsGeneration: false,
   hidesRollback: false,
+  hidesOpenings: false,
 };
 
 /** Changes the event before it is decided. */
@@ -199,6 +202,14 @@ export const MUTANTS: Readonly<
   "rollback-hidden": {
     what: "workers do not hear that the store is older than it was",
     make: () => ({ hidesRollback: true }),
+  },
+  "openings-hidden": {
+    what: "commits are told apart by their numbers alone, which are given again after a crash that lost some",
+    make: () => ({ hidesOpenings: true }),
+  },
+  "crash-keeps-tokens": {
+    what: "after a crash that lost its newest commits the tokens in them are given again",
+    make: () => hearing((_state, event) => (event.kind === "Booted" ? { ...event, crashed: false } : event)),
   },
   "heartbeat-renews-nothing": {
     what: "a heartbeat does not renew the leases it lists",

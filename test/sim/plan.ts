@@ -34,7 +34,9 @@ export type FaultKind =
   /** What the coordinator says to a worker stays in a proxy that keeps both connections open, for `millis`. */
   | "hold-down"
   /** The coordinator's machine is lost; an older copy of the store, made at a backup, takes its place. */
-  | "restore";
+  | "restore"
+  /** It dies, and its disk loses the newest commits, too few for the mark beside the database to know. */
+  | "lose-tail";
 
 export interface Fault {
   readonly at: number;
@@ -172,7 +174,7 @@ export function planOf(seed: number): Plan {
       sweep: random.between(1, 2),
       trial: random.below(4),
     })),
-    faults: times(faults, () => faultPlan(random, random.pick(kinds), healAt, honest)),
+    faults: [...times(faults, () => faultPlan(random, random.pick(kinds), healAt, honest)), ...lostTail(seed, healAt)],
     crashes: times(random.chance(0.35) ? random.between(1, 2) : 0, () => ({
       commit: random.between(1, 40),
       when: random.pick(["before", "after", "sends"] as const),
@@ -235,6 +237,13 @@ function faultPlan(random: Stream, kind: FaultKind, healAt: number, workers: num
   // Shorter than a lease it is a latency like any other.
   if (kind === "hold-down") return { at: random.below(2_000), kind, target, millis: random.between(9_500, 15_000) };
   return { at: random.below(healAt), kind, target, millis };
+}
+
+/** From a stream of its own: this fault came later than the seeds of the others. */
+function lostTail(seed: number, healAt: number): readonly Fault[] {
+  const random = new Stream(seed, 4);
+  if (!random.chance(0.1)) return [];
+  return [{ kind: "lose-tail", at: random.below(healAt), target: 0, millis: random.below(3_000) }];
 }
 
 function times<T>(count: number, make: (index: number) => T): readonly T[] {

@@ -60,6 +60,7 @@ export interface World {
     store(): Store;
     load(): Snapshot;
     position(): StorePosition;
+    opened(): void;
     told(): StorePosition;
   };
   readonly files: {

@@ -312,6 +312,10 @@ export class SimulatedWorld implements World {
         this.#restored = true;
         if (life !== null) this.coordinatorDied(life, millis);
         return this.disk.restore(this.random.disk.between(1, 30));
+      case "lose-tail":
+        this.#restored = true;
+        if (life !== null) this.coordinatorDied(life, millis);
+        return this.disk.loseNewest(this.random.disk.between(1, 5));
       case "step-clock":
         this.wallStep += millis;
         return;

@@ -123,6 +123,33 @@ describe("A14: a write-ahead log that lost its end", () => {
     expect(store.reports(trial)).toHaveLength(COMMITS - 1);
   });
 
+  it("every opening is on record with the commits that it found; one that was not closed is a crash", () => {
+    const dir = join(folder.path, "store");
+    const first = openStore(dir);
+    begin(first);
+    expect(first.position()).toMatchObject({ openings: [{ commit: 0 }], crashed: false });
+    first.close();
+    const second = openStore(dir);
+    report(second, 1);
+    report(second, 2);
+    expect(second.position().openings.map(({ commit }) => commit)).toEqual([0, 1]);
+    expect(second.position().openings[0]).toEqual(first.position().openings[0]);
+    expect(second.position().crashed).toBe(false);
+    const left = join(folder.path, "left");
+    mkdirSync(left);
+    for (const name of ["convsweep.db", "convsweep.db-wal"]) copyFileSync(join(dir, name), join(left, name));
+    const third = openStore(left);
+    expect(third.position().openings.map(({ commit }) => commit)).toEqual([0, 1, 3]);
+    expect(third.position().crashed).toBe(true);
+    const bare = join(folder.path, "bare");
+    mkdirSync(bare);
+    copyFileSync(join(dir, "convsweep.db"), join(bare, "convsweep.db"));
+    const fourth = openStore(bare);
+    expect(fourth.position().openings.map(({ commit }) => commit)).toEqual([0, 1, 1]);
+    expect(fourth.position()).toMatchObject({ commit: 1, crashed: true });
+    expect(new Set(third.position().openings.map(({ id }) => id)).size).toBe(3);
+  });
+
   it("a mark torn by a crash is the one before it", () => {
     const { dir } = killed();
     const mark = readFileSync(join(dir, "hwm"));
@@ -250,7 +277,7 @@ describe("A19: a backup made while results come in", () => {
     await store.backup(backup);
     const { uuid } = store.position();
     expect(restoreStore(join(folder.path, "new"), backup, new Date())).toMatchObject({ generation: 1, kept: null });
-    expect(openStore(join(folder.path, "new")).position()).toEqual({ uuid, generation: 1, commit: 1 });
+    expect(openStore(join(folder.path, "new")).position()).toMatchObject({ uuid, generation: 1, commit: 1 });
   });
 
   it("keeps so many backups and no more", () => {

@@ -34,7 +34,15 @@ export const assign = (h: Held): NonNullable<LinkResponse["body"]> => ({
   },
 });
 export const welcome = (
-  over: { store?: string; received?: number; keep?: Held[]; drop?: Held[]; generation?: number; commit?: number } = {},
+  over: {
+    store?: string;
+    received?: number;
+    keep?: Held[];
+    drop?: Held[];
+    generation?: number;
+    commit?: number;
+    lost?: number;
+  } = {},
 ): LinkResponse => ({
   seq: 0,
   ack: 0,
@@ -49,6 +57,8 @@ export const welcome = (
       received: 0,
       generation: 0,
       commit: 0,
+      opening: "o",
+      lost: 0,
       ...over,
     },
   },

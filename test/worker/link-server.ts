@@ -54,6 +54,8 @@ export const welcomeMessage = (received = 0): LinkResponse => ({
       received,
       generation: 0,
       commit: 0,
+      opening: "",
+      lost: 0,
     },
   },
   commit: 0,

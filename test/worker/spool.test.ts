@@ -269,6 +269,7 @@ describe("P3: a coordinator that is older than it was", () => {
   it.each([
     ["fewer commits", { commit: 40 }],
     ["another generation", { generation: 1, commit: 90 }],
+    ["as many commits, but not those it has heard of", { commit: 90, lost: 3 }],
   ])("%s: hears all of a live attempt again, in order and newly numbered, before what is new", (_, older) => {
     const { handle, thread } = trained(3);
     handle({ kind: "received", message: { seq: 0, ack: 3, body: undefined, commit: 50 } });

@@ -125,6 +125,8 @@ export interface Hello {
   seenStore: string;
   seenGeneration: number;
   seenCommit: number;
+  /** The opening in which it heard of them; empty from a worker that does not know of openings. */
+  seenOpening: string;
 }
 
 export interface Welcome {
@@ -139,6 +141,10 @@ export interface Welcome {
   /** Raised whenever an older copy of the store was put in its place. */
   generation: number;
   commit: number;
+  /** Random id of this opening of the store: one process of the coordinator. */
+  opening: string;
+  /** Commits that the worker has heard of and the store does not have. What the worker keeps it says again. */
+  lost: number;
 }
 
 export interface Heartbeat {
@@ -1012,6 +1018,7 @@ function createBaseHello(): Hello {
     seenStore: "",
     seenGeneration: 0,
     seenCommit: 0,
+    seenOpening: "",
   };
 }
 
@@ -1055,6 +1062,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.seenCommit !== 0) {
       writer.uint32(104).uint64(message.seenCommit);
+    }
+    if (message.seenOpening !== "") {
+      writer.uint32(114).string(message.seenOpening);
     }
     return writer;
   },
@@ -1176,6 +1186,14 @@ export const Hello: MessageFns<Hello> = {
             message.seenCommit = longToNumber(reader.uint64());
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.seenOpening = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1190,7 +1208,18 @@ export const Hello: MessageFns<Hello> = {
 };
 
 function createBaseWelcome(): Welcome {
-  return { store: "", heartbeatMillis: 0, leaseMillis: 0, keep: [], drop: [], received: 0, generation: 0, commit: 0 };
+  return {
+    store: "",
+    heartbeatMillis: 0,
+    leaseMillis: 0,
+    keep: [],
+    drop: [],
+    received: 0,
+    generation: 0,
+    commit: 0,
+    opening: "",
+    lost: 0,
+  };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -1218,6 +1247,12 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.commit !== 0) {
       writer.uint32(64).uint64(message.commit);
+    }
+    if (message.opening !== "") {
+      writer.uint32(74).string(message.opening);
+    }
+    if (message.lost !== 0) {
+      writer.uint32(80).uint64(message.lost);
     }
     return writer;
   },
@@ -1297,6 +1332,22 @@ export const Welcome: MessageFns<Welcome> = {
             }
 
             message.commit = longToNumber(reader.uint64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.opening = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.lost = longToNumber(reader.uint64());
             continue;
           }
         }
