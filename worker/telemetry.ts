@@ -9,7 +9,7 @@ import type { DeviceUse as WireDeviceUse } from "../proto/gen/convsweep/v1/types
 import type { DeviceInfo, Telemetry } from "./engine.js";
 import { useToWire } from "./wire.js";
 
-export const SAMPLE_MILLIS = 10_000;
+export const SAMPLE_MILLIS = 5_000;
 
 export interface SamplerOptions {
   readonly engine: Pick<Telemetry, "deviceUse">;

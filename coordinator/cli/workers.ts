@@ -17,7 +17,7 @@ export function addWorkers(program: Command): void {
       "after",
       `
 Of devices that NVIDIA's management library knows the table says how much of the time a kernel ran, the memory in use by
-all programs, temperature and power, at most ten seconds old. The other formats have it in \`devices\`, under \`use\`.
+all programs, temperature and power, some seconds old. The other formats have it in \`devices\`, under \`use\`.
 
 Example:
   convsweep workers`,

@@ -7,7 +7,8 @@
  * Needs a built checkout (dist/, node_modules/, native/build/engine.node) and a Node; nothing else of a machine, no
  * network. MNIST is read from --data, else CONVSWEEP_DATA; without it generated digits are trained on, and it says so.
  * What the user would type is run: `devices`, `doctor`, `up` with a local worker, `run`, `trials`, `workers`,
- * `trial rerun --verify` of the best trial. Prints their output and a table; --json also writes one JSON file.
+ * `trial rerun --verify` of the best trial. Prints their output and a table, with what NVML said of the devices four times a
+ * second while the sweep ran; --json also writes one JSON file.
  *
  * Exit code 0 when every trial ended and the rerun was equal to the bit, 1 when not, 2 when something it takes is missing.
  */
@@ -151,6 +152,44 @@ async function bringUp() {
   }
 }
 
+/** What the devices say of themselves four times a second; `stop` answers means and greatest values by device. */
+async function watchUse(devices) {
+  const { loadEngine } = await import(pathToFileURL(join(root, "dist/native/index.js")));
+  const engine = loadEngine();
+  const watched = devices.filter((device) => device.bus !== null);
+  const samples = watched.map(() => []);
+  let over = watched.length === 0;
+  const watching = (async () => {
+    while (!over) {
+      const answers = await engine.deviceUse(
+        watched.map((device) => device.bus),
+        null,
+      );
+      for (const [i, answer] of answers.entries()) samples[i].push(answer);
+      await new Promise((done) => setTimeout(done, 250));
+    }
+  })();
+  const summary = (values) => {
+    const known = values.filter((value) => value !== null);
+    if (known.length === 0) return null;
+    return { mean: known.reduce((sum, value) => sum + value, 0) / known.length, most: Math.max(...known) };
+  };
+  return async () => {
+    over = true;
+    await watching;
+    return watched.map(({ id }, i) => ({
+      device: id,
+      samples: samples[i].length,
+      ...Object.fromEntries(
+        ["utilization", "memoryUsed", "temperature", "power"].map((name) => [
+          name,
+          summary(samples[i].map((sample) => sample[name])),
+        ]),
+      ),
+    }));
+  };
+}
+
 /** Runs the sweep to its end; `workers` is looked at once in the midst of it. */
 async function runSweep(file) {
   const begin = performance.now();
@@ -183,7 +222,9 @@ async function measure(devices) {
   try {
     writeFileSync(file, stringify(sweep));
     process.stdout.write(`\n$ convsweep run ${file}\n`);
+    const stopWatching = await watchUse(devices);
     const run = await runSweep(file);
+    const use = await stopWatching();
     if (run.summary === null) throw new Error(`the sweep did not end within ${limit} s (exit code ${run.code})`);
     process.stdout.write(`\n$ convsweep workers   # as the first epoch was reported\n${run.midway.join("\n")}\n`);
     const id = run.summary.sweep;
@@ -208,6 +249,7 @@ async function measure(devices) {
       ended: run.summary.completed + run.summary.stopped + run.summary.failed,
       seconds: run.seconds,
       secondsToFirstReport: run.firstReport,
+      use,
       images,
       imagesPerSecond: images / run.seconds,
       rerun: { ...rerun.value, seconds: (performance.now() - rerunBegin) / 1_000 },
@@ -217,6 +259,18 @@ async function measure(devices) {
     up.child.kill("SIGTERM");
     await up.ended;
   }
+}
+
+function useText({ utilization, memoryUsed, temperature, power, samples }) {
+  const parts = [
+    utilization &&
+      `${Math.round(100 * utilization.mean)} % busy in the mean (${Math.round(100 * utilization.most)} % at most)`,
+    memoryUsed && `${(memoryUsed.most / 2 ** 30).toFixed(1)} GiB`,
+    temperature && `${temperature.most} °C`,
+    power && `${Math.round(power.mean)} W in the mean`,
+  ];
+  const said = parts.filter((part) => part !== null);
+  return said.length === 0 ? "NVML says nothing" : `${said.join(", ")}; ${samples} samples`;
 }
 
 function table(result) {
@@ -230,10 +284,11 @@ function table(result) {
       `${result.seconds.toFixed(2)}, the first epoch reported after ${result.secondsToFirstReport?.toFixed(2)}`,
     ],
     ["images/s", `${Math.round(result.imagesPerSecond).toLocaleString("en")} of the whole stack`],
+    ...result.use.map((use) => [`use of ${use.device}`, useText(use)]),
     ["best", `${summary.metric} ${summary.best.value} (trial ${summary.best.trial})`],
     ["rerun", `${rerun.verified?.detail ?? rerun.cause} (${rerun.seconds.toFixed(2)} s, alone)`],
   ];
-  return cells.map(([name, value]) => `${name.padEnd(14)} ${value}\n`).join("");
+  return cells.map(([name, value]) => `${name.padEnd(16)} ${value}\n`).join("");
 }
 
 const devices = await requireEverything();
