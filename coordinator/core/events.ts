@@ -171,7 +171,7 @@ export type Event =
 export type NoteKind =
   | "coordinator-stood-still"
   | "store-degraded"
-  | `webhook-${"configured" | "delivered" | "failed" | "dropped"}`;
+  | `webhook-${"configured" | "due" | "delivered" | "failed" | "dropped"}`;
 
 export type Mutation =
   | { readonly kind: "putSweep"; readonly sweep: Sweep }

@@ -160,6 +160,10 @@ export function openMemoryStore(): Store {
       );
       return structuredClone(limit > 0 ? wanted.slice(-limit) : []);
     },
+    eventsOf(kinds, limit, among) {
+      const wanted = events.slice(-among).filter(({ kind }) => kinds.includes(kind));
+      return structuredClone(wanted.slice(-limit));
+    },
     backup: () => Promise.reject(new ConvsweepError("WRONG_STATE", "a store in memory has no file to back up")),
     close() {
       open = false;

@@ -259,6 +259,10 @@ class SqliteStore implements Store {
     return rows.reverse().map(eventFrom);
   }
 
+  eventsOf(kinds: readonly string[], limit: number, among: number) {
+    return this.#sql.kindEvents.all(among, JSON.stringify(kinds), limit).reverse().map(eventFrom);
+  }
+
   backup(path: string): Promise<void> {
     return backupTo(this.#db, path);
   }

@@ -74,6 +74,7 @@ export interface Statements {
   readonly trialArtifacts: Statement<[string], ArtifactRow>;
   readonly artifact: Statement<[number], ArtifactRow>;
   readonly allEvents: Statement<[number], EventRow>;
+  readonly kindEvents: Statement<[number, string, number], EventRow>;
   readonly sweepEvents: Statement<[number, number], EventRow>;
   readonly trialEvents: Statement<[string, number | null, number | null, number], EventRow>;
 }
@@ -167,6 +168,11 @@ export function prepareStatements(db: Database): Statements {
       ORDER BY f.name, f.epoch`),
     artifact: read<[number], ArtifactRow>(`${ARTIFACTS} WHERE f.id = ?`),
     allEvents: read<[number], EventRow>(`${EVENTS} ORDER BY seq DESC LIMIT ?`),
+    // The numbers of events have no gaps: from the newest so many back.
+    kindEvents: read<[number, string, number], EventRow>(
+      `${EVENTS} WHERE seq > (SELECT coalesce(max(seq), 0) FROM base_events) - ?
+        AND kind IN (SELECT value FROM json_each(?)) ORDER BY seq DESC LIMIT ?`,
+    ),
     sweepEvents: read<[number, number], EventRow>(`${EVENTS} WHERE sweep = ? ORDER BY seq DESC LIMIT ?`),
     trialEvents: read<[string, number | null, number | null, number], EventRow>(
       `${EVENTS} WHERE trial = ? AND (? IS NULL OR sweep = ?) ORDER BY seq DESC LIMIT ?`,

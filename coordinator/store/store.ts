@@ -87,6 +87,8 @@ export interface Store {
     readonly trial: TrialId | null;
     readonly limit: number;
   }): readonly EventRecord[];
+  /** The newest of these kinds among the newest `among` events, at most `limit`; oldest first. */
+  eventsOf(kinds: readonly string[], limit: number, among: number): readonly EventRecord[];
   /** A consistent copy while running. */
   backup(path: string): Promise<void>;
   close(): void;

@@ -118,6 +118,17 @@ export function storeConformance(name: string, makeStore: () => StoreFixture): v
       expect(details({ sweep: sweepId(1), trial: null, limit: 1 })).toBe("d");
       expect(details({ sweep: null, trial: trialId(sweepId(2), 0), limit: 10 })).toBe("b");
       expect(details({ sweep: sweepId(1), trial: trialId(sweepId(2), 0), limit: 10 })).toBe("");
+      store.commit([
+        sampleEvent({ detail: "e", kind: "worker-away" }),
+        sampleEvent({ detail: "f", kind: "worker-gone" }),
+      ]);
+      const ofKinds = (limit: number, among: number): string =>
+        store
+          .eventsOf(["worker-away", "worker-gone"], limit, among)
+          .map((event) => event.detail)
+          .join("");
+      expect([ofKinds(10, 10), ofKinds(1, 10), ofKinds(10, 1), ofKinds(10, 2)]).toEqual(["ef", "f", "f", "ef"]);
+      expect(store.eventsOf(["no-such-kind"], 10, 10)).toEqual([]);
       expect(details({ sweep: null, trial: null, limit: 0 })).toBe("");
     });
 

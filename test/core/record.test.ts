@@ -127,6 +127,7 @@ function kindsInSource(): Set<string> {
 const NOTES = [
   "coordinator-stood-still",
   "webhook-configured",
+  "webhook-due",
   "webhook-delivered",
   "webhook-failed",
   "webhook-dropped",

@@ -9,7 +9,7 @@
  * worker       Two real workers train; one of them, in turn, gets SIGKILL at a random instant and is started again under
  *              its name.
  *
- * At the end an independent reader of the database checks: every sweep has exactly run_cap trials, all of them final; a
+ * At the end an independent reader of the database checks: every sweep has exactly run_cap trials, all of them completed; a
  * completed trial has each epoch exactly once; every report that a model worker saw acknowledged is there with its value;
  * `integrity_check` is ok. Prints one JSON line; exit code 1 when anything is wrong.
  */
@@ -220,8 +220,9 @@ function check(sweeps) {
     const own = states.filter((row) => row.sweep === sweep);
     const total = own.reduce((sum, row) => sum + row.n, 0);
     if (total !== RUN_CAP) problems.push(`sweep ${sweep} has ${total} trials instead of ${RUN_CAP}`);
-    const open = own.filter((row) => !["completed", "failed", "lost"].includes(row.state));
-    if (open.length > 0) problems.push(`sweep ${sweep} has trials that are ${open.map((row) => row.state)}`);
+    // Nothing in these sweeps diverges or is lost for good: an engine that cannot train them has tested nothing.
+    const other = own.filter((row) => row.state !== "completed");
+    if (other.length > 0) problems.push(`sweep ${sweep} has trials that are ${other.map((row) => row.state)}`);
   }
   // A trial's epochs are those of its completed attempt, and before where that went on from a checkpoint.
   const twice = rows("SELECT attempt, epoch, metric FROM reports GROUP BY 1, 2, 3 HAVING count(*) > 1");

@@ -28,6 +28,7 @@ function mortal(dir: string) {
     artifacts: (id) => store.artifacts(id),
     artifact: (id) => store.artifact(id),
     events: (filter) => store.events(filter),
+    eventsOf: (...asked) => store.eventsOf(...asked),
     backup: (path) => store.backup(path),
     close: () => store.close(),
     commit(batch) {

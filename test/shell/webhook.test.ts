@@ -9,6 +9,7 @@ import { emptyState } from "../../coordinator/core/state.js";
 import type { EventRecord } from "../../coordinator/core/types.js";
 import { signature } from "../../coordinator/shell/webhook/delivery.js";
 import { Notices, noticeId } from "../../coordinator/shell/webhook/notices.js";
+import { dueDetail, owedOf } from "../../coordinator/shell/webhook/owed.js";
 import { type WebhookSettings, webhookSecret, webhookUrl } from "../../coordinator/shell/webhook/webhook.js";
 import { openMemoryStore } from "../../coordinator/store/memory.js";
 import { openSqliteStore } from "../../coordinator/store/sqlite.js";
@@ -81,6 +82,7 @@ async function begin(webhook: WebhookSettings, store: Store = openMemoryStore())
     artifacts: (id) => store.artifacts(id),
     artifact: (id) => store.artifact(id),
     events: (filter) => store.events(filter),
+    eventsOf: (...asked) => store.eventsOf(...asked),
     backup: (path) => store.backup(path),
     close: () => store.close(),
     commit(batch) {
@@ -238,6 +240,41 @@ describe("the webhook", () => {
     expect(good.posts.map(({ body }) => body.event)).toEqual(["sweep-completed", "sweep-cancelled"]);
   });
 
+  it("tells of trials again too, with the same id, as many as it was to tell of, and once", async () => {
+    const storeDir = scratch();
+    const hanging = await receiver("hang");
+    const first = await begin({ url: hanging.url, secret: null }, openSqliteStore(storeDir, { create: true }));
+    const worker = ScriptedWorker.of(first.storeDir, first.coordinator.grpcAddress);
+    await worker.link();
+    await first.coordinator.submitSweep({ ...SPEC, runCap: 3 });
+    for (let n = 0; n < 3; n += 1) {
+      const { attempt, token } = await worker.next("assign");
+      const outcome = { $case: "diverged", value: { epoch: 1, step: 1, what: "loss" } } as const;
+      await worker.durable(worker.send({ $case: "ended", value: { attempt, token, outcome } }));
+    }
+    await hanging.count(1);
+    await first.event("webhook-due", 2);
+    await first.coordinator.close();
+    const good = await receiver(200);
+    const second = await begin({ url: good.url, secret: null }, openSqliteStore(storeDir, { create: false }));
+    await second.event("webhook-delivered", 3);
+    // The first failure and the end of the sweep were due; the other two failures were being gathered.
+    const due = first.events.filter(({ kind }) => kind === "webhook-due").map(({ detail }) => detail.slice(-17, -1));
+    expect(good.posts.map(({ body }) => [body.event, body.trials])).toEqual([
+      ["trial-failed", 1],
+      ["sweep-failed", 0],
+      ["trial-failed", 1],
+    ]);
+    expect(good.posts.slice(0, 2).map(({ body }) => body.id)).toEqual(due);
+    expect(good.posts[0]?.body.id).toBe(hanging.posts[0]?.body.id);
+    await second.coordinator.close();
+    const third = await begin({ url: good.url, secret: null }, openSqliteStore(storeDir, { create: false }));
+    await third.event("webhook-delivered");
+    // The last one, whose minute was not over.
+    expect(good.posts).toHaveLength(4);
+    expect(new Set(good.posts.map(({ body }) => body.id)).size).toBe(4);
+  });
+
   it("drops what a receiver could not take in time, and says so", async () => {
     const { url } = await receiver("hang");
     const begun = await begin({ url, secret: null, delivery: { ...FAST, timeoutMillis: 60_000 } });
@@ -283,6 +320,52 @@ describe("troubles of trials", () => {
     notices.close();
     clock.advance(60_000);
     expect(told).toHaveLength(4);
+  });
+
+  const spoke = (kind: string, detail: string): EventRecord => ({ ...trouble(1, 0, 0), kind, trial: null, detail });
+  const configured = spoke("webhook-configured", "https://example.org, signed");
+  const end = (sweep: number, at: number): EventRecord => ({
+    ...trouble(sweep, 0, at),
+    kind: "sweep-failed",
+    trial: null,
+  });
+  const due = (event: EventRecord, trials: number) => spoke("webhook-due", dueDetail("x", trials, noticeId(event)));
+  const ended = (event: EventRecord, how: string) => spoke(`webhook-${how}`, `x: answered [${noticeId(event)}]`);
+  const [a, b, c, d] = [trouble(1, 0, 1), trouble(1, 1, 2), trouble(1, 2, 3), trouble(2, 0, 4)];
+
+  it.each<[string, EventRecord[], ReturnType<typeof owedOf>]>([
+    ["without a webhook nothing", [a, end(1, 9)], { again: [], news: [] }],
+    ["what came before the first webhook is nobody's business", [a, configured, b], { again: [], news: [b] }],
+    ["due and not ended: again", [configured, a, due(a, 1)], { again: [{ event: a, trials: 1 }], news: [] }],
+    [
+      "delivered, failed, dropped: no more",
+      [configured, a, due(a, 1), ended(a, "delivered"), d, due(d, 1), ended(d, "failed")],
+      { again: [], news: [] },
+    ],
+    [
+      "gathered and not due: news",
+      [configured, a, due(a, 1), ended(a, "delivered"), b, c],
+      { again: [], news: [b, c] },
+    ],
+    [
+      "gathered and due: again, as many",
+      [configured, a, due(a, 1), ended(a, "dropped"), b, c, due(c, 2)],
+      { again: [{ event: c, trials: 2 }], news: [] },
+    ],
+    ["a sweep at a time", [configured, a, d, due(d, 1), ended(d, "delivered")], { again: [], news: [a] }],
+    [
+      "ends of sweeps, in any order",
+      [configured, end(1, 5), end(2, 6), due(end(2, 6), 0), a],
+      { again: [{ event: end(2, 6), trials: 0 }], news: [end(1, 5), a] },
+    ],
+    [
+      "of a record without webhook-due: by the outcome",
+      [configured, a, b, ended(b, "delivered"), c],
+      { again: [], news: [c] },
+    ],
+    ["whose beginning is out of sight", [a, due(a, 1), b], { again: [{ event: a, trials: 1 }], news: [b] }],
+  ])("owed after a restart: %s", (_, events, owed) => {
+    expect(owedOf(events)).toEqual(owed);
   });
 
   it("other events are nobody's business", () => {

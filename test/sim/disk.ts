@@ -54,6 +54,7 @@ export class Disk {
       reports: none,
       attempts: none,
       events: (): readonly EventRecord[] => none(),
+      eventsOf: none,
       backup: none,
       close: () => undefined,
     };

@@ -16,6 +16,8 @@ export interface Notice {
   /** Kind of the event that it tells. */
   readonly event: string;
   readonly sweep: SweepId | null;
+  /** How many trials' troubles it tells of. */
+  readonly trials: number;
   readonly body: Json;
 }
 
@@ -28,10 +30,11 @@ const SWEEP_EVENTS: ReadonlySet<string> = new Set([
 const TRIAL_EVENTS: ReadonlySet<string> = new Set(["trial-failed", "trial-lost", "trial-quarantined"]);
 const TROUBLE_MILLIS = 60_000;
 
-/** A sweep's own notices can be told again after a restart. */
-export function isSweepEvent({ kind }: EventRecord): boolean {
-  return SWEEP_EVENTS.has(kind);
-}
+export const isSweepEvent = ({ kind }: EventRecord): boolean => SWEEP_EVENTS.has(kind);
+export const isTrialEvent = ({ kind }: EventRecord): boolean => TRIAL_EVENTS.has(kind);
+
+/** Everything that is told. */
+export const TOLD_EVENTS: readonly string[] = [...SWEEP_EVENTS, ...TRIAL_EVENTS];
 
 export function noticeId({ kind, sweep, trial, at }: EventRecord): string {
   return createHash("sha256")
@@ -53,7 +56,7 @@ export function noticeOf(state: State, event: EventRecord, trials: number): Noti
     trial: trial === null ? null : { id: trial, worker },
     trials,
   };
-  return { id, event: kind, sweep, body };
+  return { id, event: kind, sweep, trials, body };
 }
 
 /** Passes sweeps' events on and gathers trials' troubles. */
@@ -72,7 +75,7 @@ export class Notices {
 
   note(event: EventRecord): void {
     if (isSweepEvent(event)) this.#tell(noticeOf(this.#state, event, 0));
-    else if (TRIAL_EVENTS.has(event.kind) && event.sweep !== null) this.#trouble(event, event.sweep);
+    else if (isTrialEvent(event) && event.sweep !== null) this.#trouble(event, event.sweep);
   }
 
   close(): void {

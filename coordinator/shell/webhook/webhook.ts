@@ -1,9 +1,9 @@
 /**
  * The webhook: tells one address how sweeps end and when trials fail.
  *
- * Guarantees: it never holds up the loop; every delivery, failure and drop is a line in `events`; what a restart
- * interrupted is told by the next coordinator that has a webhook (so a receiver may hear the same id twice). The address
- * comes from the coordinator's own command line: a sweep file cannot make it send anything anywhere.
+ * Guarantees: it never holds up the loop; every message is a line in `events` when it is due, and another when it is
+ * delivered, has failed or is dropped; what a restart interrupted is told by the next coordinator that has a webhook, with
+ * the same id: at least once, so a receiver may hear it twice. The address comes from the coordinator's own command line: a sweep file cannot make it send anything anywhere.
  * Not here: what is told (notices.ts), how (delivery.ts).
  */
 import { readFileSync, statSync } from "node:fs";
@@ -11,13 +11,13 @@ import { ConvsweepError } from "../../../proto/contract.js";
 import { isLoopback } from "../../../proto/tls.js";
 import type { Mutation, NoteKind } from "../../core/events.js";
 import type { State } from "../../core/state.js";
-import type { EventRecord } from "../../core/types.js";
 import type { Store } from "../../store/store.js";
 import type { Clock } from "../clock.js";
 import type { Log } from "../log.js";
 import type { Runtime } from "../runtime.js";
 import { Delivery, type DeliveryOptions } from "./delivery.js";
-import { isSweepEvent, type Notice, Notices, noticeId, noticeOf } from "./notices.js";
+import { type Notice, Notices, noticeOf, TOLD_EVENTS } from "./notices.js";
+import { dueDetail, owedOf } from "./owed.js";
 
 export interface WebhookSettings {
   readonly url: URL;
@@ -34,8 +34,16 @@ export interface WebhookParts {
   readonly log: Log;
 }
 
-/** How far back an interrupted delivery is looked for. */
-const EVENTS_LOOKED_AT = 2_000;
+/** How far back an interrupted delivery is looked for: of all events, and of those that count. */
+const EVENTS_LOOKED_THROUGH = 200_000;
+const EVENTS_LOOKED_AT = 20_000;
+const OWN_EVENTS: readonly NoteKind[] = [
+  "webhook-configured",
+  "webhook-due",
+  "webhook-delivered",
+  "webhook-failed",
+  "webhook-dropped",
+];
 
 export class Webhook {
   readonly #parts: WebhookParts;
@@ -53,10 +61,12 @@ export class Webhook {
       seconds: () => Math.floor(parts.clock.now() / 1_000),
       outcome: (notice, result, detail) => this.#outcome(notice, result, detail),
     });
-    this.#notices = new Notices(parts.state, parts.clock, (notice) => this.#delivery.send(notice));
-    const owed = interrupted(parts.store.events({ sweep: null, trial: null, limit: EVENTS_LOOKED_AT }));
+    this.#notices = new Notices(parts.state, parts.clock, (notice) => this.#due(notice));
+    const kinds = [...TOLD_EVENTS, ...OWN_EVENTS];
+    const { again, news } = owedOf(parts.store.eventsOf(kinds, EVENTS_LOOKED_AT, EVENTS_LOOKED_THROUGH));
     this.#note("webhook-configured", null, `${this.#origin}${settings.secret === null ? ", not signed" : ", signed"}`);
-    for (const event of owed) this.#delivery.send(noticeOf(parts.state, event, 0));
+    for (const { event, trials } of again) this.#delivery.send(noticeOf(parts.state, event, trials));
+    for (const event of news) this.#notices.note(event);
   }
 
   /** What a turn recorded; durable and applied. */
@@ -69,8 +79,18 @@ export class Webhook {
     await this.#delivery.close();
   }
 
+  /** On record before what follows in the record of events: a restart tells again what has no outcome. */
+  #due(notice: Notice): void {
+    this.#note("webhook-due", notice, dueDetail(this.#about(notice), notice.trials, notice.id));
+    this.#delivery.send(notice);
+  }
+
+  #about({ event, sweep }: Notice): string {
+    return `${event}${sweep === null ? "" : ` of sweep ${sweep}`} to ${this.#origin}`;
+  }
+
   #outcome(notice: Notice, result: "delivered" | "failed" | "dropped", how: string): void {
-    const about = `${notice.event}${notice.sweep === null ? "" : ` of sweep ${notice.sweep}`} to ${this.#origin}`;
+    const about = this.#about(notice);
     if (result !== "delivered")
       this.#parts.log("warn", "webhook-trouble", `the webhook's message was ${result}: ${about}: ${how}`);
     this.#note(`webhook-${result}`, notice, `${about}: ${how} [${notice.id}]`);
@@ -79,18 +99,6 @@ export class Webhook {
   #note(kind: NoteKind, notice: Notice | null, detail: string): void {
     this.#parts.runtime.push({ kind: "Noted", note: kind, sweep: notice?.sweep ?? null, trial: null, detail });
   }
-}
-
-/** Ends of sweeps since a webhook was first there, of which no outcome is on record. */
-function interrupted(events: readonly EventRecord[]): readonly EventRecord[] {
-  const first = events.findIndex(({ kind }) => kind === "webhook-configured");
-  if (first < 0) return [];
-  const told = new Set(
-    events.flatMap(({ kind, detail }) =>
-      kind.startsWith("webhook-") ? [/\[([0-9a-f]{16})\]$/.exec(detail)?.[1]] : [],
-    ),
-  );
-  return events.slice(first).filter((event) => isSweepEvent(event) && !told.has(noticeId(event)));
 }
 
 /** The address as given on a command line. */
