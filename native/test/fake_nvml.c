@@ -5,11 +5,13 @@
  *   -DINIT=9        nvmlInit_v2 fails with that status
  *   -DPOWER=3       nvmlDeviceGetPowerUsage fails with that status; so UTILIZATION, MEMORY, TEMPERATURE and HANDLE
  *   -DNO_POWER      there is no such function; so NO_UTILIZATION, NO_MEMORY, NO_HANDLE, NO_INIT, NO_DRIVER, NO_TEXT
+ *   -DSLOW=60       nvmlDeviceGetPowerUsage takes so many seconds, as with a driver in trouble
  *   -DOLD           the driver is of before nvmlDeviceGetTemperatureV
  *
  * Declarations as in NVIDIA's nvml.h (CUDA 13.0), written anew, so that a wrong one in nvml.cpp shows.
  */
 #include <string.h>
+#include <unistd.h>
 
 enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_FOUND = 6, ARGUMENT_VERSION_MISMATCH = 25 };
 
@@ -116,6 +118,9 @@ int nvmlDeviceGetTemperature(nvmlDevice_t handle, int sensor, unsigned int *degr
 #ifndef NO_POWER
 int nvmlDeviceGetPowerUsage(nvmlDevice_t handle, unsigned int *milliwatts) {
   if (handle != (nvmlDevice_t)&device) return INVALID_ARGUMENT;
+#ifdef SLOW
+  sleep(SLOW);
+#endif
   *milliwatts = 412345;
   return POWER;
 }

@@ -1,4 +1,5 @@
 /** What NVML says of a device, through a library that only plays it: whole, failing, lacking functions, not there. */
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +11,7 @@ const engine = loadEngine();
 const folder = mkdtempSync(join(tmpdir(), "convsweep-nvml-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+const built = new URL("../../dist/native/index.js", import.meta.url).href;
 const NOTHING = { utilization: null, memoryUsed: null, memoryTotal: null, temperature: null, power: null };
 /** As fake_nvml.c has them, in our units. */
 const EVERYTHING = {
@@ -95,6 +97,16 @@ describe("NVML", () => {
     } finally {
       delete process.env["CONVSWEEP_NVML"];
     }
+  });
+
+  it("a driver that does not answer holds nobody, not even the end of the process", () => {
+    const library = JSON.stringify(compileFakeNvml(folder, ["SLOW=600"]));
+    const script = `
+      const { loadEngine } = await import(${JSON.stringify(built)});
+      loadEngine().deviceUse(["${FAKE_BUS}"], ${library});
+      setTimeout(() => process.exit(7), 100);`;
+    const { status } = spawnSync(process.execPath, ["--input-type=module", "--eval", script], { timeout: 60_000 });
+    expect(status).toBe(7);
   });
 
   it("wrong arguments are refused", async () => {

@@ -1,8 +1,8 @@
-// What devices and drivers say of themselves. Asked off the calling thread: a driver in trouble takes its time.
+// What devices and drivers say of themselves. A driver in trouble may never answer: nobody waits for it but who asked.
 #include "backend/registry.h"
+#include "binding/detached.h"
 #include "binding/entries.h"
 #include "binding/guard.h"
-#include "binding/off_thread.h"
 #include "binding/read.h"
 #include "telemetry/nvml.h"
 
@@ -33,7 +33,7 @@ Napi::Value device_use(const Napi::CallbackInfo& info) {
   std::vector<std::string> wanted;
   for (std::uint32_t i = 0; i < buses.Length(); ++i) wanted.push_back(read_text(buses.Get(i), "buses"));
   const std::string library = read_library(argument(info, 1));
-  return OffThread::run(info.Env(), [wanted, library]() -> Deliver {
+  return Detached::run(info.Env(), [wanted, library]() -> Deliver {
     auto found = std::make_shared<std::vector<DeviceUse>>();
     for (const std::string& bus : wanted) found->push_back(Nvml::open(library).use(bus));
     return [found](Napi::Env env) -> Napi::Value {
@@ -54,7 +54,7 @@ Napi::Value device_use(const Napi::CallbackInfo& info) {
 
 Napi::Value gpu_support(const Napi::CallbackInfo& info) {
   const std::string library = read_library(argument(info, 0));
-  return OffThread::run(info.Env(), [library]() -> Deliver {
+  return Detached::run(info.Env(), [library]() -> Deliver {
     const CudaSupport cuda = cuda_support();
     const Nvml& nvml = Nvml::open(library);
     return [cuda, driver = nvml.driver_version(), trouble = nvml.trouble()](Napi::Env env) -> Napi::Value {

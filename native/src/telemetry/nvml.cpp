@@ -127,8 +127,9 @@ class LoadedNvml final : public Nvml {
 }  // namespace
 
 Nvml& Nvml::open(const std::string& library) {
-  static std::mutex mutex;
-  static std::map<std::string, std::unique_ptr<Nvml>> opened;
+  // Never destroyed: a call that a driver holds may outlast everything.
+  static auto& mutex = *new std::mutex;
+  static auto& opened = *new std::map<std::string, std::unique_ptr<Nvml>>;
   const std::lock_guard<std::mutex> lock(mutex);
   std::unique_ptr<Nvml>& place = opened[library];
   if (place == nullptr) place = std::make_unique<LoadedNvml>(library);

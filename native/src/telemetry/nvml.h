@@ -3,7 +3,7 @@
 //
 // Guarantees: the library is looked for at run time and never linked. Without it, with one that lacks functions, or
 // where a call fails, what cannot be known is absent and nothing throws. Safe from several threads. A library once
-// loaded stays so for the life of the process. A call takes milliseconds, with a driver in trouble seconds: not for a
+// loaded stays so for the life of the process. A call takes milliseconds, with a driver in trouble for ever: not for a
 // thread that others wait for.
 #pragma once
 
