@@ -10,7 +10,7 @@ import { type DeviceInfo, defaultLanes, type Engine, type GpuSupport } from "./e
 import type { PoolDevice } from "./pool.js";
 
 export interface DeviceWishes {
-  /** Ids, in order. */
+  /** Ids, in order; `cuda` for all of a kind. */
   readonly devices: readonly string[];
   /** `null`: as many as suit the device. */
   readonly lanes: number | null;
@@ -27,7 +27,7 @@ export interface ChosenDevice extends PoolDevice {
 const inGibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 
 export function chooseDevices(found: readonly DeviceInfo[], wishes: DeviceWishes): readonly ChosenDevice[] {
-  const ids = [...new Set(wishes.devices)];
+  const ids = [...new Set(wishes.devices.flatMap((id) => expand(id, found)))];
   const problems = ids.flatMap((id) => problemOf(id, found) ?? []);
   if (problems.length > 0) {
     throw new ConvsweepError("ENGINE_NO_DEVICE", problems.join("; "), {
@@ -55,6 +55,13 @@ export function chooseDevices(found: readonly DeviceInfo[], wishes: DeviceWishes
       info,
     };
   });
+}
+
+/** `cuda`: every CUDA device that can be used, or all of them if none can. */
+function expand(id: string, found: readonly DeviceInfo[]): readonly string[] {
+  const kind = found.filter((d) => d.backend === id && d.id !== id);
+  const usable = kind.filter((d) => d.unusable === null);
+  return kind.length === 0 ? [id] : (usable.length > 0 ? usable : kind).map((d) => d.id);
 }
 
 /** Why the device cannot be had, in one sentence; `null` if it can. */

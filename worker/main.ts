@@ -195,7 +195,7 @@ async function run(argv: readonly string[]): Promise<number> {
     .option("--ca <file>", "the authority's certificate (default: the one in --identity)")
     .option("--insecure-plaintext", "talk to another machine without TLS: anyone on the way can read the token")
     .option("--name <name>", "name that the worker keeps over restarts (default: host name and process number)")
-    .option("--devices <list>", "devices to use, with commas between", "cpu")
+    .option("--devices <list>", "devices to use, with commas between; cuda for every GPU", "cpu")
     .option("--lanes <n>", "trials at once on each device, or auto", "auto")
     .option("--threads <n>", "threads of all devices together (default: one a core)")
     .option("--memory <size>", "memory of each device that trials may take, for example 8GiB (default: all it has)")

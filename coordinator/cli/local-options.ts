@@ -11,7 +11,7 @@ export interface LocalOptions {
 
 export function addLocalOptions(command: Command): Command {
   return command
-    .option("--devices <list>", "devices of a local worker, such as cuda:0,cpu (default: cpu)")
+    .option("--devices <list>", "devices of a local worker, such as cuda:0,cpu, or cuda for every GPU (default: cpu)")
     .option("--lanes <n|auto>", "trials at once on each local device (default: auto)", parseLanes)
     .option("--threads <n>", "processor threads of a local worker (default: all)", parseCount("--threads", 1, 4096));
 }

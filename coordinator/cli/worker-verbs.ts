@@ -11,7 +11,7 @@ export function addWorkerVerbs(program: Command): void {
     .command("worker")
     .description("train trials for a coordinator")
     .option("--name <name>", "a name kept over restarts (default: the host's)")
-    .option("--devices <list>", "devices to train on, such as cpu or cuda:0,cpu")
+    .option("--devices <list>", "devices to train on, such as cuda:0,cpu, or cuda for every GPU (default: cpu)")
     .option("--lanes <n|auto>", "trials at once on each device")
     .option("--threads <n>", "processor threads (default: all)")
     .option("--data <dir>", "folder of data sets (default: $CONVSWEEP_DATA or ~/.cache/convsweep/data)")

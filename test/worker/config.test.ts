@@ -149,6 +149,21 @@ describe("the choice of devices", () => {
     );
   });
 
+  it("takes every device of a kind by its name, and each once", () => {
+    const wishes = { lanes: 1, threads: null, memory: null };
+    const gpus = [0, 1, 2].map((i) => ({ ...cuda, id: `cuda:${i}`, unusable: i === 1 ? "no kernels" : null }));
+    const ids = (...devices: string[]) => chooseDevices([cpu, ...gpus], { ...wishes, devices }).map(({ id }) => id);
+    expect(ids("cuda")).toEqual(["cuda:0", "cuda:2"]);
+    expect(ids("cuda:2", "cpu", "cuda")).toEqual(["cuda:2", "cpu", "cuda:0"]);
+    expect(() => chooseDevices([cpu, ...gpus.slice(1, 2)], { ...wishes, devices: ["cuda"] })).toThrow(
+      "cuda:1 cannot be used: no kernels",
+    );
+    expect(() => chooseDevices([cpu, { ...cuda, id: "cuda" }], { ...wishes, devices: ["cuda"] })).toThrow(
+      "cuda cannot be used: no driver",
+    );
+    expect(() => chooseDevices([cpu], { ...wishes, devices: ["cuda"] })).toThrow("built without CUDA");
+  });
+
   it("says of each device that cannot be had why, all at once", () => {
     const wishes = { lanes: null, threads: null, memory: null };
     const messageOf = (found: readonly DeviceInfo[], ...devices: string[]): string => {
