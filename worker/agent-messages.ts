@@ -1,6 +1,7 @@
 /** What goes into the agent and what it wants done, as plain data. */
 import type { Device, DeviceUse } from "../proto/gen/convsweep/v1/types.js";
 import type { LinkRequest, LinkResponse } from "../proto/gen/convsweep/v1/worker.js";
+import type { LogEvent } from "./log-events.js";
 import type {
   Artifact,
   ArtifactRef,
@@ -83,5 +84,11 @@ export type AgentEffect =
   | { readonly kind: "command"; readonly device: string; readonly command: ThreadCommand }
   /** The other side broke the protocol: begin a new link. */
   | { readonly kind: "relink"; readonly reason: string }
-  | { readonly kind: "log"; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }
+  | {
+      readonly kind: "log";
+      readonly level: LogLevel;
+      readonly event: LogEvent;
+      readonly message: string;
+      readonly fields: LogFields;
+    }
   | { readonly kind: "exit"; readonly code: number };

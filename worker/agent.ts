@@ -9,11 +9,13 @@
  * No I/O, no clock of its own: the time is an argument, and everything to be done comes back as effects. Fencing is the
  * coordinator's: it alone decides which token counts.
  */
-import { ConvsweepError, LIMITS, PROTOCOL, TIMES } from "../proto/contract.js";
+import { ConvsweepError, LIMITS, TIMES } from "../proto/contract.js";
 import type { DeviceUse } from "../proto/gen/convsweep/v1/types.js";
-import type { Assign, Hello, LinkRequest, LinkResponse, Stop, Welcome } from "../proto/gen/convsweep/v1/worker.js";
+import type { Assign, LinkRequest, LinkResponse, Stop, Welcome } from "../proto/gen/convsweep/v1/worker.js";
 import type { AgentEffect, AgentInput, AgentLimits, Identity, Predecessor } from "./agent-messages.js";
 import { type Attempt, attemptOf, lastWords } from "./attempt.js";
+import { helloOf } from "./hello.js";
+import type { LogEvent } from "./log-events.js";
 import type { Held, LogFields, LogLevel, Outcome, ThreadCommand, ThreadMessage } from "./messages.js";
 import { Outbox } from "./outbox.js";
 import { artifactBody, checkpointBody, endedBody, jobFromWire, reportBody, startedBody } from "./wire.js";
@@ -141,23 +143,8 @@ export class Agent {
   }
 
   private onLinkUp(): void {
-    const { worker, incarnation, host, pid, version, devices } = this.identity;
-    const value: Hello = {
-      protocolMajor: PROTOCOL.major,
-      protocolMinor: PROTOCOL.minor,
-      worker,
-      incarnation,
-      host,
-      pid,
-      version,
-      devices: [...devices],
-      running: [...this.held],
-      previous: [...this.previous],
-      seenStore: this.store ?? "",
-      seenGeneration: this.generation,
-      seenCommit: this.commit,
-      seenOpening: this.opening,
-    };
+    const { store, generation, commit, opening } = this;
+    const value = helloOf(this.identity, this.held, this.previous, { store: store ?? "", generation, commit, opening });
     this.link = "greeting";
     this.received = 0;
     this.effects.push({ kind: "send", message: { seq: 0, ack: 0, body: { $case: "hello", value } } });
@@ -198,7 +185,9 @@ export class Agent {
           this.forget(body.value, "revoked: its lease is another's");
           break;
         case "drain":
-          this.log("info", "the coordinator wants this worker to take no more trials", { held: this.attempts.size });
+          this.log("info", "drain-asked", "the coordinator wants this worker to take no more trials", {
+            held: this.attempts.size,
+          });
           this.drain();
           break;
         case "welcome":
@@ -219,7 +208,7 @@ export class Agent {
     this.store = welcome.store;
     if (another) {
       // Tokens and attempts of one store mean nothing in another, even where they look alike.
-      this.log("warn", "this is another coordinator than before; everything held is dropped", {
+      this.log("warn", "other-coordinator", "this is another coordinator than before; everything held is dropped", {
         held: this.attempts.size,
       });
       for (const held of this.held) this.forget(held, "held for another coordinator");
@@ -238,14 +227,19 @@ export class Agent {
     this.heartbeatMillis = welcome.heartbeatMillis > 0 ? welcome.heartbeatMillis : TIMES.heartbeat;
     this.lastHeartbeat = now;
     if (this.draining && !this.outbox.has("draining")) this.outbox.put({ $case: "draining", value: {} }, null);
-    this.log("info", "joined the coordinator", { held: this.attempts.size, owed: this.outbox.size });
+    this.log("info", "link-up", "joined the coordinator", { held: this.attempts.size, owed: this.outbox.size });
   }
 
   /** It is older than it was: what it lost of the attempts that still count is said again; repeats change nothing. */
   private heal({ generation, commit }: Welcome): void {
     const messages = this.outbox.again();
     const fields = { messages, generation, commit, known: this.commit };
-    this.log("warn", "the coordinator is older than it was; what it acknowledged is sent again", fields);
+    this.log(
+      "warn",
+      "rollback-detected",
+      "the coordinator is older than it was; what it acknowledged is sent again",
+      fields,
+    );
   }
 
   private acknowledge(seq: number): void {
@@ -278,7 +272,7 @@ export class Agent {
       });
       this.end(attempt, { kind: "failed", error: error.toData() });
     } else {
-      this.log("debug", "assigned", { ...held, device: assign.device, alone: job.alone });
+      this.log("debug", "attempt-assigned", "assigned", { ...held, device: assign.device, alone: job.alone });
       this.begin(attempt);
     }
   }
@@ -296,7 +290,7 @@ export class Agent {
     if (!attempt?.job) return;
     if (lane) this.command(attempt.device, { kind: "assign", job: attempt.job, from: lane });
     else {
-      this.log("warn", "a checkpoint cannot be used", { ...attempt.held, why: reason });
+      this.log("warn", "checkpoint-trouble", "a checkpoint cannot be used", { ...attempt.held, why: reason });
       this.begin(attempt);
     }
   }
@@ -306,7 +300,11 @@ export class Agent {
     if (!attempt) return;
     attempt.uploading = false;
     if (kept) this.outbox.put(checkpointBody(attempt.held, kept), attempt.held);
-    else this.log("warn", "a checkpoint was not kept; training goes on", { ...attempt.held, why: reason });
+    else
+      this.log("warn", "checkpoint-trouble", "a checkpoint was not kept; training goes on", {
+        ...attempt.held,
+        why: reason,
+      });
     if (attempt.outcome) this.endWhenUploaded(attempt, attempt.outcome);
     else this.command(attempt.device, { kind: "uploaded", held: attempt.held });
   }
@@ -316,7 +314,8 @@ export class Agent {
     if (!attempt) return;
     attempt.artifacts -= 1;
     if (kept) this.outbox.put(artifactBody(attempt.held, kept), attempt.held);
-    else this.log("warn", "a file was not kept; training goes on", { ...attempt.held, why: reason });
+    else
+      this.log("warn", "artifact-trouble", "a file was not kept; training goes on", { ...attempt.held, why: reason });
     if (attempt.outcome) this.endWhenUploaded(attempt, attempt.outcome);
   }
 
@@ -335,10 +334,13 @@ export class Agent {
   private onThread(device: string, message: ThreadMessage, now: number): void {
     switch (message.kind) {
       case "log":
-        this.log(message.level, message.message, { ...message.fields, device });
+        this.log(message.level, message.event, message.message, { ...message.fields, device });
         break;
       case "lost":
-        this.log("error", `device ${device} is lost: ${message.error.message}`, { device, code: message.error.code });
+        this.log("error", "device-lost", `device ${device} is lost: ${message.error.message}`, {
+          device,
+          code: message.error.code,
+        });
         this.leave(`device ${device} is lost`, 70, now);
         break;
       case "started": {
@@ -348,13 +350,16 @@ export class Agent {
         attempt.fingerprint = message.fingerprint;
         attempt.fromEpoch = message.fromEpoch;
         this.outbox.put(startedBody(attempt.held, message.fingerprint, message.fromEpoch), attempt.held);
-        this.log("info", "started", { ...attempt.held, device, fromEpoch: message.fromEpoch });
+        this.log("info", "attempt-started", "started", { ...attempt.held, device, fromEpoch: message.fromEpoch });
         break;
       }
       case "unusable": {
         const attempt = this.training(message.held);
         if (!attempt) break;
-        this.log("warn", "a checkpoint cannot be used", { ...attempt.held, why: message.error.message });
+        this.log("warn", "checkpoint-trouble", "a checkpoint cannot be used", {
+          ...attempt.held,
+          why: message.error.message,
+        });
         this.begin(attempt);
         break;
       }
@@ -393,7 +398,9 @@ export class Agent {
       this.send({ seq: 0, ack: this.received, body: { $case: "heartbeat", value } });
     }
     if (this.leaving && now >= this.leaving.deadline) {
-      this.log("warn", "leaving although the coordinator has not acknowledged everything", { owed: this.outbox.size });
+      this.log("warn", "worker-leaving", "leaving although the coordinator has not acknowledged everything", {
+        owed: this.outbox.size,
+      });
       this.effects.push({ kind: "exit", code: this.leaving.code });
     }
   }
@@ -401,7 +408,7 @@ export class Agent {
   private leave(reason: string, code: number, now: number): void {
     if (this.leaving) return;
     this.leaving = { code, deadline: now + this.limits.flushMillis };
-    this.log("info", `leaving: ${reason}`, { held: this.attempts.size });
+    this.log("info", "worker-leaving", `leaving: ${reason}`, { held: this.attempts.size });
     // With no link and nothing to give back there is nobody to tell.
     if (this.link === "down" && this.attempts.size === 0 && this.outbox.size === 0) return;
     // A fault may be an attempt's doing: those given back before the drain count as lost, and none goes round for ever.
@@ -428,7 +435,7 @@ export class Agent {
     this.outbox.put(endedBody(attempt.held, outcome), attempt.held);
     const level = outcome.kind === "failed" ? "warn" : "info";
     const why = outcome.kind === "failed" ? outcome.error.message : outcome.kind === "released" ? outcome.reason : "";
-    this.log(level, outcome.kind, { ...attempt.held, ...(why === "" ? {} : { why }) });
+    this.log(level, "attempt-ended", outcome.kind, { ...attempt.held, ...(why === "" ? {} : { why }) });
   }
 
   /** The attempt with this very token; another token is another lease. */
@@ -450,7 +457,7 @@ export class Agent {
     const refused = this.outbox.discard(attempt.held);
     if (refused.length > 0) this.effects.push({ kind: "refused", held: attempt.held, entries: refused, reason });
     if (attempt.phase !== "ended") this.command(attempt.device, { kind: "drop", held: attempt.held });
-    this.log("info", "dropped", { ...attempt.held, why: reason });
+    this.log("info", "attempt-dropped", "dropped", { ...attempt.held, why: reason });
   }
 
   /** Sends what may go out; a bare acknowledgement if the coordinator would otherwise not hear of its message. */
@@ -469,9 +476,9 @@ export class Agent {
       : this.outbox.size >= outbox || this.spooledBytes >= spoolBytes;
     if (full === this.paused) return;
     this.paused = full;
-    this.log("warn", full ? "training pauses: too much waits for the coordinator" : "training goes on", {
-      owed: this.outbox.size,
-    });
+    const owed = this.outbox.size;
+    if (full) this.log("warn", "training-paused", "training pauses: too much waits for the coordinator", { owed });
+    else this.log("warn", "training-resumed", "training goes on", { owed });
     for (const { id } of this.identity.devices) this.command(id, { kind: "hold", held: full });
   }
 
@@ -479,7 +486,7 @@ export class Agent {
     if (this.outbox.size > 0) return;
     if (this.leaving) this.effects.push({ kind: "exit", code: this.leaving.code });
     else if (this.draining && this.attempts.size === 0) {
-      this.log("info", "drained: nothing held, everything acknowledged", {});
+      this.log("info", "worker-drained", "drained: nothing held, everything acknowledged", {});
       this.effects.push({ kind: "exit", code: 0 });
     }
   }
@@ -492,7 +499,7 @@ export class Agent {
     this.effects.push({ kind: "command", device, command });
   }
 
-  private log(level: LogLevel, message: string, fields: LogFields): void {
-    this.effects.push({ kind: "log", level, message, fields });
+  private log(level: LogLevel, event: LogEvent, message: string, fields: LogFields): void {
+    this.effects.push({ kind: "log", level, event, message, fields });
   }
 }

@@ -304,7 +304,8 @@ export class CohortThread {
       this.post({ kind: "saved", held, lane: { epoch: saving.epoch, data } });
     } catch (thrown) {
       const { code, message } = engineError(thrown);
-      this.post({ kind: "log", level: "warn", message: `a lane was not saved: ${message}`, fields: { ...held, code } });
+      const said = `a lane was not saved: ${message}`;
+      this.post({ kind: "log", level: "warn", event: "checkpoint-trouble", message: said, fields: { ...held, code } });
     }
     saving.due = now() + Math.max(checkpointMillis, (now() - started) / SAVING_SHARE);
   }
@@ -400,7 +401,8 @@ export class CohortThread {
       cohort.close();
     } catch (thrown) {
       const { code, message } = engineError(thrown);
-      this.post({ kind: "log", level: "error", message: `a session did not close: ${message}`, fields: { code } });
+      const said = `a session did not close: ${message}`;
+      this.post({ kind: "log", level: "error", event: "thread-trouble", message: said, fields: { code } });
     }
     this.freed = true;
   }

@@ -69,14 +69,19 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
     checkpointMillis: config.checkpointMillis,
     onMessage: (device, message) => dispatch({ kind: "thread", device, message }),
     onThreadDied: (device, error) => {
-      log("error", `the thread of ${device} ended: ${error.message}`, { device, code: error.code });
+      log("error", "thread-trouble", `the thread of ${device} ended: ${error.message}`, { device, code: error.code });
       dispatch({ kind: "leave", reason: `the thread of ${device} ended: ${error.message}`, code: 70 });
     },
     onStuck: (device, silentMillis) => {
-      log("error", "a thread is stuck inside the engine; the process ends so that its leases run out", {
-        device,
-        silentMillis: Math.round(silentMillis),
-      });
+      log(
+        "error",
+        "thread-trouble",
+        "a thread is stuck inside the engine; the process ends so that its leases run out",
+        {
+          device,
+          silentMillis: Math.round(silentMillis),
+        },
+      );
       parts.abort();
     },
   });
@@ -91,13 +96,13 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
       else if (event.kind === "linkUp") dispatch({ kind: "linkUp" });
       else if (event.kind === "linkDown") {
         const { reason, retryMillis } = event;
-        log("warn", `no link to the coordinator: ${reason}`, {
+        log("warn", "link-trouble", `no link to the coordinator: ${reason}`, {
           coordinator: config.coordinator,
           retryMillis: Math.round(retryMillis),
         });
         dispatch({ kind: "linkDown" });
       } else {
-        log("error", event.reason, { coordinator: config.coordinator });
+        log("error", "link-refused", event.reason, { coordinator: config.coordinator });
         finish(event.exitCode);
       }
     },
@@ -139,12 +144,17 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
       case "refused": {
         const { held, entries, reason } = effect;
         const file = spool?.refuse(held, entries, reason) ?? null;
-        log("warn", "the coordinator does not want what this worker has to say of an attempt; it is kept in a file", {
-          ...held,
-          messages: entries.length,
-          why: reason,
-          file,
-        });
+        log(
+          "warn",
+          "report-refused",
+          "the coordinator does not want what this worker has to say of an attempt; it is kept in a file",
+          {
+            ...held,
+            messages: entries.length,
+            why: reason,
+            file,
+          },
+        );
         break;
       }
       case "download": {
@@ -178,7 +188,7 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
         link.relink(effect.reason);
         break;
       case "log":
-        log(effect.level, effect.message, effect.fields);
+        log(effect.level, effect.event, effect.message, effect.fields);
         break;
       case "exit":
         finish(effect.code);
@@ -195,7 +205,7 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
     checkpoints.close();
     spool?.close();
     const late = setTimeout(() => {
-      log("warn", "the threads did not close in time; the process ends without them");
+      log("warn", "thread-trouble", "the threads did not close in time; the process ends without them");
       parts.abort();
     }, CLOSE_MILLIS);
     pool.close().then(
@@ -204,14 +214,14 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
         resolve(code);
       },
       (thrown: unknown) => {
-        log("error", `the threads did not close: ${String(thrown)}`);
+        log("error", "thread-trouble", `the threads did not close: ${String(thrown)}`);
         clearTimeout(late);
         resolve(code);
       },
     );
   }
 
-  log("info", "worker starts", {
+  log("info", "worker-up", "worker starts", {
     coordinator: config.coordinator,
     devices: devices.map((d) => `${d.id}: ${d.lanes} lanes, ${d.threads} threads`).join("; "),
     engine: engine.version,
@@ -232,14 +242,19 @@ function openSpool(config: JoinConfig, incarnation: string, log: Log): Spool | n
   try {
     const spool = Spool.open(config.spoolDir, worker, incarnation);
     if (spool === null)
-      log("warn", "another worker of this name runs here: reports are kept in memory only", { worker });
+      log("warn", "spool-trouble", "another worker of this name runs here: reports are kept in memory only", {
+        worker,
+      });
     const left = spool?.before?.entries.length ?? 0;
     if (left > 0)
-      log("info", "the worker before this one left messages; they are sent now", { worker, messages: left });
+      log("info", "spool-found", "the worker before this one left messages; they are sent now", {
+        worker,
+        messages: left,
+      });
     return spool;
   } catch (thrown) {
     const why = toConvsweepError(thrown).message;
-    log("warn", "reports cannot be kept on disk, only in memory", { folder: config.spoolDir, why });
+    log("warn", "spool-trouble", "reports cannot be kept on disk, only in memory", { folder: config.spoolDir, why });
     return null;
   }
 }

@@ -1,22 +1,28 @@
 /**
  * The worker's log: one JSON object a line on standard error.
  *
- * Guarantees: written before the call returns, so the last lines of a process that ends are there; never holds a token
- * of access (fencing tokens are plain counters). Not here: what is worth a line.
+ * Guarantees: `level`, `time` (ISO 8601), `event` (a stable name out of LOG_EVENTS) and `msg` in every line; written
+ * before the call returns, so the last lines of a process that ends are there; never holds a token of access (fencing tokens are plain counters). Not here: what is worth a line.
  */
 import { pino } from "pino";
+import type { LogEvent } from "./log-events.js";
 import type { LogFields, LogLevel } from "./messages.js";
 
 export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 
-export type Log = (level: LogLevel, message: string, fields?: LogFields) => void;
+export type Log = (level: LogLevel, event: LogEvent, message: string, fields?: LogFields) => void;
 
 export function openLog(level: (typeof LOG_LEVELS)[number], worker: string): Log {
   const logger = pino(
-    { level, base: { worker, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime },
+    {
+      level,
+      base: { worker, pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
     pino.destination({ dest: 2, sync: true }),
   );
-  return (at, message, fields = {}) => {
-    logger[at](fields, message);
+  return (at, event, message, fields = {}) => {
+    logger[at]({ ...fields, event }, message);
   };
 }

@@ -5,6 +5,7 @@
  * Messages of one attempt leave the thread in the order started, reports, ended. Not here: the wire's form (wire.ts).
  */
 import type { ErrorData } from "../proto/contract.js";
+import type { LogEvent } from "./log-events.js";
 
 /** An attempt with its fencing token: two leases of one attempt are two different things. */
 export interface Held {
@@ -102,7 +103,13 @@ export type ThreadMessage =
   | { readonly kind: "ended"; readonly held: Held; readonly outcome: Outcome }
   /** The device cannot be used again in this process; every attempt on it has been ended before. */
   | { readonly kind: "lost"; readonly error: ErrorData }
-  | { readonly kind: "log"; readonly level: LogLevel; readonly message: string; readonly fields: LogFields };
+  | {
+      readonly kind: "log";
+      readonly level: LogLevel;
+      readonly event: LogEvent;
+      readonly message: string;
+      readonly fields: LogFields;
+    };
 
 /** How a device's task ends. Errors cross threads as data: a thrown class would arrive as a bare Error. */
 export type ThreadResult = { readonly ok: true } | { readonly ok: false; readonly error: ErrorData };

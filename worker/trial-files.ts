@@ -104,7 +104,8 @@ export class TrialFiles {
       make();
     } catch (thrown) {
       const { code, message } = engineError(thrown);
-      this.#parts.post({ kind: "log", level: "warn", message: `${what}: ${message}`, fields: { ...held, code } });
+      const said = { event: "artifact-trouble", message: `${what}: ${message}` } as const;
+      this.#parts.post({ kind: "log", level: "warn", ...said, fields: { ...held, code } });
     }
   }
 }

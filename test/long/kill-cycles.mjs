@@ -9,7 +9,7 @@
  * worker       Two real workers train; one of them, in turn, gets SIGKILL at a random instant and is started again under
  *              its name.
  *
- * At the end an independent reader of the database checks: every sweep has exactly run_cap trials, all of them completed; a
+ * At the end an independent reader of the database checks: every sweep has exactly run_cap trials, all of them completed or quarantined; a
  * completed trial has each epoch exactly once; every report that a model worker saw acknowledged is there with its value;
  * `integrity_check` is ok. Prints one JSON line; exit code 1 when anything is wrong.
  */
@@ -215,13 +215,14 @@ function check(sweeps) {
   const db = reader();
   const rows = (sql) => db.prepare(sql).all();
   if (db.pragma("integrity_check", { simple: true }) !== "ok") problems.push("integrity_check is not ok");
-  const states = rows("SELECT sweep, state, count(*) AS n FROM trials GROUP BY 1, 2");
+  const states = rows("SELECT sweep, state, cause, count(*) AS n FROM trials GROUP BY 1, 2, 3");
   for (let sweep = 1; sweep <= sweeps; sweep += 1) {
     const own = states.filter((row) => row.sweep === sweep);
     const total = own.reduce((sum, row) => sum + row.n, 0);
     if (total !== RUN_CAP) problems.push(`sweep ${sweep} has ${total} trials instead of ${RUN_CAP}`);
-    // Nothing in these sweeps diverges or is lost for good: an engine that cannot train them has tested nothing.
-    const other = own.filter((row) => row.state !== "completed");
+    // Nothing in these sweeps diverges: an engine that cannot train them has tested nothing. A trial that saw three
+    // workers die, the last time alone, is quarantined, and nobody can tell it from one that killed them.
+    const other = own.filter(({ state, cause }) => state !== "completed" && !cause.startsWith("quarantined: "));
     if (other.length > 0) problems.push(`sweep ${sweep} has trials that are ${other.map((row) => row.state)}`);
   }
   // A trial's epochs are those of its completed attempt, and before where that went on from a checkpoint.

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { LOG_EVENTS } from "../../coordinator/shell/log.js";
 import { Histogram, metricsText } from "../../coordinator/shell/metrics/text.js";
 import { openSqliteStore } from "../../coordinator/store/sqlite.js";
+import { LOG_EVENTS as WORKER_EVENTS } from "../../worker/log-events.js";
 import { SPEC, type Started, start } from "./fixture.js";
 import { HELLO, ScriptedWorker } from "./scripted-worker.js";
 
@@ -222,8 +223,12 @@ describe("the metrics", () => {
       type,
     ]);
     expect(listed.sort()).toEqual([...types].sort());
-    const events = [...docs.matchAll(/^\| `([a-z-]+)` \| ([^|]+) \|$/gm)].map(([, name, when]) => [name, when]);
-    expect(Object.fromEntries(events)).toEqual(LOG_EVENTS);
+    const tables = docs.split("| event of a worker |");
+    const [ours, workers] = tables.map((text) =>
+      Object.fromEntries([...text.matchAll(/^\| `([a-z-]+)` \| ([^|]+) \|$/gm)].map(([, name, when]) => [name, when])),
+    );
+    expect(ours).toEqual(LOG_EVENTS);
+    expect(workers).toEqual(WORKER_EVENTS);
   });
 });
 

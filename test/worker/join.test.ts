@@ -13,6 +13,7 @@ import { findNetwork } from "../../native/networks/index.js";
 import { recipeFor } from "../../native/networks/recipe-for.js";
 import type { Recipe } from "../../native/recipe.js";
 import type { Assign, Ended, Hello, LinkRequest, LinkResponse, Report } from "../../proto/gen/convsweep/v1/worker.js";
+import { LOG_EVENTS } from "../../worker/log-events.js";
 import { requireBuilt } from "./build.js";
 import { type LinkCall, type LinkServer, refuse, startLinkServer, welcomeMessage } from "./link-server.js";
 
@@ -237,6 +238,18 @@ describe("a worker process", () => {
     expect(last["val_accuracy"]).toBeGreaterThan(0.9);
     expect(last["test_accuracy"]).toBeGreaterThan(0.9);
     expect(worker.log()).not.toContain("cvs_worker_secret");
+    const lines = worker
+      .log()
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, string>);
+    for (const line of lines) {
+      expect(line).toMatchObject({ worker: "w", time: expect.stringMatching(/^\d{4}-.*Z$/), msg: expect.any(String) });
+      expect(Object.keys(LOG_EVENTS)).toContain(line["event"]);
+      expect(["info", "warn", "error"]).toContain(line["level"]);
+    }
+    const seen = ["worker-up", "link-up", "attempt-started", "attempt-ended"];
+    expect(lines.map((line) => line["event"])).toEqual(expect.arrayContaining(seen));
   });
 
   it("trains on while the coordinator is gone, and then tells everything once and in order", async () => {
@@ -305,8 +318,8 @@ describe("a worker process", () => {
 
   it("ends with code 2 for what it cannot use", async () => {
     expect(await join_("nowhere").exit).toBe(2);
-    const worker = join_("127.0.0.1:1", "--devices", "cuda:9");
+    const worker = join_("127.0.0.1:1", "--devices", "npu:9");
     expect(await worker.exit).toBe(2);
-    expect(worker.log()).toMatch(/--devices: this machine has no device cuda:9; expected cpu/);
+    expect(worker.log()).toMatch(/--devices: this machine has no device npu:9; expected cpu/);
   });
 });
