@@ -154,7 +154,7 @@ export class ModelWorker {
     clearInterval(this.beat);
     this.beat = setInterval(() => {
       const running = [...this.held.values()].map(({ attempt, token }) => ({ attempt, token }));
-      this.#write(0, { $case: "heartbeat", value: { running } });
+      this.#write(0, { $case: "heartbeat", value: { running, use: [] } });
     }, heartbeatMillis);
     this.options.onWelcome?.();
   }
