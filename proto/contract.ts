@@ -57,8 +57,8 @@ export const TIMES = {
 export const TOKENS_A_GENERATION = 2 ** 40;
 
 /**
- * Passed over when the process before did not close the store: its newest grants may be lost with the end of the log, and
- * no token is given twice. More than are granted in the second that the mark beside the store lags behind.
+ * Tokens passed over when the process before did not close the store: its newest grants may be lost with the end of the
+ * log. More than are granted in the second that the mark beside the store lags behind; 2^24 crashes fit a generation.
  */
 export const TOKENS_A_CRASH = 2 ** 16;
 

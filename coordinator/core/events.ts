@@ -152,8 +152,8 @@ export type Event =
   | {
       readonly kind: "Booted";
       readonly generation?: number;
-      /** The process before did not close the store. */
-      readonly crashed?: boolean;
+      /** Tokens up to this one may have been given, also in commits that were lost. */
+      readonly tokens?: number;
       readonly notes?: readonly { readonly kind: string; readonly detail: string }[];
     }
   /** `judgesFrom`: nobody could be heard for a while, so silence is held against nobody before then. */

@@ -171,8 +171,9 @@ async function assemble(
   undo.push(() => runtime.close());
   let serving = false;
   let webhook: Webhook | null = null;
-  const { generation, crashed } = store.position();
-  runtime.push({ kind: "Booted", generation, crashed, notes: store.openingNotes() });
+  const { generation, openings } = store.position();
+  const tokens = openings.at(-1)?.tokens ?? 0;
+  runtime.push({ kind: "Booted", generation, tokens, notes: store.openingNotes() });
   runtime.settle();
 
   if (options.webhook) {

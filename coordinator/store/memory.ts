@@ -26,7 +26,7 @@ export function openMemoryStore(): Store {
   const artifacts: KeptArtifact[] = [];
   const events: EventRecord[] = [];
   const uuid = globalThis.crypto.randomUUID();
-  const openings = [{ id: globalThis.crypto.randomUUID(), commit: 0 }];
+  const openings = [{ id: globalThis.crypto.randomUUID(), commit: 0, tokens: 0 }];
   let lastToken = 0;
   let lastSweep = 0;
   let commitSeq = 0;
@@ -122,7 +122,7 @@ export function openMemoryStore(): Store {
       return { uuid, schemaVersion: 0, path: ":memory:", commitSeq };
     },
     openingNotes: () => [],
-    position: () => ({ uuid, generation: 0, commit: commitSeq, openings, crashed: false }),
+    position: () => ({ uuid, generation: 0, commit: commitSeq, openings }),
     load(): Snapshot {
       needOpen();
       const kept = [...attempts.values()].filter((attempt) => attempt.endedAt === null);

@@ -8,7 +8,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Database } from "better-sqlite3";
-import { ConvsweepError } from "../../proto/contract.js";
+import { ConvsweepError, TOKENS_A_CRASH } from "../../proto/contract.js";
 import { adviceOf } from "./backups.js";
 import { HighWaterMark, readMark, type StoreFile, writeStoreFile } from "./history.js";
 import type { Opening, StoreNote } from "./store.js";
@@ -18,7 +18,6 @@ export interface StoreHistory {
   readonly mark: HighWaterMark;
   readonly notes: readonly StoreNote[];
   readonly openings: readonly Opening[];
-  readonly crashed: boolean;
 }
 
 /** Older ones are forgotten: a worker that was away for longer says everything again. */
@@ -55,20 +54,28 @@ export function reconcile(
   if (known === null || known.generation !== generation) writeStoreFile(folder, { store, generation });
   if (inside !== generation) putMeta(db, "generation", String(generation));
   const earlier = openingsOf(db);
-  const crashed = earlier.length > 0 && meta(db, "closed") !== earlier.at(-1)?.id;
-  const openings = [...earlier, { id: randomUUID(), commit }].slice(-OPENINGS_AT_MOST);
+  const openings = [...earlier, { id: randomUUID(), commit, tokens: tokensFrom(db, earlier) }].slice(-OPENINGS_AT_MOST);
   putMeta(db, "openings", JSON.stringify(openings));
   // Into the database itself: a log that is lost must not take with it that there was a process.
   db.pragma("wal_checkpoint(TRUNCATE)");
   const mark = new HighWaterMark(folder, { store, generation }, commit);
   const notes =
     lost === null ? [] : [{ kind: "rollback-accepted", detail: `${lost}; generation ${generation} begins` }];
-  return { generation, mark, notes, openings, crashed };
+  return { generation, mark, notes, openings };
 }
 
 /** The last thing that a process writes which closes the store. */
 export function noteClosed(db: Database, { openings }: StoreHistory): void {
   putMeta(db, "closed", openings.at(-1)?.id ?? "");
+}
+
+/** After a process that did not close the store its newest grants may be lost: as many tokens are passed over as it had. */
+function tokensFrom(db: Database, earlier: readonly Opening[]): number {
+  const onRecord = db.prepare<[], number>("SELECT last_token FROM base_counters WHERE id = 1").pluck().get() ?? 0;
+  const before = earlier.at(-1);
+  const given = Math.max(onRecord, before?.tokens ?? 0);
+  const crashed = before !== undefined && meta(db, "closed") !== before.id;
+  return crashed ? given + TOKENS_A_CRASH : given;
 }
 
 function openingsOf(db: Database): readonly Opening[] {

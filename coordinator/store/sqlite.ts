@@ -182,8 +182,8 @@ class SqliteStore implements Store {
   }
 
   position(): StorePosition {
-    const { generation, openings, crashed } = this.#history;
-    return { uuid: this.#uuid, generation, commit: this.#commitSeq, openings, crashed };
+    const { generation, openings } = this.#history;
+    return { uuid: this.#uuid, generation, commit: this.#commitSeq, openings };
   }
 
   load(): Snapshot {

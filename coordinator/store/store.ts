@@ -33,10 +33,13 @@ export interface StoreInfo {
   readonly commitSeq: number;
 }
 
-/** A process that had the store open, and how many commits there were when it began. */
+/** A process that had the store open. */
 export interface Opening {
   readonly id: string;
+  /** How many commits there were when it began. */
   readonly commit: number;
+  /** It gives only tokens above this one: those up to it may have been given, also in commits that were lost. */
+  readonly tokens: number;
 }
 
 /** Where a store stands in its history. Cheap: asked for with every message. */
@@ -47,8 +50,6 @@ export interface StorePosition {
   readonly commit: number;
   /** Oldest first, the last is this process's. Numbers of commits that were lost are given again: these tell them apart. */
   readonly openings: readonly Opening[];
-  /** The process before this one did not close it: its newest commits may be lost. */
-  readonly crashed: boolean;
 }
 
 /** Something that happened to the store itself, to be put on record. */

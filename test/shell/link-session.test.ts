@@ -29,7 +29,7 @@ const HELLO: Extract<RequestBody, { readonly $case: "hello" }> = {
     seenOpening: "",
   },
 };
-const POSITION = () => ({ uuid: "store", generation: 0, commit: 0, openings: [], crashed: false });
+const POSITION = () => ({ uuid: "store", generation: 0, commit: 0, openings: [] });
 const DRAINING: RequestBody = { $case: "draining", value: {} };
 
 /** Links without sockets: the runtime turns only when the test lets it. */

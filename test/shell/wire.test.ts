@@ -135,11 +135,11 @@ const workerEvents: fc.Arbitrary<WorkerEvent> = fc
 
 /** Where the store stands, and a worker that has heard of four commits more. */
 const OPENINGS = [
-  { id: "first", commit: 0 },
-  { id: "second", commit: 5 },
-  { id: "third", commit: 8 },
+  { id: "first", commit: 0, tokens: 0 },
+  { id: "second", commit: 5, tokens: 0 },
+  { id: "third", commit: 8, tokens: 0 },
 ];
-const STORE = { uuid: "store", generation: 2, commit: 9, openings: OPENINGS, crashed: true };
+const STORE = { uuid: "store", generation: 2, commit: 9, openings: OPENINGS };
 const SEEN = { seenStore: "store", seenGeneration: 2, seenCommit: 13, seenOpening: "third" };
 
 /** What a worker would write for the event: the other direction, by hand. */

@@ -8,7 +8,15 @@
 import type { Mutation } from "../../coordinator/core/events.js";
 import type { Attempt, EventRecord, Report, Sweep, Trial, Worker } from "../../coordinator/core/types.js";
 import type { Opening, Snapshot, Store, StorePosition } from "../../coordinator/store/store.js";
-import { type AttemptId, ConvsweepError, type SweepId, sweepId, type TrialId, token } from "../../proto/contract.js";
+import {
+  type AttemptId,
+  ConvsweepError,
+  type SweepId,
+  sweepId,
+  TOKENS_A_CRASH,
+  type TrialId,
+  token,
+} from "../../proto/contract.js";
 import type { World } from "./surroundings.js";
 
 export const STORE_ID = "simulated-store";
@@ -25,7 +33,6 @@ export class Disk {
   #reports = new Map<AttemptId, Report[]>();
   #openings: readonly Opening[] = [];
   #processes = 0;
-  #crashed = false;
   /** An older copy is in place, made at a clean end. */
   #copied = false;
   failNextSync = false;
@@ -61,8 +68,7 @@ export class Disk {
   }
 
   position(): StorePosition {
-    const [openings, crashed] = [this.#openings, this.#crashed];
-    return { uuid: STORE_ID, generation: this.#generation, commit: this.log.length, openings, crashed };
+    return { uuid: STORE_ID, generation: this.#generation, commit: this.log.length, openings: this.#openings };
   }
 
   /** What workers are told. */
@@ -76,9 +82,12 @@ export class Disk {
   /** A process begins with what is there. */
   opened(): void {
     this.#processes += 1;
-    this.#crashed = this.#openings.length > 0 && !this.#copied;
+    const before = this.#openings.at(-1);
+    const given = Math.max(this.load().lastToken, before?.tokens ?? 0);
+    const tokens = before === undefined || this.#copied ? given : given + TOKENS_A_CRASH;
     this.#copied = false;
-    this.#openings = [...this.#openings, { id: `opening-${this.#processes}`, commit: this.log.length }];
+    const opening = { id: `opening-${this.#processes}`, commit: this.log.length, tokens };
+    this.#openings = [...this.#openings, opening];
   }
 
   /** Somebody puts a copy in place that lacks the newest `count` commits, and accepts that. */
@@ -126,7 +135,12 @@ export class Disk {
     this.#world.batchKept();
   }
 
-  /** Forgets the newest `count` batches, as a disk does that lied about its flush: less than the mark beside it knows of. */
+  /** A crash loses the newest commits, those of the last process alone: the mark knows how many it began with. */
+  loseTail(count: number): void {
+    this.loseNewest(Math.min(count, this.log.length - (this.#openings.at(-1)?.commit ?? 0)));
+  }
+
+  /** Forgets the newest `count` batches, as a disk does that lied about its flush. */
   loseNewest(count: number): void {
     this.log.length = Math.max(0, this.log.length - count);
     this.#openings = this.#openings.filter(({ commit }) => commit <= this.log.length);

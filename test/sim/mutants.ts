@@ -209,7 +209,7 @@ export const MUTANTS: Readonly<
   },
   "crash-keeps-tokens": {
     what: "after a crash that lost its newest commits the tokens in them are given again",
-    make: () => hearing((_state, event) => (event.kind === "Booted" ? { ...event, crashed: false } : event)),
+    make: () => hearing((_state, event) => (event.kind === "Booted" ? { ...event, tokens: 0 } : event)),
   },
   "heartbeat-renews-nothing": {
     what: "a heartbeat does not renew the leases it lists",

@@ -315,7 +315,7 @@ export class SimulatedWorld implements World {
       case "lose-tail":
         this.#restored = true;
         if (life !== null) this.coordinatorDied(life, millis);
-        return this.disk.loseNewest(this.random.disk.between(1, 5));
+        return this.disk.loseTail(this.random.disk.between(1, 5));
       case "step-clock":
         this.wallStep += millis;
         return;

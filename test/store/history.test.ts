@@ -19,7 +19,7 @@ import { readMark, readStoreFile } from "../../coordinator/store/history.js";
 import { restoreStore } from "../../coordinator/store/restore.js";
 import { openSqliteStore } from "../../coordinator/store/sqlite.js";
 import type { Store } from "../../coordinator/store/store.js";
-import { attemptId, ConvsweepError, sweepId, trialId } from "../../proto/contract.js";
+import { attemptId, ConvsweepError, sweepId, token, trialId } from "../../proto/contract.js";
 import { sampleAttempt, sampleReport, sampleSweep, sampleTrial } from "../conformance/store-model.js";
 import { scratchFolder } from "./scratch.js";
 
@@ -127,26 +127,36 @@ describe("A14: a write-ahead log that lost its end", () => {
     const dir = join(folder.path, "store");
     const first = openStore(dir);
     begin(first);
-    expect(first.position()).toMatchObject({ openings: [{ commit: 0 }], crashed: false });
+    expect(first.position()).toMatchObject({ openings: [{ commit: 0, tokens: 0 }] });
     first.close();
     const second = openStore(dir);
     report(second, 1);
     report(second, 2);
+    second.commit([{ kind: "setTokens", last: token(7) }]);
     expect(second.position().openings.map(({ commit }) => commit)).toEqual([0, 1]);
     expect(second.position().openings[0]).toEqual(first.position().openings[0]);
-    expect(second.position().crashed).toBe(false);
+    expect(second.position().openings[1]?.tokens).toBe(0);
     const left = join(folder.path, "left");
     mkdirSync(left);
     for (const name of ["convsweep.db", "convsweep.db-wal"]) copyFileSync(join(dir, name), join(left, name));
     const third = openStore(left);
-    expect(third.position().openings.map(({ commit }) => commit)).toEqual([0, 1, 3]);
-    expect(third.position().crashed).toBe(true);
+    expect(third.position().openings.map(({ commit }) => commit)).toEqual([0, 1, 4]);
+    expect(third.position().openings[2]?.tokens).toBe(7 + 2 ** 16);
     const bare = join(folder.path, "bare");
     mkdirSync(bare);
     copyFileSync(join(dir, "convsweep.db"), join(bare, "convsweep.db"));
     const fourth = openStore(bare);
     expect(fourth.position().openings.map(({ commit }) => commit)).toEqual([0, 1, 1]);
-    expect(fourth.position()).toMatchObject({ commit: 1, crashed: true });
+    expect(fourth.position().openings[2]?.tokens).toBe(2 ** 16);
+    // A process that is killed before its first commit, and one after it.
+    for (const n of [2, 3]) {
+      const next = join(folder.path, `bare-${n}`);
+      mkdirSync(next);
+      const [from, last] = n === 2 ? [bare, fourth] : [join(folder.path, "bare-2"), open.at(-1)];
+      expect(last?.position().commit).toBe(1);
+      copyFileSync(join(from, "convsweep.db"), join(next, "convsweep.db"));
+      expect(openStore(next).position().openings.at(-1)?.tokens).toBe(n * 2 ** 16);
+    }
     expect(new Set(third.position().openings.map(({ id }) => id)).size).toBe(3);
   });
 
