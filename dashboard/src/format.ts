@@ -46,16 +46,20 @@ export function formatPercent(share: number): string {
 /** What a device says of itself, on one line: `87 % busy · 9.0 of 79.6 GiB · 61 °C · 412 W`. */
 export function formatUse({ utilization, memoryUsed, memoryTotal, temperature, power }: DeviceUseRow): string {
   const gibibytes = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
-  return [
-    utilization === null ? [] : [`${formatPercent(utilization)} busy`],
-    memoryUsed === null
-      ? []
-      : [`${gibibytes(memoryUsed)}${memoryTotal === null ? "" : ` of ${gibibytes(memoryTotal)}`} GiB`],
-    temperature === null ? [] : [minus(`${Math.round(temperature)} °C`)],
-    power === null ? [] : [`${Math.round(power)} W`],
-  ]
-    .flat()
-    .join(" · ");
+  return (
+    [
+      utilization === null ? [] : [`${formatPercent(utilization)} busy`],
+      memoryUsed === null
+        ? []
+        : [`${gibibytes(memoryUsed)}${memoryTotal === null ? "" : ` of ${gibibytes(memoryTotal)}`} GiB`],
+      temperature === null ? [] : [minus(`${Math.round(temperature)} °C`)],
+      power === null ? [] : [`${Math.round(power)} W`],
+    ]
+      .flat()
+      // A line breaks between two of them, not within one.
+      .map((part) => part.replaceAll(" ", "\u00a0"))
+      .join(" · ")
+  );
 }
 
 /** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 04 min`, `3 d 04 h`. */

@@ -34,6 +34,7 @@ describe("format", () => {
   });
 
   it("what a device says of itself, as much as it says", () => {
+    const use = (said: Parameters<typeof formatUse>[0]) => formatUse(said).replaceAll("\u00a0", " ");
     const nothing = { utilization: null, memoryUsed: null, memoryTotal: null, temperature: null, power: null };
     const whole = {
       utilization: 0.879,
@@ -42,10 +43,12 @@ describe("format", () => {
       temperature: 61.4,
       power: 412.345,
     };
-    expect(formatUse(whole)).toBe("87 % busy · 9.0 of 79.6 GiB · 61 °C · 412 W");
-    expect(formatUse({ ...nothing, utilization: 1, memoryUsed: 2 ** 29 })).toBe("100 % busy · 0.5 GiB");
-    expect(formatUse({ ...nothing, temperature: -3 })).toBe("−3 °C");
-    expect(formatUse(nothing)).toBe("");
+    expect(use(whole)).toBe("87 % busy · 9.0 of 79.6 GiB · 61 °C · 412 W");
+    expect(use({ ...nothing, utilization: 1, memoryUsed: 2 ** 29 })).toBe("100 % busy · 0.5 GiB");
+    expect(use({ ...nothing, temperature: -3 })).toBe("−3 °C");
+    expect(use(nothing)).toBe("");
+    // Words that belong together stay on one line.
+    expect(formatUse(whole).split(" ")).toHaveLength(7);
   });
 
   it("parameters", () => {

@@ -71,6 +71,27 @@ describe("a worker with several devices", () => {
     );
   });
 
+  it("is told by `devices` and `doctor` what there is and what is not", async () => {
+    playground.variables["CONVSWEEP_NVML"] = compileFakeNvml(playground.folder);
+    const json = await playground.run("devices", "--json");
+    const { devices, cuda } = JSON.parse(json.stdout) as {
+      devices: { id: string; bus: string | null; unusable: string | null }[];
+      cuda: { driver: string | null };
+    };
+    expect(devices.filter(({ id }) => id.startsWith("emulated"))).toMatchObject([
+      { id: "emulated:0", bus: "0000:65:00.0", unusable: null },
+      { id: "emulated:1", bus: "0000:66:00.0", unusable: null },
+    ]);
+    expect(cuda.driver).toBe("580.159.04");
+    const listing = await playground.run("devices");
+    expect(listing.stdout).toMatch(
+      /^emulated:0 {2}kernels on the host emulator, 2 multiprocessors, 1\.0 GiB, emulated kernels;/m,
+    );
+    const doctor = await playground.run("doctor");
+    for (const line of listing.stdout.trimEnd().split("\n")) expect(doctor.stdout).toContain(line);
+    expect(doctor.code).toBe(0);
+  });
+
   it("one of which breaks: gives everything back, starts again, and its trials end as if nothing had been", async () => {
     const file = playground.file("sweep.json", sweep);
     const devices = ["--devices", "emulated:0,emulated:1", "--lanes", "1"];
