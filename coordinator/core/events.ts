@@ -146,13 +146,12 @@ export type Event =
     }
   // the coordinator itself
   /**
-   * After a restart: every live lease gets a full fresh time. `generation` is raised whenever an older copy of the store
-   * takes its place, and tokens with it. `notes` are events of the store itself, to be put on record.
+   * After a restart: every live lease gets a full fresh time. Tokens up to `tokens` may have been given, also in commits
+   * that were lost, or that an older copy of the store does not have. `notes` are events of the store itself, to be put on
+   * record.
    */
   | {
       readonly kind: "Booted";
-      readonly generation?: number;
-      /** Tokens up to this one may have been given, also in commits that were lost. */
       readonly tokens?: number;
       readonly notes?: readonly { readonly kind: string; readonly detail: string }[];
     }

@@ -5,7 +5,7 @@
  * restart gives every live lease a full fresh time, because the outage was not the worker's fault. Only the coordinator's
  * clock counts.
  */
-import { type Millis, millis, TIMES, TOKENS_A_GENERATION, token } from "../../proto/contract.js";
+import { type Millis, millis, TIMES, token } from "../../proto/contract.js";
 import { backOff, leaseEnd, loseWithWorker, sendRevoke } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import { CAUSES } from "./endings.js";
@@ -41,13 +41,9 @@ function judgeSilence(draft: Draft): void {
   for (const worker of byName(silent)) unlink(draft, worker, "silent for the length of a lease");
 }
 
-export function booted(
-  draft: Draft,
-  { generation = 0, tokens = 0, notes = [] }: Extract<Event, { readonly kind: "Booted" }>,
-): void {
+export function booted(draft: Draft, { tokens = 0, notes = [] }: Extract<Event, { readonly kind: "Booted" }>): void {
   for (const { kind, detail } of notes) draft.record(kind, {}, detail);
-  const least = Math.max(tokens, generation * TOKENS_A_GENERATION);
-  if (least > draft.state.lastToken) draft.add({ kind: "setTokens", last: token(least) });
+  if (tokens > draft.state.lastToken) draft.add({ kind: "setTokens", last: token(tokens) });
   draft.record("coordinator-started", {}, `${draft.state.attempts.size} live leases renewed`);
   for (const attempt of byToken(draft.state.attempts.values())) {
     draft.putAttempt({ ...attempt, leaseUntil: leaseEnd(draft) });

@@ -171,9 +171,8 @@ async function assemble(
   undo.push(() => runtime.close());
   let serving = false;
   let webhook: Webhook | null = null;
-  const { generation, openings } = store.position();
-  const tokens = openings.at(-1)?.tokens ?? 0;
-  runtime.push({ kind: "Booted", generation, tokens, notes: store.openingNotes() });
+  const tokens = store.position().openings.at(-1)?.tokens ?? 0;
+  runtime.push({ kind: "Booted", tokens, notes: store.openingNotes() });
   runtime.settle();
 
   if (options.webhook) {

@@ -8,7 +8,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Database } from "better-sqlite3";
-import { ConvsweepError, TOKENS_A_CRASH } from "../../proto/contract.js";
+import { ConvsweepError, TOKENS_A_CRASH, TOKENS_A_GENERATION } from "../../proto/contract.js";
 import { adviceOf } from "./backups.js";
 import { HighWaterMark, readMark, type StoreFile, writeStoreFile } from "./history.js";
 import type { Opening, StoreNote } from "./store.js";
@@ -54,7 +54,9 @@ export function reconcile(
   if (known === null || known.generation !== generation) writeStoreFile(folder, { store, generation });
   if (inside !== generation) putMeta(db, "generation", String(generation));
   const earlier = openingsOf(db);
-  const openings = [...earlier, { id: randomUUID(), commit, tokens: tokensFrom(db, earlier) }].slice(-OPENINGS_AT_MOST);
+  const openings = [...earlier, { id: randomUUID(), commit, tokens: tokensFrom(db, generation, earlier) }].slice(
+    -OPENINGS_AT_MOST,
+  );
   putMeta(db, "openings", JSON.stringify(openings));
   // Into the database itself: a log that is lost must not take with it that there was a process.
   db.pragma("wal_checkpoint(TRUNCATE)");
@@ -69,11 +71,14 @@ export function noteClosed(db: Database, { openings }: StoreHistory): void {
   putMeta(db, "closed", openings.at(-1)?.id ?? "");
 }
 
-/** After a process that did not close the store its newest grants may be lost: as many tokens are passed over as it had. */
-function tokensFrom(db: Database, earlier: readonly Opening[]): number {
+/**
+ * Above what is on record, what the process before began above, and all of older generations. If it did not close the
+ * store its newest grants may be lost: more tokens are passed over than it can have given unnoticed.
+ */
+function tokensFrom(db: Database, generation: number, earlier: readonly Opening[]): number {
   const onRecord = db.prepare<[], number>("SELECT last_token FROM base_counters WHERE id = 1").pluck().get() ?? 0;
   const before = earlier.at(-1);
-  const given = Math.max(onRecord, before?.tokens ?? 0);
+  const given = Math.max(onRecord, before?.tokens ?? 0, generation * TOKENS_A_GENERATION);
   const crashed = before !== undefined && meta(db, "closed") !== before.id;
   return crashed ? given + TOKENS_A_CRASH : given;
 }

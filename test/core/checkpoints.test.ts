@@ -300,13 +300,13 @@ describe("a store that is older than its workers", () => {
   it("A19: gives no token twice: those of a new generation lie above all of the old one", () => {
     const { rig, worker, last, lose } = bench();
     const before = last().token;
-    rig.restart({ generation: 3, notes: [{ kind: "rollback-accepted", detail: "100 commits are gone" }] });
+    rig.restart({ tokens: 3 * 2 ** 40, notes: [{ kind: "rollback-accepted", detail: "100 commits are gone" }] });
     expect(rig.eventsOf("rollback-accepted")).toHaveLength(1);
     lose();
     worker("second");
     expect(before).toBeLessThan(10);
     expect(last().token).toBe(3 * 2 ** 40 + 1);
-    rig.restart({ generation: 3 });
+    rig.restart({ tokens: 3 * 2 ** 40 });
     expect(rig.state.lastToken).toBe(3 * 2 ** 40 + 1);
   });
 

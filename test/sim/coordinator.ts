@@ -82,8 +82,7 @@ export class SimulatedLife implements Life {
 
   /** Decides `Booted`; false if the life ended there and then. */
   boot(): boolean {
-    const { generation, openings } = this.#world.disk.position();
-    this.runtime.push({ kind: "Booted", generation, tokens: openings.at(-1)?.tokens ?? 0 });
+    this.runtime.push({ kind: "Booted", tokens: this.#world.disk.position().openings.at(-1)?.tokens ?? 0 });
     try {
       this.runtime.settle();
     } catch {

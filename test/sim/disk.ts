@@ -14,6 +14,7 @@ import {
   type SweepId,
   sweepId,
   TOKENS_A_CRASH,
+  TOKENS_A_GENERATION,
   type TrialId,
   token,
 } from "../../proto/contract.js";
@@ -83,7 +84,7 @@ export class Disk {
   opened(): void {
     this.#processes += 1;
     const before = this.#openings.at(-1);
-    const given = Math.max(this.load().lastToken, before?.tokens ?? 0);
+    const given = Math.max(this.load().lastToken, before?.tokens ?? 0, this.#generation * TOKENS_A_GENERATION);
     const tokens = before === undefined || this.#copied ? given : given + TOKENS_A_CRASH;
     this.#copied = false;
     const opening = { id: `opening-${this.#processes}`, commit: this.log.length, tokens };

@@ -208,7 +208,7 @@ export const MUTANTS: Readonly<
     make: () => ({ hidesOpenings: true }),
   },
   "crash-keeps-tokens": {
-    what: "after a crash that lost its newest commits the tokens in them are given again",
+    what: "after commits were lost, in a crash or to an older copy, the tokens in them are given again",
     make: () => hearing((_state, event) => (event.kind === "Booted" ? { ...event, tokens: 0 } : event)),
   },
   "heartbeat-renews-nothing": {

@@ -102,6 +102,8 @@ describe("A14: a write-ahead log that lost its end", () => {
 
     const store = openStore(dir, { acceptRollback: true });
     expect(store.position()).toMatchObject({ generation: 1, commit: Number(holds) });
+    // Above all tokens of the generation before; and its process did not close the store.
+    expect(store.position().openings.at(-1)?.tokens).toBe(2 ** 40 + 2 ** 16);
     expect(store.openingNotes()).toEqual([
       {
         kind: "rollback-accepted",
