@@ -129,7 +129,8 @@ async function assemble(
   const { tls, credentials, failures, connections } = doors;
   undo.push(() => doors.close());
   const logins = new Logins(clock);
-  const hub = new FeedHub({ state, clock, version, log });
+  const whenDurable = (action: () => void): void => runtime.whenDurable(action);
+  const hub = new FeedHub({ state, clock, version, log, whenDurable });
   const links = new Links();
   const queries = new Gate(QUERIES_AT_ONCE, QUERIES_WAITING, "queries");
   const meter = new Meter();

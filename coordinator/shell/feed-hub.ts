@@ -60,6 +60,8 @@ export interface FeedHubOptions {
   readonly version: string;
   readonly log: Log;
   readonly ringBytes?: number;
+  /** Runs `action` when the state holds nothing that is not durable. Default: it never does. */
+  readonly whenDurable?: (action: () => void) => void;
 }
 
 export class FeedHub {
@@ -136,11 +138,16 @@ export class FeedHub {
     const { clock } = this.#options;
     this.#cancelTick = clock.schedule(millis(clock.now() + TICK_MILLIS), () => {
       this.#cancelTick = null;
-      this.#tick();
+      this.#whenDurable(() => this.#tick());
     });
   }
 
+  #whenDurable(action: () => void): void {
+    (this.#options.whenDurable ?? ((now) => now()))(action);
+  }
+
   #tick(): void {
+    if (this.#closed) return;
     const mutations = this.#mutations;
     if (mutations.length === 0) return;
     this.#mutations = [];
@@ -219,7 +226,8 @@ export class FeedHub {
     if (running !== undefined) return running;
     const { state, clock, version } = this.#options;
     const seq = this.#ring.last;
-    const started = snapshotText(state, clock, { feed: this.feed, seq, version }, sweep)
+    const durable = () => new Promise<void>((resolve) => this.#whenDurable(resolve));
+    const started = snapshotText(state, durable, clock, { feed: this.feed, seq, version }, sweep)
       .then((text) => ({ seq, text }))
       .finally(() => this.#snapshots.delete(sweep));
     this.#snapshots.set(sweep, started);

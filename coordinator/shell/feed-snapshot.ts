@@ -1,7 +1,7 @@
 /**
  * The whole state as one feed message.
  *
- * Guarantees: every row is at least as new as the delta the snapshot is numbered with, so the deltas that follow make it
+ * Guarantees: every row is durable and at least as new as the delta the snapshot is numbered with, so the deltas that follow make it
  * current. A large one is written in parts with other work in between, so that reports do not wait for a new viewer.
  * Not here: who gets it (feed-hub.ts).
  */
@@ -18,13 +18,15 @@ export interface SnapshotHead {
   readonly version: string;
 }
 
-/** `sweep` leaves only that sweep and its trials; `null` for all. */
+/** `durable` waits until the state is what the disk has. `sweep` leaves only that sweep and its trials; `null` for all. */
 export async function snapshotText(
   state: State,
+  durable: () => Promise<void>,
   clock: Clock,
   head: SnapshotHead,
   sweep: SweepId | null,
 ): Promise<string> {
+  await durable();
   const now = clock.now();
   const sweeps = [...state.sweeps.values()]
     .filter((one) => sweep === null || one.id === sweep)
@@ -39,6 +41,7 @@ export async function snapshotText(
     parts.push(part.join(","));
     part = [];
     await new Promise((resolve) => setImmediate(resolve));
+    await durable();
   }
   if (part.length > 0) parts.push(part.join(","));
   const opening = JSON.stringify({ kind: "snapshot", ...head });

@@ -2,7 +2,8 @@
  * The loop that drives the core: events in, decisions, one commit a turn, then effects out.
  *
  * Guarantees: events are decided in the order they came; nothing leaves (message, acknowledgement, reply, feed) before
- * the mutations of its turn are durable. A commit that fails is undone in memory: for want of space or write access the
+ * the mutations of its turn are durable. While the disk takes its time over that, sockets are served and events gather,
+ * but none is decided: memory is never more than one turn ahead of the disk. A commit that fails is undone in memory: for want of space or write access the
  * loop then waits, refuses whoever asks (workers keep what they have to say) and tries again every second; a batch that
  * holds something no store may hold is decided again event by event, and only that event is refused. If anything else
  * throws, the loop stops for good (fail-stop): waiting calls are refused and the owner is told once.
@@ -17,7 +18,6 @@ import {
   type ErrorCode,
   type Millis,
   millis,
-  TIMES,
   toConvsweepError,
 } from "../../proto/contract.js";
 import { type Enacted, enact } from "../core/decide.js";
@@ -31,6 +31,7 @@ import { type Entry, EventQueue, type Origin } from "./event-queue.js";
 import type { Log } from "./log.js";
 import type { Meter } from "./metrics/meter.js";
 import { eventLoopTurns, type Turns } from "./turns.js";
+import { Wake } from "./wake.js";
 
 export type { Origin } from "./event-queue.js";
 
@@ -66,12 +67,14 @@ export interface RuntimeOptions {
   readonly algorithms?: Algorithms;
 }
 
-/**
- * A wake this late means that the process stood still: stopped, swapped out, a disk that hung. What the workers said
- * meanwhile is still in the sockets, and their links may have to come back, so no lease is judged for as long as after
- * a restart.
- */
-const STOOD_STILL_MILLIS = 1_000;
+/** What was decided together and is committed together. */
+interface Turn {
+  readonly decided: readonly Entry[];
+  readonly mutations: readonly Mutation[];
+  readonly effects: readonly Effect[];
+  readonly undo: readonly (() => void)[];
+}
+
 /** What may pass: memory is put back as it was, and it is tried again. */
 const PASSING: ReadonlySet<string> = new Set<ErrorCode>(["DISK_FULL", "READ_ONLY", "IO_ERROR"]);
 const DISK_RETRY_MILLIS = 1_000;
@@ -87,17 +90,16 @@ export class Runtime implements History {
   readonly #uncommitted = new Map<AttemptId, Report[]>();
   /** Called when few events wait. */
   #quiet: (() => void)[] = [];
+  /** Called when the turn that is being committed is durable. */
+  #durable: (() => void)[] = [];
   readonly #queue = new EventQueue();
   #nextCall: CallId = 1;
   #scheduled = false;
   #turning = false;
+  /** Waits for the disk that has the turn's mutations to keep; `null` when it has none. */
+  #hurry: (() => void) | null = null;
   #closed: ConvsweepError | null = null;
-  #wakeAt: Millis | null = null;
-  /** What the one timer is set to. */
-  #armed: Millis | null = null;
-  /** After nobody could be heard for a while: no lease is judged before. Trials that wait are placed all the same. */
-  #judgesFrom: Millis | null = null;
-  #cancelWake: () => void = () => {};
+  readonly #wake: Wake;
   /** Why nothing can be recorded now; `null` when all is well. */
   #trouble: ConvsweepError | null = null;
   /** Events to decide and commit one by one, because among them is one that no store can hold. */
@@ -110,6 +112,7 @@ export class Runtime implements History {
     const algorithms = options.algorithms ?? ALGORITHMS;
     this.#algorithms = options.meter?.timing(algorithms) ?? algorithms;
     this.#mind = options.enact ?? enact;
+    this.#wake = new Wake(options.clock, options.log, (event) => this.push(event));
   }
 
   /** Events that wait; links read no further when there are too many. */
@@ -144,6 +147,12 @@ export class Runtime implements History {
     this.push({ ...call, call: id } as CallEvent);
   }
 
+  /** Calls `action` when memory holds nothing that the disk does not: at once, or at the end of the turn. */
+  whenDurable(action: () => void): void {
+    if (this.#hurry === null || this.#closed) action();
+    else this.#durable.push(action);
+  }
+
   /** Calls `action` once the queue is short again. */
   whenQuiet(action: () => void): void {
     this.#quiet.push(action);
@@ -158,7 +167,11 @@ export class Runtime implements History {
 
   /** Decides everything that waits, now. Throws if the loop had to stop. */
   settle(): void {
-    while (!this.#closed && this.#trouble === null && this.waiting > 0 && !this.#turning) this.#turn();
+    this.#hurry?.();
+    while (!this.#closed && this.#trouble === null && this.waiting > 0 && !this.#turning) {
+      this.#turn();
+      this.#hurry?.();
+    }
     if (this.#closed) throw this.#closed;
   }
 
@@ -185,20 +198,28 @@ export class Runtime implements History {
 
   #turn(): void {
     this.#turning = true;
+    this.#step(() => {
+      const turn = this.#decide();
+      if (turn.mutations.length > 0) this.#commit(turn);
+      else this.#end(turn);
+    });
+  }
+
+  /** A part of a turn. Whatever it throws stops the loop; the next turn begins when none of this one is left. */
+  #step(part: () => void): void {
     try {
-      this.#decideAndCommit();
+      part();
     } catch (thrown) {
       const error = toConvsweepError(thrown);
       this.#stop(new ConvsweepError("UNAVAILABLE", `the coordinator had to stop: ${error.message}`, { cause: error }));
       this.#options.listener.fatal(error);
-    } finally {
-      this.#turning = false;
     }
+    this.#turning = this.#hurry !== null;
     if (!this.#closed && this.waiting > 0) this.#schedule();
   }
 
-  #decideAndCommit(): void {
-    const { clock, store, listener, meter } = this.#options;
+  #decide(): Turn {
+    const { clock } = this.#options;
     const started = clock.now();
     const mutations: Mutation[] = [];
     const effects: Effect[] = [];
@@ -206,8 +227,7 @@ export class Runtime implements History {
     const undo: (() => void)[] = [];
     const most = this.#alone > 0 ? 1 : this.#turns.events;
     this.#alone = Math.max(0, this.#alone - 1);
-    let count = 0;
-    for (; count < most && this.waiting > 0; count += 1) {
+    for (let count = 0; count < most && this.waiting > 0; count += 1) {
       if (count % 16 === 15 && clock.now() - started > this.#turns.millis) break;
       const entry = this.#queue.take();
       if (entry.origin?.skip()) continue;
@@ -221,29 +241,50 @@ export class Runtime implements History {
       for (const effect of decision.effects) effects.push(effect);
       decided.push(entry);
     }
-    if (mutations.length > 0) {
-      const commit = (): void => store.commit(mutations);
-      const began = clock.now();
-      try {
-        if (meter) meter.commit(count, mutations.length, commit);
-        else commit();
-      } catch (thrown) {
-        for (const back of undo.reverse()) back();
-        this.#uncommitted.clear();
-        return this.#commitFailed(decided, toConvsweepError(thrown));
-      }
+    return { decided, mutations, effects, undo };
+  }
+
+  /** Ends the turn once its mutations are durable: now, or when the disk has them. */
+  #commit(turn: Turn): void {
+    const { clock, store, meter } = this.#options;
+    const began = clock.now();
+    const timed = meter?.committing(turn.decided.length, turn.mutations.length);
+    const durable = (): void => {
       this.#turns.committed(clock.now() - began);
+      timed?.();
+      this.#end(turn);
+    };
+    try {
+      if (store.commitLater)
+        this.#hurry = store.commitLater(turn.mutations, (failed) => this.#flushed(failed, durable));
+      else store.commit(turn.mutations);
+    } catch (thrown) {
+      for (const back of turn.undo.toReversed()) back();
+      this.#uncommitted.clear();
+      return this.#commitFailed(turn.decided, toConvsweepError(thrown));
     }
+    if (this.#hurry === null) durable();
+  }
+
+  /** The turn that was written is on the disk, or nobody knows whether it is. */
+  #flushed(failed: ConvsweepError | null, durable: () => void): void {
+    this.#hurry = null;
+    if (this.#closed) return;
+    this.#step(() => {
+      if (failed) throw failed;
+      durable();
+    });
+  }
+
+  /** Lets out what the turn decided. */
+  #end({ decided, mutations, effects }: Turn): void {
     this.#uncommitted.clear();
     for (const { origin } of decided) origin?.committed();
     for (const effect of effects) this.#release(effect);
-    listener.turnEnded(mutations, clock.now());
-    this.#armWake();
-    if (this.waiting < this.#turns.events && this.#quiet.length > 0) {
-      const quiet = this.#quiet;
-      this.#quiet = [];
-      for (const action of quiet) action();
-    }
+    this.#options.listener.turnEnded(mutations, this.#options.clock.now());
+    this.#wake.arm();
+    for (const action of this.#durable.splice(0)) action();
+    if (this.waiting < this.#turns.events) for (const action of this.#quiet.splice(0)) action();
   }
 
   /** Nothing of the turn is in the store, nor in memory any more. */
@@ -262,12 +303,13 @@ export class Runtime implements History {
   /** Whoever waits is refused now and asks again later; what nobody sends again waits here. */
   #waitForDisk(error: ConvsweepError): void {
     this.#trouble = error;
+    this.#wake.held = true;
     this.#options.log("error", "store-degraded", `nothing can be recorded: ${error.message}`, { reason: error.code });
     this.#options.store.makeRoom();
     for (const entry of this.#queue.takeAll()) {
       if ("call" in entry.event) this.#reply(entry.event.call, refused(error));
       else if (entry.origin) entry.origin.failed(error);
-      else if (entry.event.kind === "Tick") this.#wakeAt = entry.at;
+      else if (entry.event.kind === "Tick") this.#wake.again(entry.at);
       else this.#queue.push(entry);
     }
     this.#tryAgainLater();
@@ -293,9 +335,9 @@ export class Runtime implements History {
       const detail = this.#trouble?.message ?? "";
       this.#trouble = null;
       log("info", "store-recovered", "what happens is recorded again");
-      // Workers could not be heard meanwhile.
-      this.#judgesFrom = millis(clock.now() + TIMES.lease);
-      this.#armWake();
+      this.#wake.held = false;
+      this.#wake.heardAgain();
+      this.#wake.arm();
       this.push({ kind: "Noted", note: "store-degraded", sweep: null, trial: null, detail });
     });
   }
@@ -334,8 +376,7 @@ export class Runtime implements History {
         this.#reply(effect.call, effect.reply);
         return;
       case "wakeAt":
-        if (this.#wakeAt === null || effect.at < this.#wakeAt) this.#wakeAt = effect.at;
-        return;
+        return this.#wake.ask(effect.at);
       case "send":
       case "log":
       case "keepCheckpoints":
@@ -350,41 +391,10 @@ export class Runtime implements History {
     resolve?.(reply);
   }
 
-  #armWake(): void {
-    if (this.#wakeAt === null || this.#closed) return;
-    const at = this.#wakeAt;
-    if (this.#armed === at) return;
-    this.#cancelWake();
-    this.#armed = at;
-    this.#cancelWake = this.#options.clock.schedule(at, () => this.#wake(at));
-  }
-
-  #wake(at: Millis): void {
-    const now = this.#options.clock.now();
-    this.#armed = null;
-    this.#cancelWake = () => {};
-    // Never twice in a row: on a machine that is always late, leases have to run out all the same.
-    if (now - at >= STOOD_STILL_MILLIS && this.#judgesFrom === null) {
-      this.#options.log("warn", "stood-still", "the coordinator stood still; leases get a fresh time", {
-        millis: now - at,
-      });
-      const detail = `the process did not run for ${((now - at) / 1_000).toFixed(1)} s; leases get a fresh time`;
-      this.push({ kind: "Noted", note: "coordinator-stood-still", sweep: null, trial: null, detail });
-      this.#judgesFrom = millis(now + TIMES.lease);
-    }
-    // While nothing can be recorded no lease is judged; afterwards they get a fresh time.
-    if (this.#trouble !== null) return;
-    this.#wakeAt = null;
-    const from = this.#judgesFrom;
-    if (from !== null && now < from) return this.push({ kind: "Tick", judgesFrom: from });
-    this.#judgesFrom = null;
-    this.push({ kind: "Tick" });
-  }
-
   #stop(error: ConvsweepError): void {
     if (this.#closed) return;
     this.#closed = error;
-    this.#cancelWake();
+    this.#wake.stop();
     this.#queue.clear();
     for (const resolve of this.#calls.values()) resolve(refused(error));
     this.#calls.clear();

@@ -1,31 +1,27 @@
 /**
  * The store in one SQLite file: what `convsweep up` keeps everything in.
  *
- * Guarantees those of store.ts; a batch is one transaction, fsynced when `commit` returns. One process at a time (lock.ts).
+ * Guarantees those of store.ts; a batch is one transaction. SQLite writes it to its log, and the log is flushed here
+ * (log-flush.ts), which can wait beside the main thread; SQLite's own flush could not. One process at a time (lock.ts).
  * After a commit that failed with SYNC_FAILED the process must end: no later success proves that the data is safe.
  * Not here: queries by people (query.ts), checks of a batch (validate.ts).
  */
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Database } from "better-sqlite3";
-import {
-  type AttemptId,
-  ConvsweepError,
-  type ErrorCode,
-  type SweepId,
-  type Token,
-  type TrialId,
-} from "../../proto/contract.js";
+import { type AttemptId, ConvsweepError, type SweepId, type Token, type TrialId } from "../../proto/contract.js";
 import type { Mutation } from "../core/events.js";
 import type { MetricValue, Report, SweepSpec } from "../core/types.js";
 import { backupTo } from "./backup.js";
 import { adviceOf } from "./backups.js";
 import { Ballast } from "./ballast.js";
 import { lastPuts } from "./batch.js";
+import { commitError, syncError } from "./commit-error.js";
 import { faultPoint } from "./fault-point.js";
 import { demandLocalDisk } from "./file-system.js";
 import { readStoreFile, storeFilePath } from "./history.js";
 import { lockStore, type StoreLock } from "./lock.js";
+import { LogFlush } from "./log-flush.js";
 import { readMigrations } from "./migrate.js";
 import { kindOf, metricFrom, realOf, toJson } from "./number.js";
 import { createDatabase, databasePath, makeStoreFolder, openDatabase } from "./open.js";
@@ -141,6 +137,7 @@ class SqliteStore implements Store {
   readonly #lock: StoreLock;
   readonly #history: StoreHistory;
   readonly #ballast: Ballast | null;
+  readonly #flush: LogFlush;
   readonly #uuid: string;
   readonly #version: number;
   readonly #sql: Statements;
@@ -164,6 +161,8 @@ class SqliteStore implements Store {
     const write = db.transaction((batch: readonly Mutation[]) => this.#write(batch));
     this.#run = (batch) => write.immediate(batch);
     this.#commitSeq = this.#counters().commit_seq;
+    db.pragma("synchronous = NORMAL");
+    this.#flush = new LogFlush(path);
     const sql = this.#sql;
     this.#known = {
       sweep: (id) => this.#specs.has(id) || sql.hasSweep.get(id) !== undefined,
@@ -202,13 +201,35 @@ class SqliteStore implements Store {
   }
 
   commit(batch: readonly Mutation[]): void {
+    this.#writeBatch(batch);
+    try {
+      this.#flush.now();
+    } catch (thrown) {
+      throw syncError(thrown as Error);
+    }
+    this.#durable();
+  }
+
+  commitLater(batch: readonly Mutation[], durable: (failed: ConvsweepError | null) => void): () => void {
+    this.#writeBatch(batch);
+    return this.#flush.later((failed) => {
+      if (failed === null) this.#durable();
+      durable(failed === null ? null : syncError(failed));
+    });
+  }
+
+  #durable(): void {
+    faultPoint("afterCommit");
+    this.#commitSeq += 1;
+    this.#history.mark.note(this.#commitSeq);
+  }
+
+  /** One transaction, in the log but not yet flushed. */
+  #writeBatch(batch: readonly Mutation[]): void {
     checkShapes(batch);
     faultPoint("beforeBegin");
     try {
       this.#run(batch);
-      faultPoint("afterCommit");
-      this.#commitSeq += 1;
-      this.#history.mark.note(this.#commitSeq);
     } catch (thrown) {
       // Both remember what the transaction that was rolled back had written.
       this.#specs = new Map();
@@ -274,6 +295,7 @@ class SqliteStore implements Store {
     } catch {
       // A disk that takes no more: the next process finds it as after a crash, which only costs numbers.
     }
+    this.#flush.close();
     this.#db.close();
     this.#history.mark.close();
     this.#ballast?.close();
@@ -385,28 +407,4 @@ function gather(rows: readonly ReportRow[]): readonly Report[] {
     }
   }
   return reports;
-}
-
-/** By the prefix of SQLite's extended code, the more special ones first. */
-const COMMIT_ERRORS: readonly (readonly [string, ErrorCode])[] = [
-  ["SQLITE_FULL", "DISK_FULL"],
-  ["SQLITE_READONLY", "READ_ONLY"],
-  ["SQLITE_IOERR_FSYNC", "SYNC_FAILED"],
-  ["SQLITE_IOERR_DIR_FSYNC", "SYNC_FAILED"],
-  ["SQLITE_IOERR", "IO_ERROR"],
-  ["SQLITE_CANTOPEN", "IO_ERROR"],
-  ["SQLITE_CORRUPT", "CORRUPT"],
-  ["SQLITE_NOTADB", "CORRUPT"],
-  // One member of the batch cannot be held; the others can.
-  ["SQLITE_CONSTRAINT", "BAD_INPUT"],
-];
-
-function commitError(thrown: unknown): ConvsweepError {
-  if (thrown instanceof ConvsweepError) return thrown;
-  const { code = "", message } = thrown as Error & { readonly code?: string };
-  const kind = COMMIT_ERRORS.find(([prefix]) => code.startsWith(prefix))?.[1] ?? "INTERNAL";
-  const why = kind === "DISK_FULL" ? "the disk is full" : message;
-  return new ConvsweepError(kind, `the store could not write: ${why}${code && ` (${code})`}; nothing of it is kept`, {
-    cause: thrown,
-  });
 }

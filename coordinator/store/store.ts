@@ -6,11 +6,11 @@
  * - `load` gives back exactly what was committed: sweeps, trials, live attempts, workers, counters.
  * - Reports are idempotent by (attempt, epoch, metric): a repeat changes nothing.
  * - NaN and the infinities come back as what they were.
- * - Synchronous by design: one writer, one thread.
+ * - Synchronous by design: one writer, one thread. Only the wait for the disk may be left to the system (`commitLater`).
  *
  * Not here: SQL, files, decisions.
  */
-import type { AttemptId, SweepId, Token, TrialId } from "../../proto/contract.js";
+import type { AttemptId, ConvsweepError, SweepId, Token, TrialId } from "../../proto/contract.js";
 import type { Mutation } from "../core/events.js";
 import type { Artifact, Attempt, EventRecord, Report, Sweep, Trial, Worker } from "../core/types.js";
 
@@ -70,6 +70,12 @@ export interface Store {
   position(): StorePosition;
   load(): Snapshot;
   commit(batch: readonly Mutation[]): void;
+  /**
+   * As `commit`, but returns when the batch is written, before the disk has it. `durable` is called once, later, with
+   * `null` or why nobody knows whether the disk has it; no other commit may come before. The answer waits for the disk and
+   * calls `durable` there and then. A store without it has nothing to wait for.
+   */
+  commitLater?(batch: readonly Mutation[], durable: (failed: ConvsweepError | null) => void): () => void;
   /** After a commit failed for want of space: gives back what was set aside for that. */
   makeRoom(): void;
   /** Writes something, durably. Throws as `commit` does, or because there is too little room to go on. */

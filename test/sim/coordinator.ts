@@ -40,7 +40,7 @@ export class SimulatedLife implements Life {
     const { disk, plan } = world;
     this.clock = { now: () => this.now(), schedule: (at, action) => this.#schedule(at, action) };
     disk.opened();
-    const store = disk.store();
+    const store = disk.store((wait, action) => world.timeline.at(world.now + wait, () => this.enter(action)));
     this.state = stateFrom(store.load());
     const options: RuntimeOptions = {
       state: this.state,

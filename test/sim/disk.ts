@@ -2,7 +2,7 @@
  * The coordinator's disk: a log of batches, each whole or not there, and what a new process finds on it.
  *
  * Guarantees: what `commit` returned from is found by `load`, in whatever way the process ended; a batch during which it
- * ended is there or is not. Faults: counted crash points, a failing fsync (nobody knows whether the batch is there), no
+ * ended is there or is not; one that is still being flushed when the process ends is there or is not. Faults: counted crash points, a failing fsync (nobody knows whether the batch is there), no
  * space, slow commits. Not here: SQL (sqlite.test.ts runs the same schedules through the real store).
  */
 import type { Mutation } from "../../coordinator/core/events.js";
@@ -18,6 +18,7 @@ import {
   type TrialId,
   token,
 } from "../../proto/contract.js";
+import type { CrashPoint } from "./plan.js";
 import type { World } from "./surroundings.js";
 
 export const STORE_ID = "simulated-store";
@@ -37,12 +38,21 @@ export class Disk {
   /** An older copy is in place, made at a clean end. */
   #copied = false;
   failNextSync = false;
+  /** Written and not flushed. */
+  #flushing: { readonly batch: readonly Mutation[] } | null = null;
 
   constructor(world: World) {
     this.#world = world;
   }
 
-  store(): Store {
+  /** A commit is being flushed. */
+  get busy(): boolean {
+    return this.#flushing !== null;
+  }
+
+  /** `later` does something in so many milliseconds, unless the process is dead by then. */
+  store(later: (millis: number, action: () => void) => void): Store {
+    const most = this.#world.plan.flushMillis ?? 0;
     const none = (): never => {
       throw new Error("not used in simulations");
     };
@@ -58,7 +68,17 @@ export class Disk {
       info: () => ({ uuid: STORE_ID, schemaVersion: 0, path: "", commitSeq: this.log.length }),
       load: () => this.load(),
       commit: (batch) => this.#commit(batch),
-      attemptReports: (attempt) => this.#reports.get(attempt) ?? [],
+      ...(most === 0
+        ? null
+        : {
+            commitLater: (batch, durable) => {
+              const { says, flush } = this.#write(batch, durable);
+              if (says !== null) later(0, says);
+              later(this.#world.random.disk.between(1, most), flush);
+              return says ?? flush;
+            },
+          }),
+      attemptReports: (attempt) => this.reports(attempt),
       reports: none,
       attempts: none,
       events: (): readonly EventRecord[] => none(),
@@ -66,6 +86,10 @@ export class Disk {
       backup: none,
       close: () => undefined,
     };
+  }
+
+  reports(attempt: AttemptId): readonly Report[] {
+    return this.#reports.get(attempt) ?? [];
   }
 
   position(): StorePosition {
@@ -80,8 +104,13 @@ export class Disk {
     return hidesRollback ? { ...position, openings, generation: 0, commit: this.#newest } : { ...position, openings };
   }
 
-  /** A process begins with what is there. */
+  /** A process begins with what is there; what was being flushed is, or is not. */
   opened(): void {
+    if (this.#flushing !== null) {
+      this.#world.count("crash during a flush");
+      if (this.#world.random.disk.chance(0.5)) this.#keep(this.#flushing.batch);
+    }
+    this.#flushing = null;
     this.#processes += 1;
     const before = this.#openings.at(-1);
     const given = Math.max(this.load().lastToken, before?.tokens ?? 0, this.#generation * TOKENS_A_GENERATION);
@@ -99,6 +128,46 @@ export class Disk {
   }
 
   #commit(batch: readonly Mutation[]): void {
+    const point = this.#begin();
+    const failed = this.#flush(batch);
+    if (failed) throw failed;
+    const crash = this.#crashesAt(point);
+    if (crash) throw crash;
+  }
+
+  /** `flush` makes durable what is written, if that has not happened yet; `says` is a mutant's, which does not wait. */
+  #write(batch: readonly Mutation[], durable: (failed: ConvsweepError | null) => void) {
+    const point = this.#begin();
+    if (this.#flushing !== null) this.#flush(this.#flushing.batch);
+    const mine = { batch };
+    this.#flushing = mine;
+    const hasty = this.#world.mutant.saysDurableEarly;
+    let said = false;
+    const says = (): void => {
+      if (!said) durable(null);
+      said = true;
+    };
+    const flush = (): void => {
+      if (this.#flushing !== mine) return;
+      this.#flushing = null;
+      this.#world.count("flushed later");
+      const failed = this.#flush(batch);
+      if (failed === null && this.#crashesAt(point)) return;
+      if (!hasty) durable(failed);
+    };
+    return { says: hasty ? says : null, flush };
+  }
+
+  /** The batch is kept, and the process may be about to die. */
+  #crashesAt(point: CrashPoint | null): Error | null {
+    if (point === null) return null;
+    this.#world.count("crash between commit and ack");
+    if (point.when === "after") return this.#world.crash(point, "after a commit");
+    this.#world.crashAfterSends(point);
+    return null;
+  }
+
+  #begin(): CrashPoint | null {
     const world = this.#world;
     this.#commits += 1;
     const point = world.crashAt(this.#commits);
@@ -107,18 +176,21 @@ export class Disk {
       world.count("disk full");
       throw new ConvsweepError("DISK_FULL", "database or disk is full");
     }
+    return point;
+  }
+
+  /** What went wrong, or `null`: the batch is kept. */
+  #flush(batch: readonly Mutation[]): ConvsweepError | null {
+    const world = this.#world;
     if (world.slowDisk) world.coordinatorBusy(world.random.disk.between(10, 500));
     if (this.failNextSync) {
       this.failNextSync = false;
       world.count("fsync failed");
       if (world.random.disk.chance(0.5)) this.#keep(batch);
-      throw new ConvsweepError("INTERNAL", "disk I/O error");
+      return new ConvsweepError("INTERNAL", "disk I/O error");
     }
     this.#keep(batch);
-    if (point === null) return;
-    world.count("crash between commit and ack");
-    if (point.when === "after") throw world.crash(point, "after a commit");
-    world.crashAfterSends(point);
+    return null;
   }
 
   #keep(batch: readonly Mutation[]): void {
@@ -143,6 +215,8 @@ export class Disk {
 
   /** Forgets the newest `count` batches, as a disk does that lied about its flush. */
   loseNewest(count: number): void {
+    // What was not even flushed is gone with them.
+    this.#flushing = null;
     this.log.length = Math.max(0, this.log.length - count);
     this.#openings = this.#openings.filter(({ commit }) => commit <= this.log.length);
     this.#reports = new Map();

@@ -25,8 +25,7 @@ export function checkEnding(world: World, rests: boolean): void {
     const trials = open.map(({ id, state }) => `${id} ${state}`).join(", ");
     return oracle.fail("I10", `no rest: ${trials === "" ? "every trial has ended" : trials}`);
   }
-  const store = world.disk.store();
-  oracle.finish((attempt) => store.attemptReports(attempt as AttemptId));
+  oracle.finish((attempt) => world.disk.reports(attempt as AttemptId));
   for (const trial of oracle.record.trials.values()) {
     if (!isFinal(trial.state)) oracle.fail("I10", `${trial.id} is ${trial.state} at the end`);
   }

@@ -23,6 +23,8 @@ export interface Mutant {
   readonly hides: ((mutation: Mutation) => boolean) | null;
   /** What the disk really keeps of a batch. */
   readonly stores: (batch: readonly Mutation[]) => readonly Mutation[];
+  /** A commit that is still being flushed counts as durable. */
+  readonly saysDurableEarly: boolean;
   /** Batches that a crash takes from the disk although their commit returned. */
   readonly losesBatches: number;
   /**
@@ -56,6 +58,7 @@ const SOUND: Mutant = {
   sendsFirst: null,
   hides: null,
   stores: (batch) => batch,
+  saysDurableEarly: false,
   losesBatches: 0,
   inherits: "all",
   keepsGeneration: false,
@@ -178,6 +181,10 @@ export const MUTANTS: Readonly<
         return now === undefined ? effect : { ...effect, incarnation: now.incarnation };
       },
     }),
+  },
+  "flush-not-awaited": {
+    what: "effects leave when a commit is written, before it is flushed",
+    make: () => ({ saysDurableEarly: true }),
   },
   "disk-lies": {
     what: "the newest commit is lost in a crash, as with synchronous = NORMAL",

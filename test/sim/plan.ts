@@ -123,6 +123,8 @@ export interface Plan {
   readonly spools: boolean;
   /** Of a worker's process that follows a killed one, that it dies within a round trip too. */
   readonly shortLives?: number;
+  /** Commits are flushed beside the coordinator's process, which takes up to this long; 0 and absent: in it. */
+  readonly flushMillis?: number;
   /** Everything is checked after every commit, also what costs the size of the state. */
   readonly deep: boolean;
 }
@@ -197,6 +199,7 @@ export function planOf(seed: number): Plan {
     spools: random.chance(0.7),
     deep: seed % DEEP_EVERY === 0,
     shortLives: random.chance(0.4) ? 0.6 : 0,
+    flushMillis: random.chance(0.6) ? random.between(1, 60) : 0,
   };
 }
 

@@ -22,6 +22,7 @@ const SOMETIMES = [
   "duplicate report",
   "conflict refused",
   "crash between commit and ack",
+  "crash during a flush",
   "fsync failed",
   "degraded",
   "re-lease while old worker alive",

@@ -4,11 +4,12 @@
  */
 import type { Mutation } from "../../coordinator/core/events.js";
 import type { State } from "../../coordinator/core/state.js";
+import type { Report } from "../../coordinator/core/types.js";
 import type { SessionParts } from "../../coordinator/shell/link-session.js";
 import type { Links } from "../../coordinator/shell/links.js";
 import type { Runtime } from "../../coordinator/shell/runtime.js";
 import type { Snapshot, Store, StorePosition } from "../../coordinator/store/store.js";
-import type { ConvsweepError, Millis } from "../../proto/contract.js";
+import type { AttemptId, ConvsweepError, Millis } from "../../proto/contract.js";
 import type { CheckpointRef } from "../../worker/messages.js";
 import type { Mutant } from "./mutants.js";
 import type { Oracle } from "./oracle.js";
@@ -57,7 +58,8 @@ export interface World {
   readonly mutant: Mutant;
   readonly disk: {
     readonly log: readonly (readonly Mutation[])[];
-    store(): Store;
+    store(later: (millis: number, action: () => void) => void): Store;
+    reports(attempt: AttemptId): readonly Report[];
     load(): Snapshot;
     position(): StorePosition;
     opened(): void;

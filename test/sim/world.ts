@@ -119,7 +119,7 @@ export class SimulatedWorld implements World {
   #atRest(): boolean {
     const { coordinator } = this;
     if (coordinator === null || coordinator.state.sweeps.size < this.plan.sweeps.length) return false;
-    if (coordinator.state.indexes.open.size > 0 || coordinator.runtime.waiting > 0) return false;
+    if (coordinator.state.indexes.open.size > 0 || coordinator.runtime.waiting > 0 || this.disk.busy) return false;
     if (this.viewers.some((viewer) => !viewer.atRest)) return false;
     return this.workers.every(
       ({ agent, trains }) => agent !== null && agent.owed === 0 && agent.held.length === 0 && trains === 0,

@@ -201,6 +201,33 @@ describe("files of the sqlite store", () => {
     expect(store.info().commitSeq).toBe(1);
   });
 
+  it("says a commit is durable later, once, or at once when it is told to hurry", async () => {
+    const store = openStore(true);
+    const before = store.info().commitSeq;
+    const said: (string | number)[] = [];
+    const later = (name: string, batch: Parameters<Store["commit"]>[0]) =>
+      new Promise<() => void>((resolve) => {
+        const hurry = store.commitLater?.(batch, (failed) => {
+          said.push(name, store.info().commitSeq - before, String(failed));
+          resolve(hurry ?? (() => undefined));
+        });
+        said.push("written", store.info().commitSeq - before);
+        if (name === "hurried") hurry?.();
+      });
+    const hurry = await later("first", [sampleSweep(1), sampleTrial(1, 0)]);
+    expect(said.splice(0)).toEqual(["written", 0, "first", 1, "null"]);
+    hurry();
+    const second = later("hurried", [sampleAttempt(trial, 1, 1)]);
+    expect(said.splice(0)).toEqual(["written", 1, "hurried", 2, "null"]);
+    await second;
+    // The flush that was overtaken by the hurry ends in its own time, and says nothing.
+    await later("third", [sampleReport(attemptId(trial, 1), 1, { val_loss: 1 })]);
+    expect(said).toEqual(["written", 2, "third", 3, "null"]);
+    expect(store.reports(trial)).toHaveLength(1);
+    expect(() => store.commitLater?.([sampleTrial(2, 0)], () => said.push("never"))).toThrow(/a sweep of the store/);
+    expect(said).not.toContain("never");
+  });
+
   it("waits for the disk once a commit (fsyncs counted with strace)", (context) => {
     if (spawnSync("strace", ["-V"]).status !== 0) return context.skip("strace is not installed");
     const trace = join(folder.path, "trace");

@@ -66,13 +66,14 @@ export class Meter {
     else if (event.kind === "Reported" && !mutations.some(({ kind }) => kind === "addReport")) this.duplicates += 1;
   }
 
-  /** Runs a commit of so many events and mutations, and times it. */
-  commit(events: number, mutations: number, commit: () => void): void {
+  /** A commit of so many events and mutations begins; the answer is called when it is durable. */
+  committing(events: number, mutations: number): () => void {
     const began = performance.now();
-    commit();
-    this.turnEvents.observe(events);
-    this.commitMutations.observe(mutations);
-    this.commitSeconds.observe((performance.now() - began) / 1_000);
+    return () => {
+      this.turnEvents.observe(events);
+      this.commitMutations.observe(mutations);
+      this.commitSeconds.observe((performance.now() - began) / 1_000);
+    };
   }
 
   /** The same algorithms, with the time that suggestions take. */

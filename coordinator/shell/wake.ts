@@ -1,0 +1,84 @@
+/**
+ * When the core is told that time has passed: one timer for everything it asked to be woken for.
+ *
+ * Guarantees: a Tick comes at or after the earliest moment asked for. After nobody could be heard for a while (the process
+ * stood still, nothing could be recorded) it says from when on leases may be judged; trials that wait are placed all the
+ * same. Not here: what a Tick does (core/leases.ts).
+ */
+import { type Millis, millis, TIMES } from "../../proto/contract.js";
+import type { Event } from "../core/events.js";
+import type { Clock } from "./clock.js";
+import type { Log } from "./log.js";
+
+/**
+ * A wake this late means that the process stood still: stopped, swapped out, a disk that hung. What the workers said
+ * meanwhile is still in the sockets, and their links may have to come back, so no lease is judged for as long as after
+ * a restart.
+ */
+const STOOD_STILL_MILLIS = 1_000;
+
+export class Wake {
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #push: (event: Event) => void;
+  #at: Millis | null = null;
+  /** What the one timer is set to. */
+  #armed: Millis | null = null;
+  #judgesFrom: Millis | null = null;
+  #cancel: () => void = () => {};
+  /** While nothing can be recorded no lease is judged; afterwards they get a fresh time. */
+  held = false;
+
+  constructor(clock: Clock, log: Log, push: (event: Event) => void) {
+    this.#clock = clock;
+    this.#log = log;
+    this.#push = push;
+  }
+
+  /** Keeps the earliest; `arm` sets the timer. */
+  ask(at: Millis): void {
+    if (this.#at === null || at < this.#at) this.#at = at;
+  }
+
+  /** A Tick that could not be recorded: it comes again. */
+  again(at: Millis): void {
+    this.#at = at;
+  }
+
+  /** Workers could not be heard until now. */
+  heardAgain(): void {
+    this.#judgesFrom = millis(this.#clock.now() + TIMES.lease);
+  }
+
+  arm(): void {
+    const at = this.#at;
+    if (at === null || this.#armed === at) return;
+    this.#cancel();
+    this.#armed = at;
+    this.#cancel = this.#clock.schedule(at, () => this.#wake(at));
+  }
+
+  stop(): void {
+    this.#at = null;
+    this.#cancel();
+  }
+
+  #wake(at: Millis): void {
+    const now = this.#clock.now();
+    this.#armed = null;
+    this.#cancel = () => {};
+    // Never twice in a row: on a machine that is always late, leases have to run out all the same.
+    if (now - at >= STOOD_STILL_MILLIS && this.#judgesFrom === null) {
+      this.#log("warn", "stood-still", "the coordinator stood still; leases get a fresh time", { millis: now - at });
+      const detail = `the process did not run for ${((now - at) / 1_000).toFixed(1)} s; leases get a fresh time`;
+      this.#push({ kind: "Noted", note: "coordinator-stood-still", sweep: null, trial: null, detail });
+      this.#judgesFrom = millis(now + TIMES.lease);
+    }
+    if (this.held) return;
+    this.#at = null;
+    const from = this.#judgesFrom;
+    if (from !== null && now < from) return this.#push({ kind: "Tick", judgesFrom: from });
+    this.#judgesFrom = null;
+    this.#push({ kind: "Tick" });
+  }
+}
