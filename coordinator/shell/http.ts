@@ -3,7 +3,8 @@
  *
  * Guarantees: every request has an expected Host and a plain path, a WebSocket also the page's own Origin and a session;
  * only GET and HEAD, without a body; limits on time, sizes and connections, in all and from one address; with `tls` HTTPS
- * from TLS 1.3 on, and a renewed certificate is used without a restart. Errors are JSON without stacks or paths of this
+ * from TLS 1.3 on, and a renewed certificate is used without a restart; what listens on 127.0.0.1 does so on [::1] too,
+ * where this machine has it, so that `localhost` is the page whichever a browser takes it for. Errors are JSON without stacks or paths of this
  * machine. Not here: commands; they go through the admin service.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -55,13 +56,54 @@ const CONNECTIONS_HERE = 256;
 
 export async function listenHttp(at: Address, fallbackPort: boolean, parts: HttpParts): Promise<HttpServer> {
   const { tls } = parts;
+  const server = newServer(tls);
+  const address = await listen(server, at, fallbackPort, "HTTP");
+  const guard = new Guard(address, parts.names, parts.logins, tls !== null);
+  serve(server, guard, parts);
+  const twin = at.host === "127.0.0.1" || at.host === "localhost" ? await listenBeside(address, guard, parts) : null;
+  const servers = twin === null ? [server] : [server, twin];
+  return {
+    address,
+    scheme: tls === null ? "http" : "https",
+    async close() {
+      parts.sockets.close();
+      await Promise.all(servers.map(closed));
+    },
+  };
+}
+
+/** The same port of [::1]; `null` where there is no IPv6, or another program has it. */
+async function listenBeside(address: string, guard: Guard, parts: HttpParts): Promise<Server | null> {
+  const port = Number(address.slice(address.lastIndexOf(":") + 1));
+  const server = newServer(parts.tls);
+  try {
+    await listen(server, { host: "::1", port }, false, "HTTP");
+  } catch (thrown) {
+    const { message } = toConvsweepError(thrown);
+    parts.log("debug", "page-not-doubled", `the page is not on [::1]: ${message}`, { port });
+    return null;
+  }
+  serve(server, guard, parts);
+  return server;
+}
+
+function closed(server: Server): Promise<void> {
+  const done = new Promise<void>((resolve) => void server.close(() => resolve()));
+  server.closeAllConnections();
+  return done;
+}
+
+function newServer(tls: ServerTls | null): Server {
   const server = tls === null ? createServer(OPTIONS) : createHttps(tls);
   server.maxHeadersCount = 100;
   server.maxConnections = CONNECTIONS;
   server.maxRequestsPerSocket = 1_000;
   limitAddresses(server);
-  const address = await listen(server, at, fallbackPort, "HTTP");
-  const guard = new Guard(address, parts.names, parts.logins, tls !== null);
+  return server;
+}
+
+function serve(server: Server, guard: Guard, parts: HttpParts): void {
+  const { tls } = parts;
   server.on("request", (request, response) => {
     secure(response, tls !== null);
     try {
@@ -79,16 +121,6 @@ export async function listenHttp(at: Address, fallbackPort: boolean, parts: Http
     else if (error.code === "HPE_HEADER_OVERFLOW") refuse(socket, "431 Request Header Fields Too Large");
     else refuse(socket, "400 Bad Request");
   });
-  return {
-    address,
-    scheme: tls === null ? "http" : "https",
-    async close() {
-      parts.sockets.close();
-      const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
-      server.closeAllConnections();
-      await closed;
-    },
-  };
 }
 
 function createHttps(tls: ServerTls): Server {

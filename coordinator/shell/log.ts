@@ -15,6 +15,7 @@ export const LOG_EVENTS = {
   "coordinator-closed": "it ended in good order",
   "coordinator-stopping": "it has to stop: the store cannot be written, or a decision of its own failed",
   "insecure-bind": "it listens beyond this machine without encryption",
+  "page-not-doubled": "there is no [::1] on this machine, or another program has the page's port there",
   "access-refused": "a token, certificate or login did not count, or not for what was asked",
   "certificate-renewed": "a renewed certificate is in use",
   "certificate-trouble": "the server's certificate expires soon, or a new one cannot be used",

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { type IncomingHttpHeaders, request } from "node:http";
 import { connect } from "node:net";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { WebSocket } from "ws";
@@ -76,6 +77,31 @@ describe("the page's server", () => {
     expect((await ask(coordinator.httpAddress, "/", { cookie })).status).toBe(200);
     clock.advance(12 * 3_600_000);
     expect((await ask(coordinator.httpAddress, "/", { cookie })).status).toBe(401);
+  });
+
+  // Without IPv6 there is nothing to try.
+  it.skipIf(
+    !Object.values(networkInterfaces())
+      .flat()
+      .some((card) => card?.address === "::1"),
+  )("C10: is on [::1] as well, with the same doors, and closes both", async () => {
+    const started = await start({ dashboardDir: page() });
+    const { httpAddress } = started.coordinator;
+    const port = (httpAddress ?? "").split(":")[1] ?? "";
+    const session = await login(started);
+    const over6 = (headers: Record<string, string>): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const call = request({ host: "::1", port, path: "/", headers, agent: false }, (response) => {
+          response.resume();
+          resolve(response.statusCode ?? 0);
+        });
+        call.on("error", reject).end();
+      });
+    expect(await over6(session)).toBe(200);
+    expect(await over6({})).toBe(401);
+    expect(await over6({ ...session, host: `evil.example:${port}` })).toBe(421);
+    await started.coordinator.close();
+    await expect(over6(session)).rejects.toThrow(/ECONNREFUSED/);
   });
 
   it("shows nothing of anything without a session", async () => {
