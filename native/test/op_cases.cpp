@@ -80,6 +80,7 @@ std::vector<LayerCase> make_cases() {
   add("one of everything", linear(1, true), {1, 1, 1}, 1);
   add("odd sizes", linear(7, true), {19, 1, 1}, 17);
   add("no bias", linear(33, false), {70, 1, 1}, 3);
+  add("images in fours", linear(33, true), {70, 1, 1}, 36);
   add("full batch", linear(10, true), {64, 1, 1}, 100);
 
   add("1x1", conv(3, {1, 1}, {1, 1}, valid, 1, true), {2, 3, 4}, 3);
@@ -93,12 +94,15 @@ std::vector<LayerCase> make_cases() {
   add("stride beyond the kernel", conv(2, {1, 2}, {3, 3}, valid, 1, true), {3, 7, 8}, 1);
   add("groups", conv(6, {3, 3}, {1, 1}, same, 3, true), {9, 5, 5}, 17);
   add("depthwise with stride", conv(4, {3, 3}, {2, 2}, pad(1, 1), 4, false), {4, 6, 6}, 3);
+  add("groups, images in fours", conv(6, {3, 2}, {2, 1}, pad(1, 0), 2, true), {4, 7, 5}, 20);
+  add("images in fours that no output came from", conv(18, {5, 5}, {1, 1}, valid, 1, true), {20, 9, 9}, 8, 4e-6);
   add("rows that no window sees", conv(2, {2, 2}, {2, 2}, valid, 1, true), {2, 5, 7}, 3);
 
   add("1x1", conv_transpose(3, {1, 1}, {1, 1}, {0, 0}, {0, 0}, 1, true), {2, 3, 4}, 3);
   add("a vector to a plane", conv_transpose(9, {4, 4}, {1, 1}, {0, 0}, {0, 0}, 1, false), {33, 1, 1}, 17, 4e-6);
   add("doubling", conv_transpose(5, {4, 4}, {2, 2}, {1, 1}, {0, 0}, 1, true), {6, 5, 4}, 17, 4e-6);
   add("4 to 7", conv_transpose(3, {3, 3}, {2, 2}, {1, 1}, {0, 0}, 1, false), {4, 4, 4}, 60, 4e-6);
+  add("groups, images in fours", conv_transpose(4, {3, 3}, {1, 2}, {0, 1}, {0, 1}, 2, true), {6, 4, 3}, 12);
   add("output padding", conv_transpose(3, {3, 3}, {2, 2}, {1, 1}, {1, 1}, 1, true), {2, 4, 3}, 3);
   add("uneven in everything", conv_transpose(4, {3, 2}, {2, 3}, {2, 0}, {0, 2}, 1, true), {3, 4, 3}, 5);
   add("stride beyond the kernel", conv_transpose(2, {1, 2}, {3, 3}, {0, 0}, {2, 0}, 1, true), {3, 3, 2}, 17);

@@ -236,7 +236,7 @@ TEST_CASE("cuda: a return before a barrier is caught and named") {
   LayerRun<float> run(case_of("linear odd sizes"));
   const std::string text = error_of([&] { emulated_early_return::linear_forward(emulated.context, run.call(true)); });
   CAPTURE(text);
-  CHECK(text.starts_with("(product_kernel<A, B, Out, tm, tn>), block ("));
+  CHECK(text.starts_with("(product_kernel<A, B, Out, T>), block ("));
   CHECK(text.find("barrier divergence: ") != std::string::npos);
   CHECK(text.find(" threads wait at product.h:") != std::string::npos);
   CHECK(text.find(" have returned") != std::string::npos);

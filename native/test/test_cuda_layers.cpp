@@ -276,22 +276,35 @@ TEST_CASE("cuda: gradients that nobody needs are left out, the others stay as th
 }
 
 TEST_CASE("cuda: a sum that is cut into splits agrees with the reference") {
-  // Few weights under many pixels and images: 2 x 18 of them over 5 x 6 x 130 positions.
-  LayerCase which;
-  which.name = "conv2d of great depth";
-  which.spec.op = Op::conv2d;
-  which.spec.filters = 2;
-  which.spec.kernel = {3, 3};
-  which.spec.padding = {PaddingKind::same, {0, 0}};
-  which.spec.bias = true;
-  which.in = {2, 5, 6};
-  which.n = 130;
-  LayerRun<float> found(which);
-  LayerRun<double> wanted(which);
-  REQUIRE(emulated::op_table().conv2d.scratch_bytes(found.shape, which.n, 1) == 8 * 2 * 18 * sizeof(float));
-  reference::layer_forward(wanted.call(true));
-  reference::layer_backward(wanted.call(true));
-  run_emulated(found, found.call(true), true, 11);
-  compare(found, wanted, 1e-5);
+  // Few weights under many pixels and images: 2 x 18 of them over 5 x 6 x n positions.
+  LayerCase conv, linear;
+  conv.name = "conv2d of great depth";
+  conv.spec.op = Op::conv2d;
+  conv.spec.filters = 2;
+  conv.spec.kernel = {3, 3};
+  conv.spec.padding = {PaddingKind::same, {0, 0}};
+  conv.spec.bias = true;
+  conv.in = {2, 5, 6};
+  linear.name = "linear of great depth";
+  linear.spec.op = Op::linear;
+  linear.spec.units = 5;
+  linear.spec.bias = true;
+  linear.in = {700, 1, 1};
+  // Images in fours or not. At least 128 of the depth a split, of a linear layer's outputs 256.
+  for (const auto& [which, n, floats] : {std::tuple(conv, 130, 31 * 2 * 18), std::tuple(conv, 128, 30 * 2 * 18),
+                                         std::tuple(linear, 9, 3 * 5 * 9), std::tuple(linear, 12, 3 * 5 * 12)}) {
+    CAPTURE(which.name);
+    CAPTURE(n);
+    LayerCase sized = which;
+    sized.n = n;
+    LayerRun<float> found(sized);
+    LayerRun<double> wanted(sized);
+    REQUIRE(emulated::op_table().layer(sized.spec.op).scratch_bytes(found.shape, n, 1) ==
+            static_cast<std::size_t>(floats) * sizeof(float));
+    reference::layer_forward(wanted.call(true));
+    reference::layer_backward(wanted.call(true));
+    run_emulated(found, found.call(true), true, 11);
+    compare(found, wanted, 1e-5);
+  }
 }
 #endif

@@ -85,16 +85,20 @@ TEST_CASE("cuda: matmul gives the CPU's bytes, however its operands are laid out
 TEST_CASE("cuda: a product's tiles change no byte") {
   const auto cpu = make_cpu_backend(cpu::kernels());
   for (const auto& [m, n, k] :
-       {std::array{1, 1, 1}, std::array{65, 66, 33}, std::array{64, 128, 16}, std::array{130, 70, 40}}) {
+       {std::array{1, 1, 1}, std::array{65, 66, 33}, std::array{64, 128, 16}, std::array{130, 72, 40}}) {
     const std::vector<float> a = filled(area(m, k), 1), b = filled(area(k, n), 2);
     const std::vector<float> wanted = matmul(*cpu, 1, MatmulShape{m, k, n, false, false}, a, b);
-    for (const auto& [tm, tn] : {std::array{1, 4}, std::array{2, 2}, std::array{4, 2}, std::array{4, 4}}) {
-      INFO(m << "x" << k << " by " << k << "x" << n << ", tiles of " << 16 * tm << "x" << 16 * tn);
-      Guarded<float> c(area(m, n));
-      emulator::set_seed(static_cast<std::uint64_t>(m + tn));
-      emulator::probe::tiled_product(tm, tn, m, n, k, a.data(), b.data(), c.data());
-      CHECK(std::memcmp(c.data(), wanted.data(), wanted.size() * sizeof(float)) == 0);
-      c.check("c");
+    for (const auto& [tm, tn] : {std::array{4, 2}, std::array{4, 4}, std::array{1, 8}, std::array{2, 8},
+                                 std::array{3, 8}, std::array{4, 8}, std::array{7, 8}, std::array{8, 8}}) {
+      for (const bool fours : {false, true}) {
+        if (fours && n % 4 != 0) continue;
+        INFO(m << "x" << k << " by " << k << "x" << n << ", tiles of " << 8 * tm << "x" << 16 * tn << ", fours " << fours);
+        Guarded<float> c(area(m, n));
+        emulator::set_seed(static_cast<std::uint64_t>(m + tn));
+        emulator::probe::tiled_product(tm, tn, fours, m, n, k, a.data(), b.data(), c.data());
+        CHECK(std::memcmp(c.data(), wanted.data(), wanted.size() * sizeof(float)) == 0);
+        c.check("c");
+      }
     }
   }
 }

@@ -200,7 +200,7 @@ TEST_CASE("races: planted ones are found for every order of threads, with the ke
     const std::string warps = error_of([&] { raced_between_warps::batch_norm_forward(context, norm.call(true)); });
     CAPTURE(barrier);
     CAPTURE(warps);
-    CHECK(barrier.starts_with("(product_kernel<A, B, Out, tm, tn>), block ("));
+    CHECK(barrier.starts_with("(product_kernel<A, B, Out, T>), block ("));
     CHECK(warps.starts_with("batch_norm_forward_kernel, block ("));
     for (const std::string& text : {barrier, warps}) {
       CHECK(has(text, "race: thread ("));

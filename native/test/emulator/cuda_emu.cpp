@@ -12,7 +12,8 @@
 #endif
 
 // Left as it is by AddressSanitizer, to which a jump is a function that never returns.
-#define CONVSWEEP_UNWATCHED [[gnu::noinline, gnu::no_sanitize("address")]]
+// noipa: callers must not count on registers that a function seems to leave alone, since other fibers run meanwhile.
+#define CONVSWEEP_UNWATCHED [[gnu::noipa, gnu::no_sanitize("address")]]
 
 namespace convsweep::emulator {
 namespace {
@@ -209,6 +210,17 @@ void touch_memory(const void* memory, std::size_t bytes, bool writes) {
 }
 
 void block_barrier(const std::source_location& where) { scheduler.barrier(where); }
+
+bool block_vote(bool says, const std::source_location& where) {
+  static bool any = false;
+  // The last vote was read before the first of these, and is forgotten before the second.
+  scheduler.barrier(where);
+  any = false;
+  scheduler.barrier(where);
+  any = any || says;
+  scheduler.barrier(where);
+  return any;
+}
 
 std::uint64_t warp_operation(WarpOp op, unsigned mask, std::uint64_t value, int lane, int width,
                              const std::source_location& where) {

@@ -34,6 +34,9 @@ struct dim3 {
 struct uint3 {
   unsigned x = 0, y = 0, z = 0;
 };
+struct alignas(16) float4 {
+  float x = 0, y = 0, z = 0, w = 0;
+};
 using cudaStream_t = struct EmulatedStream*;
 
 // As in CUDA these are names of the global scope. The emulator sets them before it lets a thread run.
@@ -109,6 +112,8 @@ T& shared(Declaration) {
 }
 
 void block_barrier(const std::source_location& where);
+// A barrier that answers whether any thread says so.
+bool block_vote(bool says, const std::source_location& where);
 
 // Tells the race detector of an access by the running thread; does nothing outside of launches.
 void touch_memory(const void* memory, std::size_t bytes, bool writes);
@@ -135,6 +140,9 @@ T shuffle(WarpOp op, unsigned mask, T value, int lane, int width, const std::sou
 #define CONVSWEEP_HERE const std::source_location& where = std::source_location::current()
 
 inline void __syncthreads(CONVSWEEP_HERE) { convsweep::emulator::block_barrier(where); }
+inline int __syncthreads_or(int predicate, CONVSWEEP_HERE) {
+  return convsweep::emulator::block_vote(predicate != 0, where) ? 1 : 0;
+}
 inline void __syncwarp(unsigned mask = 0xFFFFFFFFU, CONVSWEEP_HERE) {
   convsweep::emulator::warp_operation(convsweep::emulator::WarpOp::sync, mask, 0, 0, 32, where);
 }

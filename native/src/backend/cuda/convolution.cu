@@ -1,12 +1,13 @@
 // conv2d and conv_transpose2d, as products whose columns are gathered from the image while they are loaded.
 //
-//   forward            y[oc][pixel, image]  = sum over (ic, kernel)    weight[oc][ic, kernel]  x[ic, pixel +
-//   kernel][image] backward to data   dx[ic][pixel, image] = sum over (oc, kernel)    weight[oc][ic][kernel]  dy[oc,
-//   pixel - kernel][image] backward, weights  dw[oc][ic, kernel]   = sum over (pixel, image)  dy[oc][pixel, image]
-//   x[ic, pixel + kernel][image]
+//   forward               y[oc][pixel][image] = sum over ic, kernel      weight[oc][ic][kernel] x[ic][pixel + kernel][image]
+//   backward to data     dx[ic][pixel][image] = sum over kernel, oc      weight[oc][ic][kernel] dy[oc][pixel - kernel][image]
+//   backward to weights  dw[oc][ic][kernel]   = sum over pixel, image    dy[oc][pixel][image] x[ic][pixel + kernel][image]
 //
 // conv_transpose2d is the same with its directions exchanged: its forward pass is backward to data (index.h,
 // transposed).
+#include <type_traits>
+
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/product.h"
 #include "backend/cuda/sums.h"
@@ -76,8 +77,12 @@ class Windows {
 };
 
 // Lines are output elements, the depth is a window's elements.
+template <int width_>
 struct WindowsByTap {
   static constexpr bool along_depth = false;
+  static constexpr int width = width_;
+  static constexpr bool sparse = false;
+  using Piece = PieceOf<width>;
   Windows windows;
   struct Line {
     const float* x;
@@ -91,15 +96,21 @@ struct WindowsByTap {
   __device__ Depth depth(int k) const { return windows.taps().digits(k); }
   __device__ Stride stride(int by) const { return windows.taps().digits(by); }
   __device__ void advance(Depth& at, const Stride& by) const { windows.taps().add(at, by); }
-  __device__ float value(const Line& line, const Depth& at) const {
+  __device__ Piece value(const Line& line, const Depth& at) const {
     const Windows::Tap tap = windows.tap(at);
-    return windows.sees(line.position, tap.row, tap.column) ? line.x[line.position.offset + tap.offset] : 0.0F;
+    return windows.sees(line.position, tap.row, tap.column)
+               ? piece_at<width>(line.x + (line.position.offset + tap.offset))
+               : Piece{};
   }
 };
 
 // The other way round.
+template <int width_>
 struct WindowsByPosition {
   static constexpr bool along_depth = true;
+  static constexpr int width = width_;
+  static constexpr bool sparse = false;
+  using Piece = PieceOf<width>;
   Windows windows;
   // x from the tap on: a thread holds several lines.
   struct Line {
@@ -124,39 +135,62 @@ struct WindowsByPosition {
     windows.positions().add(at.digits, by);
     at.position = windows.position(at.digits);
   }
-  __device__ float value(const Line& line, const Depth& at) const {
-    return windows.sees(at.position, line.row, line.column) ? line.x[at.position.offset] : 0.0F;
+  __device__ Piece value(const Line& line, const Depth& at) const {
+    return windows.sees(at.position, line.row, line.column) ? piece_at<width>(line.x + at.position.offset) : Piece{};
   }
 };
 
-// What of dy an input element went into: lines are input elements, the depth is output channels and kernel elements.
+// What of dy an input element went into: lines are input elements, the depth is kernel elements and, running fastest,
+// output channels. Lines of a tile are close together, so many kernel elements lead none of them to an output.
+template <int width_>
 class Outputs {
  public:
   static constexpr bool along_depth = false;
-  Outputs(const LayerShape& s, int n, Lanes<const float> dy) : s_(s), n_(n), dy_(dy) {}
+  static constexpr int width = width_;
+  static constexpr bool sparse = true;
+  using Piece = PieceOf<width>;
+  Outputs(const LayerShape& s, int n, Lanes<const float> dy) : s_(s), n_(n), channels_(s.out.channels / s.groups), dy_(dy) {}
 
   struct Line {
     const float* dy;
     Digits place;
   };
+  // (kernel row, kernel column, channel).
   using Depth = Digits;
   using Stride = Digits;
   __device__ Line line(int lane, int group, int index) const {
-    return {dy_[lane] + pixel_offset(s_.out, group * (s_.out.channels / s_.groups), 0, 0, n_),
-            Radix{s_.in.columns, n_}.digits(index)};
+    return {dy_[lane] + pixel_offset(s_.out, group * channels_, 0, 0, n_), Radix{s_.in.columns, n_}.digits(index)};
   }
-  __device__ Depth depth(int k) const { return taps().digits(k); }
-  __device__ Stride stride(int by) const { return taps().digits(by); }
-  __device__ void advance(Depth& at, const Stride& by) const { taps().add(at, by); }
-  __device__ float value(const Line& line, const Depth& at) const {
-    const int row = output_row(s_, line.place.a, at.b), column = output_column(s_, line.place.b, at.c);
-    return row >= 0 && column >= 0 ? line.dy[pixel_offset(s_.out, at.a, row, column, n_) + line.place.c] : 0.0F;
+  __device__ Depth depth(int k) const { return radix().digits(k); }
+  __device__ Stride stride(int by) const { return radix().digits(by); }
+  __device__ void advance(Depth& at, const Stride& by) const { radix().add(at, by); }
+  __device__ bool sees(const Line& line, const Depth& at) const {
+    int row, column;
+    return output(line, at, row, column);
+  }
+  __device__ Piece value(const Line& line, const Depth& at) const {
+    int row, column;
+    return output(line, at, row, column)
+               ? piece_at<width>(line.dy + (pixel_offset(s_.out, at.c, row, column, n_) + line.place.c))
+               : Piece{};
   }
 
  private:
-  __device__ Radix taps() const { return {s_.kernel_rows, s_.kernel_columns}; }
+  __device__ Radix radix() const { return {s_.kernel_columns, channels_}; }
+  __device__ bool output(const Line& line, const Depth& at, int& row, int& column) const {
+    if (s_.stride_rows > 1 || s_.stride_columns > 1) {
+      // The division takes longer than all the rest.
+      row = output_row(s_, line.place.a, at.a);
+      column = output_column(s_, line.place.b, at.b);
+    } else {
+      row = line.place.a + s_.pad_top - at.a;
+      column = line.place.b + s_.pad_left - at.b;
+    }
+    return inside(s_.out, row, column);
+  }
+
   LayerShape s_;
-  int n_;
+  int n_, channels_;
   Lanes<const float> dy_;
 };
 
@@ -180,33 +214,53 @@ struct Sizes {
         out_run(extent(s.out.plane() * n)) {}
 };
 
+// Images lie innermost, so where they come in fours all operands do.
+template <class Use>
+void over_images(int n, const Lanes<const float>& x, const Lanes<const float>& dy, const Use& use) {
+  if (n % 4 == 0 && in_fours(x) && in_fours(dy)) {
+    use(std::integral_constant<int, 4>{});
+  } else {
+    use(std::integral_constant<int, 1>{});
+  }
+}
+
 void to_outputs(ExecutionContext& context, const LayerCall& call, const LayerShape& s, Lanes<const float> x,
                 Lanes<const float> bias, Lanes<float> y) {
   const Sizes z(s, call.n);
-  product(context, call.lanes, {z.out, z.out_run, z.window, z.groups},
-          Strided<true>{call.weight, z.window, 1, std::int64_t{z.out} * z.window}, WindowsByTap{Windows(s, call.n, x)},
-          Store{y, z.out_run, std::int64_t{z.out} * z.out_run, 0, bias, z.out});
+  over_images(call.n, x, y, [&](auto width) {
+    constexpr int w = decltype(width)::value;
+    product(context, call.lanes, {z.out, z.out_run, z.window, z.groups},
+            Strided<true>{call.weight, z.window, 1, std::int64_t{z.out} * z.window},
+            WindowsByTap<w>{Windows(s, call.n, x)},
+            Store{y, z.out_run, std::int64_t{z.out} * z.out_run, 0, bias, z.out, w == 4});
+  });
 }
 
 void to_inputs(ExecutionContext& context, const LayerCall& call, const LayerShape& s, Lanes<const float> dy,
                Lanes<const float> bias, Lanes<float> dx) {
   const Sizes z(s, call.n);
-  product(context, call.lanes, {z.in, z.in_run, z.out * z.kernel, z.groups},
-          Blocked<true>{call.weight, plain_axis(z.kernel), {z.kernel, z.window, 1}, std::int64_t{z.out} * z.window},
-          Outputs(s, call.n, dy), Store{dx, z.in_run, std::int64_t{z.in} * z.in_run, 0, bias, z.in});
+  over_images(call.n, dx, dy, [&](auto width) {
+    constexpr int w = decltype(width)::value;
+    product(context, call.lanes, {z.in, z.in_run, z.out * z.kernel, z.groups},
+            Blocked<true>{call.weight, plain_axis(z.kernel), {z.out, 1, z.window}, std::int64_t{z.out} * z.window},
+            Outputs<w>(s, call.n, dy), Store{dx, z.in_run, std::int64_t{z.in} * z.in_run, 0, bias, z.in, w == 4});
+  });
 }
 
 ProductShape weights_shape(const LayerShape& s, int n) {
   const Sizes z(s, n);
-  return {z.out, z.window, z.out_run, z.groups};
+  return with_splits({z.out, z.window, z.out_run, z.groups}, 128);
 }
 
 void to_weights(ExecutionContext& context, const LayerCall& call, const LayerShape& s, Lanes<const float> x,
                 Lanes<const float> dy) {
   const Sizes z(s, call.n);
-  deep_product(context, call.lanes, weights_shape(s, call.n),
-               Strided<true>{dy, z.out_run, 1, std::int64_t{z.out} * z.out_run},
-               WindowsByPosition{Windows(s, call.n, x)}, call.dweight, call.scratch);
+  over_images(call.n, x, dy, [&](auto width) {
+    constexpr int w = decltype(width)::value;
+    deep_product(context, call.lanes, weights_shape(s, call.n),
+                 Strided<true, w>{dy, z.out_run, 1, std::int64_t{z.out} * z.out_run},
+                 WindowsByPosition<w>{Windows(s, call.n, x)}, call.dweight, call.scratch);
+  });
 }
 
 void to_bias(ExecutionContext& context, const LayerCall& call) {

@@ -1,4 +1,7 @@
 // linear: a product for each lane.
+#include <algorithm>
+#include <type_traits>
+
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/product.h"
 #include "backend/cuda/sums.h"
@@ -7,30 +10,55 @@ namespace convsweep::CONVSWEEP_CUDA_NAMESPACE {
 namespace {
 
 // The weight's gradient: [out][in], summed over the images.
-ProductShape weights_shape(const LayerShape& s, int n) { return {s.out.channels, s.in.channels, n}; }
+ProductShape weights_shape(const LayerShape& s, int n) { return with_splits({s.out.channels, s.in.channels, n}, 128); }
+
+// Of the images, where they come in fours.
+template <class Use>
+void over_images(int n, const Lanes<const float>& values, const Use& use) {
+  if (n % 4 == 0 && in_fours(values)) {
+    use(std::integral_constant<int, 4>{});
+  } else {
+    use(std::integral_constant<int, 1>{});
+  }
+}
+
+// The splits do not depend on the number of images: an image's outputs are the same in every batch.
+ProductShape outputs_shape(const LayerShape& s, int n) {
+  ProductShape p = with_splits({s.out.channels, 1, s.in.channels}, 256);
+  p.columns = n;
+  return p;
+}
 
 }  // namespace
 
 // y[out][n] = weight[out][in] x[in][n] + bias[out]
 void linear_forward(ExecutionContext& context, const LayerCall& call) {
-  const int in = call.shape.in.channels, out = call.shape.out.channels, n = call.n;
-  product(context, call.lanes, {out, n, in}, Strided<true>{call.weight, in, 1}, Strided<false>{call.x, 1, n},
-          Store{call.y, n, 0, 0, call.shape.bias ? call.bias : Lanes<const float>{}, out});
+  const int in = call.shape.in.channels, n = call.n;
+  over_images(n, call.x, [&](auto width) {
+    deep_product(context, call.lanes, outputs_shape(call.shape, n), Strided<true>{call.weight, in, 1},
+                 Strided<false, decltype(width)::value>{call.x, 1, n}, call.y, call.scratch,
+                 call.shape.bias ? call.bias : Lanes<const float>{});
+  });
 }
 
 void linear_backward(ExecutionContext& context, const LayerCall& call) {
   const int in = call.shape.in.channels, out = call.shape.out.channels, n = call.n;
   if (call.dbias) bias_gradient(context, call.lanes, out, n, call.dy, call.dbias);
-  if (call.dweight) {
-    deep_product(context, call.lanes, weights_shape(call.shape, n), Strided<true>{call.dy, n, 1},
-                 Strided<true>{call.x, n, 1}, call.dweight, call.scratch);
-  }
-  if (call.dx) {
-    product(context, call.lanes, {in, n, out}, Strided<false>{call.weight, 1, in}, Strided<false>{call.dy, 1, n},
-            Store{call.dx, n, 0, 0, {}, in});
-  }
+  over_images(n, call.dy, [&](auto width) {
+    constexpr int w = decltype(width)::value;
+    if (call.dweight) {
+      deep_product(context, call.lanes, weights_shape(call.shape, n), Strided<true, w>{call.dy, n, 1},
+                   Strided<true, w>{call.x, n, 1}, call.dweight, call.scratch);
+    }
+    if (call.dx) {
+      product(context, call.lanes, {in, n, out}, Strided<false>{call.weight, 1, in}, Strided<false, w>{call.dy, 1, n},
+              Store{call.dx, n, 0, 0, {}, in, w == 4 && in_fours(call.dx)});
+    }
+  });
 }
 
-std::size_t linear_scratch_bytes(const LayerShape& s, int n, int) { return split_bytes(weights_shape(s, n)); }
+std::size_t linear_scratch_bytes(const LayerShape& s, int n, int) {
+  return std::max(split_bytes(weights_shape(s, n)), split_bytes(outputs_shape(s, n)));
+}
 
 }  // namespace convsweep::CONVSWEEP_CUDA_NAMESPACE

@@ -4,18 +4,36 @@
 //   Line, line(lane, group, index)     what stays for all of the depth
 //   Depth, depth(k)                    a place along the depth
 //   Stride, stride(by), advance(...)   walks on by that many places
-//   value(line, depth)                 an element, for places within the operand's extents
-//   along_depth                        neighbours along the depth are neighbours in memory, so threads load that way
+//   value(line, depth)                 a piece: `width` neighbours from there on, for places within the operand's extents
+//   along_depth                        neighbours along the depth are neighbours in memory, so threads load that way, and
+//                                      a piece's are; otherwise they are neighbouring lines
+//   width, Piece                       1 and float, or 4 and float4: then the extent along which a piece lies, strides
+//                                      along it and the memory's alignment are multiples of four
+//   sparse                             it also says, as sees(line, depth), whether a piece can be more than zeros; slices
+//                                      of nothing else are left out, so the other operand must be finite there
 #pragma once
+
+#include <type_traits>
 
 #include "backend/cuda/launch.h"
 
 namespace convsweep::CONVSWEEP_CUDA_NAMESPACE {
 
+template <int width>
+using PieceOf = std::conditional_t<width == 4, float4, float>;
+
+template <int width>
+__device__ inline PieceOf<width> piece_at(const float* from) {
+  return *reinterpret_cast<const PieceOf<width>*>(from);
+}
+
 // Element (line, k) lies at group * group_stride + line * line_stride + k * depth_stride.
-template <bool along>
+template <bool along, int width_ = 1>
 struct Strided {
   static constexpr bool along_depth = along;
+  static constexpr int width = width_;
+  static constexpr bool sparse = false;
+  using Piece = PieceOf<width>;
   Lanes<const float> base;
   std::int64_t line_stride = 0, depth_stride = 0, group_stride = 0;
 
@@ -28,7 +46,7 @@ struct Strided {
   __device__ Depth depth(int k) const { return k * depth_stride; }
   __device__ Stride stride(int by) const { return by * depth_stride; }
   __device__ void advance(Depth& at, const Stride& by) const { at += by; }
-  __device__ float value(const Line& line, const Depth& at) const { return line[at]; }
+  __device__ Piece value(const Line& line, const Depth& at) const { return piece_at<width>(line + at); }
 };
 
 // An axis in blocks: index i lies at i / block * block_stride + i % block * stride.
@@ -59,6 +77,9 @@ struct BlockedAxis {
 template <bool along>
 struct Blocked {
   static constexpr bool along_depth = along;
+  static constexpr int width = 1;
+  static constexpr bool sparse = false;
+  using Piece = float;
   Lanes<const float> base;
   BlockedAxis lines, depths;
   std::int64_t group_stride = 0;

@@ -9,12 +9,17 @@ namespace {
 
 // In ascending order, from the first.
 __global__ void __launch_bounds__(element_threads)
-    sum_splits_kernel(LaneSet lanes, Lanes<const float> splits, Lanes<float> to, std::int64_t count, int number) {
+    sum_splits_kernel(LaneSet lanes, Lanes<const float> splits, Store to, std::int64_t count, int number, int rows,
+                      int columns) {
   const int lane = element_lane(lanes);
   for (std::int64_t i = first_element(lanes); i < count; i += element_stride(lanes)) {
     float sum = splits[lane][i];
+    // Loads run ahead of the additions.
+#pragma unroll 8
     for (int split = 1; split < number; ++split) sum = sum + splits[lane][split * count + i];
-    to[lane][i] = sum;
+    const int line = static_cast<int>(i / columns), column = static_cast<int>(i % columns);
+    const float one[1][1] = {{sum}};
+    to.write(lane, line / rows, 0, line % rows, column, columns, one);
   }
 }
 
@@ -34,9 +39,8 @@ unsigned product_blocks(const ProductShape& p, int lanes, int tile_rows, int til
   return static_cast<unsigned>(blocks);
 }
 
-// A split has at least 512 of the depth, a whole number of slices, and there are at most about 64 blocks a lane.
-ProductShape with_splits(ProductShape p) {
-  constexpr int least_depth = 512, blocks_wanted = 64;
+ProductShape with_splits(ProductShape p, int least_depth) {
+  constexpr int blocks_wanted = 128;
   p.splits = 1;
   p.split_depth = p.depth;
   if (p.depth <= least_depth) return p;
@@ -49,15 +53,14 @@ ProductShape with_splits(ProductShape p) {
   return p;
 }
 
-std::size_t split_bytes(const ProductShape& shape) {
-  const ProductShape p = with_splits(shape);
+std::size_t split_bytes(const ProductShape& p) {
   return p.splits == 1 ? 0 : static_cast<std::size_t>(size_of(p) * p.splits) * sizeof(float);
 }
 
 void sum_splits(ExecutionContext& context, const LaneSet& lanes, const ProductShape& p, Lanes<const float> splits,
-                Lanes<float> to) {
+                const Store& to) {
   CONVSWEEP_LAUNCH(sum_splits_kernel, element_grid(lanes, size_of(p)), dim3(element_threads), 0, cast(context).stream,
-                   lanes, splits, to, size_of(p), p.splits);
+                   lanes, splits, to, size_of(p), p.splits, p.rows, p.columns);
 }
 
 }  // namespace convsweep::CONVSWEEP_CUDA_NAMESPACE

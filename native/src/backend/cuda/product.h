@@ -17,9 +17,18 @@
 
 namespace convsweep::CONVSWEEP_CUDA_NAMESPACE {
 
-inline constexpr int product_threads = 256, product_slice = 16;
 // Threads of a block along C's rows and along its columns.
-inline constexpr int product_side = 16;
+inline constexpr int threads_down = 8, threads_across = 16, product_threads = threads_down * threads_across;
+inline constexpr int product_slice = 16;
+
+// What a thread computes: tm neighbouring rows, and tn columns in groups of up to four neighbours. A block's tile is
+// 8 tm x 16 tn.
+template <int tm_, int tn_>
+struct Tile {
+  static constexpr int tm = tm_, tn = tn_;
+  static constexpr int rows = threads_down * tm, columns = threads_across * tn;
+  static constexpr int neighbours = tn < 4 ? tn : 4;
+};
 
 // The extents of one product, and how many there are for each lane.
 struct ProductShape {
@@ -37,75 +46,137 @@ struct Store {
   std::int64_t row_stride = 0, group_stride = 0, split_stride = 0;
   Lanes<const float> bias;
   int rows = 0;
+  // Four neighbours in a row, the first of them at a multiple of four, can be written as one.
+  bool fours = false;
 
-  // `count` rows of a column, of which those below `rows` exist.
-  template <int count>
-  __device__ void write(int lane, int group, int split, int row, int column, const float (&values)[count]) const {
-    float* const to = base[lane] + split * split_stride + group * group_stride + column;
+  // `count` rows of `width` neighbouring columns; rows below `rows` and columns below `columns` exist.
+  template <int count, int width>
+  __device__ void write(int lane, int group, int split, int row, int column, int columns,
+                        const float (&values)[count][width]) const {
+    float* to = base[lane] + split * split_stride + group * group_stride + row * row_stride + column;
 #pragma unroll
-    for (int i = 0; i < count; ++i) {
+    for (int i = 0; i < count; ++i, to += row_stride) {
       if (row + i >= rows) break;
       const float offset = bias.base != nullptr ? bias[lane][group * rows + row + i] : 0.0F;
-      to[(row + i) * row_stride] = bias.base != nullptr ? values[i] + offset : values[i];
+      float out[width];
+#pragma unroll
+      for (int k = 0; k < width; ++k) out[k] = bias.base != nullptr ? values[i][k] + offset : values[i][k];
+      if constexpr (width == 4) {
+        if (fours) {
+          *reinterpret_cast<float4*>(to) = {out[0], out[1], out[2], out[3]};
+          continue;
+        }
+      }
+#pragma unroll
+      for (int k = 0; k < width; ++k) {
+        if (column + k < columns) to[k] = out[k];
+      }
     }
   }
 };
 
-// A thread's share of an operand's slices: it holds the elements of one slice in registers, then puts them into shared
-// memory.
-template <class Operand, int lines>
+// A result that takes columns one by one, as a method take(lane, row, column, values of `count` rows).
+template <class Each>
+struct EachColumn {
+  Each each;
+  template <int count, int width>
+  __device__ void write(int lane, int, int, int row, int column, int columns,
+                        const float (&values)[count][width]) const {
+#pragma unroll
+    for (int k = 0; k < width; ++k) {
+      if (column + k >= columns) break;
+      float of_column[count];
+#pragma unroll
+      for (int i = 0; i < count; ++i) of_column[i] = values[i][k];
+      each.take(lane, row, column + k, of_column);
+    }
+  }
+};
+
+// Whether floats at multiples of four can be read and written in fours.
+template <class T>
+bool in_fours(const Lanes<T>& lanes) {
+  return reinterpret_cast<std::uintptr_t>(lanes.base) % 16 == 0 && lanes.stride % 4 == 0;
+}
+
+// A thread's share of an operand's slices: it holds pieces of one slice, each of Operand::width neighbours, in registers,
+// then puts them into shared memory. There `together` lines stand side by side, in room for a multiple of four where
+// they are more than two, so that a thread reads its lines in fours.
+template <class Operand, int lines, int together>
 class SliceLoader {
+  static constexpr bool along = Operand::along_depth;
+  static constexpr int width = Operand::width;
+  static constexpr int room = together <= 2 ? together : (together + 3) / 4 * 4;
+  // Pieces of a slice that follow one another in memory, and how far apart a thread's pieces lie.
+  static constexpr int run = along ? product_slice / width : lines / width;
+  static constexpr int step = product_threads / run;
+  static constexpr int held = ((along ? lines : product_slice) + step - 1) / step;
+  static constexpr int lines_held = along ? held : 1;
+  static_assert(product_threads % run == 0 && lines % together == 0);
+  static_assert(along || product_slice % step == 0);
+
  public:
-  // A line's neighbours along the depth lie `pitch` apart; the four beyond `lines` spread them over the banks.
-  static constexpr int pitch = lines + 4;
+  // A line's neighbours along the depth lie `pitch` apart; the four beyond the lines spread them over the banks.
+  static constexpr int pitch = lines / together * room + 4;
   using Slice = float[product_slice][pitch];
 
   __device__ SliceLoader(const Operand& operand, int lane, int group, int first, int extent, int begin, int end)
       : operand_(operand), end_(end) {
     const int thread = static_cast<int>(threadIdx.x);
-    line_of_thread_ = Operand::along_depth ? thread / product_slice : thread % lines;
-    k_of_thread_ = Operand::along_depth ? thread % product_slice : thread / lines;
+    line_of_thread_ = along ? thread / run : thread % run * width;
+    k_of_thread_ = along ? thread % run * width : thread / run;
 #pragma unroll
     for (int i = 0; i < lines_held; ++i) {
-      const int line = first + line_of_thread_ + i * (product_threads / product_slice);
-      exists_[i] = line < extent;
-      line_[i] = operand.line(lane, group, line);
+      const int of_tile = line_of_thread_ + i * step;
+      exists_[i] = of_tile < lines && first + of_tile < extent;
+      line_[i] = operand.line(lane, group, first + of_tile);
     }
     k_ = begin + k_of_thread_;
     depth_ = operand.depth(k_);
     stride_ = operand.stride(depth_step);
   }
 
-  // Reads the next slice; zeros beyond the operand's edges.
-  __device__ void fetch() {
+  // Reads the next slice; zeros beyond the operand's edges. Whether there is more than zeros in this thread's share, where
+  // the operand tells.
+  __device__ bool fetch() {
+    bool any = false;
 #pragma unroll
     for (int i = 0; i < held; ++i) {
-      const int line = Operand::along_depth ? i : 0;
-      held_[i] = exists_[line] && k_ < end_ ? operand_.value(line_[line], depth_) : 0.0F;
-      if (!Operand::along_depth) step();
+      const int line = along ? i : 0;
+      const bool exists = exists_[line] && k_ < end_;
+      if constexpr (Operand::sparse) any = any || (exists && operand_.sees(line_[line], depth_));
+      held_[i] = exists ? operand_.value(line_[line], depth_) : Piece{};
+      if (!along) go_on();
     }
-    if (Operand::along_depth) step();
+    if (along) go_on();
+    return any;
   }
 
   __device__ void put(Slice& to) const {
 #pragma unroll
     for (int i = 0; i < held; ++i) {
-      if constexpr (Operand::along_depth) {
-        to[k_of_thread_][line_of_thread_ + i * (product_threads / product_slice)] = held_[i];
+      const int line = line_of_thread_ + (along ? i * step : 0), k = k_of_thread_ + (along ? 0 : i * step);
+      if (lines % step != 0 && along && line >= lines) continue;
+      const int place = line / together * room + line % together;
+      if constexpr (width == 1) {
+        to[k][place] = held_[i];
+      } else if constexpr (along) {
+        to[k][place] = held_[i].x;
+        to[k + 1][place] = held_[i].y;
+        to[k + 2][place] = held_[i].z;
+        to[k + 3][place] = held_[i].w;
       } else {
-        to[k_of_thread_ + i * depth_step][line_of_thread_] = held_[i];
+        static_assert(together % 4 == 0);
+        *reinterpret_cast<float4*>(&to[k][place]) = held_[i];
       }
     }
   }
 
  private:
-  // Elements a thread holds: all of one line's neighbours in a slice, or of one place along the depth.
-  static constexpr int held = lines * product_slice / product_threads;
-  static constexpr int lines_held = Operand::along_depth ? held : 1;
-  static constexpr int depth_step = Operand::along_depth ? product_slice : product_threads / lines;
-  static_assert(held * product_threads == lines * product_slice);
+  using Piece = typename Operand::Piece;
+  static constexpr int depth_step = along ? product_slice : step;
 
-  __device__ void step() {
+  __device__ void go_on() {
     k_ += depth_step;
     operand_.advance(depth_, stride_);
   }
@@ -116,62 +187,94 @@ class SliceLoader {
   typename Operand::Line line_[lines_held];
   typename Operand::Depth depth_;
   typename Operand::Stride stride_;
-  float held_[held];
+  Piece held_[held];
 };
 
-// A thread computes tm neighbouring rows and tn columns, which lie 16 apart so that stores are coalesced.
-template <class A, class B, class Out, int tm, int tn>
+// `count` neighbours from shared memory, in fours where their number allows.
+template <int count>
+__device__ inline void read_lines(const float* from, float (&to)[count]) {
+  constexpr int room = count <= 2 ? count : (count + 3) / 4 * 4;
+  if constexpr (room % 4 == 0) {
+#pragma unroll
+    for (int i = 0; i < room; i += 4) {
+      const float4 four = *reinterpret_cast<const float4*>(from + i);
+      const float values[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        if (i + k < count) to[i + k] = values[k];
+      }
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < count; ++i) to[i] = from[i];
+  }
+}
+
+template <class A, class B, class Out, class T>
 __global__ void __launch_bounds__(product_threads) product_kernel(LaneSet lanes, ProductShape p, A a, B b, Out out) {
-  constexpr int tile_rows = product_side * tm, tile_columns = product_side * tn;
-  using LoaderA = SliceLoader<A, tile_rows>;
-  using LoaderB = SliceLoader<B, tile_columns>;
+  constexpr int tm = T::tm, tn = T::tn, near = T::neighbours;
+  constexpr int row_room = tm <= 2 ? tm : (tm + 3) / 4 * 4;
+  using LoaderA = SliceLoader<A, T::rows, tm>;
+  using LoaderB = SliceLoader<B, T::columns, T::columns>;
   struct alignas(16) Slices {
     typename LoaderA::Slice a[2];
     typename LoaderB::Slice b[2];
   };
   CONVSWEEP_SHARED(Slices, slices);
 
-  const int across = (p.columns + tile_columns - 1) / tile_columns, down = (p.rows + tile_rows - 1) / tile_rows;
+  const int across = (p.columns + T::columns - 1) / T::columns, down = (p.rows + T::rows - 1) / T::rows;
   unsigned place = blockIdx.x;
   const auto next = [&place](int extent) {
     const unsigned digit = place % static_cast<unsigned>(extent);
     place /= static_cast<unsigned>(extent);
     return static_cast<int>(digit);
   };
-  const int first_column = next(across) * tile_columns, first_row = next(down) * tile_rows;
+  const int first_column = next(across) * T::columns, first_row = next(down) * T::rows;
   const int group = next(p.groups), split = next(p.splits), lane = lanes[static_cast<int>(place)];
   const int begin = split * p.split_depth;
   const int end = p.depth - begin < p.split_depth ? p.depth : begin + p.split_depth;
-  const int tx = static_cast<int>(threadIdx.x) % product_side, ty = static_cast<int>(threadIdx.x) / product_side;
+  const int tx = static_cast<int>(threadIdx.x) % threads_across, ty = static_cast<int>(threadIdx.x) / threads_across;
+  const int row = first_row + ty * tm, column = first_column + tx * near;
   if constexpr (planted == Fault::early_return) {
-    if (first_row + ty * tm >= p.rows || first_column + tx >= p.columns) return;
+    if (row >= p.rows || column >= p.columns) return;
   }
 
   float sums[tm][tn] = {};
   LoaderA load_a(a, lane, group, first_row, p.rows, begin, end);
   LoaderB load_b(b, lane, group, first_column, p.columns, begin, end);
   load_a.fetch();
-  load_b.fetch();
+  bool any = load_b.fetch();
   load_a.put(slices.a[0]);
   load_b.put(slices.b[0]);
-  __syncthreads();
+  // Answers whether any thread says so.
+  const auto meet = [](bool says) {
+    if constexpr (B::sparse) return __syncthreads_or(says ? 1 : 0) != 0;
+    __syncthreads();
+    return true;
+  };
+  any = meet(any);
   for (int k = begin, now = 0; k < end; k += product_slice, now ^= 1) {
     const bool more = end - k > product_slice;
+    bool any_next = false;
     if (more) {
       load_a.fetch();
-      load_b.fetch();
+      any_next = load_b.fetch();
     }
+    // Adding zeros to a sum changes nothing.
+    if (any) {
 #pragma unroll
-    for (int j = 0; j < product_slice; ++j) {
-      float left[tm], right[tn];
+      for (int j = 0; j < product_slice; ++j) {
+        float left[tm], right[tn / near][near];
+        read_lines<tm>(&slices.a[now][j][ty * row_room], left);
 #pragma unroll
-      for (int i = 0; i < tm; ++i) left[i] = slices.a[now][j][ty * tm + i];
+        for (int g = 0; g < tn / near; ++g) {
+          read_lines<near>(&slices.b[now][j][(g * threads_across + tx) * near], right[g]);
+        }
 #pragma unroll
-      for (int i = 0; i < tn; ++i) right[i] = slices.b[now][j][tx + i * product_side];
+        for (int r = 0; r < tm; ++r) {
 #pragma unroll
-      for (int r = 0; r < tm; ++r) {
-#pragma unroll
-        for (int c = 0; c < tn; ++c) sums[r][c] = ::fmaf(left[r], right[c], sums[r][c]);
+          for (int c = 0; c < tn; ++c) sums[r][c] = ::fmaf(left[r], right[c / near][c % near], sums[r][c]);
+        }
       }
     }
     if (more) {
@@ -179,16 +282,20 @@ __global__ void __launch_bounds__(product_threads) product_kernel(LaneSet lanes,
       load_a.put(slices.a[now ^ 1]);
       load_b.put(slices.b[now ^ 1]);
     }
-    if constexpr (planted != Fault::missing_barrier) __syncthreads();
+    if constexpr (planted != Fault::missing_barrier) any = meet(any_next);
   }
+  if (row >= p.rows) return;
 #pragma unroll
-  for (int c = 0; c < tn; ++c) {
-    const int column = first_column + tx + c * product_side;
-    if (column >= p.columns || first_row + ty * tm >= p.rows) continue;
-    float values[tm];
+  for (int g = 0; g < tn / near; ++g) {
+    const int at = column + g * threads_across * near;
+    if (at >= p.columns) break;
+    float values[tm][near];
 #pragma unroll
-    for (int r = 0; r < tm; ++r) values[r] = sums[r][c];
-    out.write(lane, group, split, first_row + ty * tm, column, values);
+    for (int r = 0; r < tm; ++r) {
+#pragma unroll
+      for (int c = 0; c < near; ++c) values[r][c] = sums[r][g * near + c];
+    }
+    out.write(lane, group, split, row, at, p.columns, values);
   }
 }
 
@@ -197,68 +304,95 @@ inline int tiles_along(int extent, int tile) { return (extent + tile - 1) / tile
 // Blocks of a launch; throws where the device's limit does not hold them, which takes more memory than devices have.
 unsigned product_blocks(const ProductShape& p, int lanes, int tile_rows, int tile_columns);
 
-template <int tm, int tn, class A, class B, class Out>
+template <class T, class A, class B, class Out>
 void launch_product(ExecutionContext& context, const LaneSet& lanes, const ProductShape& p, const A& a, const B& b,
                     const Out& out) {
-  CONVSWEEP_LAUNCH((product_kernel<A, B, Out, tm, tn>),
-                   dim3(product_blocks(p, lanes.count, product_side * tm, product_side * tn)), dim3(product_threads), 0,
-                   cast(context).stream, lanes, p, a, b, out);
+  CONVSWEEP_LAUNCH((product_kernel<A, B, Out, T>), dim3(product_blocks(p, lanes.count, T::rows, T::columns)),
+                   dim3(product_threads), 0, cast(context).stream, lanes, p, a, b, out);
 }
 
 // Tiles change no byte. Large ones read less, small ones fill a device where C is small or lanes are few: below this
 // many blocks a large device has processors without one.
-inline constexpr unsigned blocks_to_fill = 128;
+inline constexpr unsigned blocks_to_fill = 96;
 
-inline bool large_tiles(const ProductShape& p, const LaneSet& lanes) {
-  return p.rows > 32 && p.columns > 32 && product_blocks(p, lanes.count, 64, 64) >= blocks_to_fill;
+inline bool fills(const ProductShape& p, const LaneSet& lanes, int tile_rows, int tile_columns) {
+  return product_blocks(p, lanes.count, tile_rows, tile_columns) >= blocks_to_fill;
+}
+
+// The least rows of a tile of `tile_columns`, of those whose threads compute 1, 2, 3, 4, 7 or 8 rows each, that hold the
+// product's rows; the largest, where it has more and they fill it as well as any.
+template <class A, class B, class Out>
+void wide_product(ExecutionContext& context, const LaneSet& lanes, const ProductShape& p, const A& a, const B& b,
+                  const Out& out) {
+  const auto launch = [&](auto tile) { launch_product<decltype(tile)>(context, lanes, p, a, b, out); };
+  const int rows = p.rows;
+  if (rows <= 8) return launch(Tile<1, 8>{});
+  if (rows <= 16) return launch(Tile<2, 8>{});
+  if constexpr (A::along_depth) {
+    if (rows <= 24) return launch(Tile<3, 8>{});
+    if (rows > 32 && rows <= 56) return launch(Tile<7, 8>{});
+  }
+  if (rows <= 32 || !fills(p, lanes, 64, 128)) return launch(Tile<4, 8>{});
+  launch(Tile<8, 8>{});
 }
 
 template <class A, class B, class Out>
 void product(ExecutionContext& context, const LaneSet& lanes, ProductShape p, const A& a, const B& b, const Out& out) {
   if (p.splits == 1) p.split_depth = p.depth;
-  if (p.rows <= product_side) {
-    launch_product<1, 4>(context, lanes, p, a, b, out);
-  } else if (large_tiles(p, lanes)) {
-    launch_product<4, 4>(context, lanes, p, a, b, out);
+  const auto launch = [&](auto tile) { launch_product<decltype(tile)>(context, lanes, p, a, b, out); };
+  if constexpr (B::width == 4) {
+    if (p.columns > 64 && fills(p, lanes, 32, 128)) return wide_product(context, lanes, p, a, b, out);
+    if (p.columns <= 32 || !fills(p, lanes, 32, 64)) return launch(Tile<4, 2>{});
+    launch(Tile<4, 4>{});
   } else {
-    launch_product<2, 2>(context, lanes, p, a, b, out);
+    if (p.rows <= 16) return launch(Tile<2, 4>{});
+    if (p.columns <= 32 || !fills(p, lanes, 32, 64)) return launch(Tile<4, 2>{});
+    if (p.rows <= 32 || !fills(p, lanes, 64, 64)) return launch(Tile<4, 4>{});
+    launch(Tile<8, 4>{});
   }
 }
 
-// For an Out whose write() takes four rows, no more and no fewer.
+// For a result that takes four rows, no more and no fewer.
 template <class A, class B, class Out>
 void four_row_product(ExecutionContext& context, const LaneSet& lanes, ProductShape p, const A& a, const B& b,
                       const Out& out) {
   p.split_depth = p.depth;
-  if (large_tiles(p, lanes)) {
-    launch_product<4, 4>(context, lanes, p, a, b, out);
+  if (fills(p, lanes, 32, 64)) {
+    launch_product<Tile<4, 4>>(context, lanes, p, a, b, out);
   } else {
-    launch_product<4, 2>(context, lanes, p, a, b, out);
+    launch_product<Tile<4, 2>>(context, lanes, p, a, b, out);
   }
 }
 
-// A product of great depth: its splits go to scratch memory, then their sums to `to`, [groups][rows][columns] as a run.
-// The splits of one lane need split_bytes of scratch.
-ProductShape with_splits(ProductShape p);
+// With a great depth cut into splits: each of at least `least_depth`, a whole number of slices, and as many as give a
+// device about 128 blocks a lane.
+ProductShape with_splits(ProductShape p, int least_depth);
+// Scratch memory that the splits of one lane need.
 std::size_t split_bytes(const ProductShape& p);
 void sum_splits(ExecutionContext& context, const LaneSet& lanes, const ProductShape& p, Lanes<const float> splits,
-                Lanes<float> to);
+                const Store& to);
 
+// A product whose splits, where it has any, go to scratch memory; then their sums, with a bias for each row of each group
+// where there is one, to `to`, [groups][rows][columns] as a run.
 template <class A, class B>
-void deep_product(ExecutionContext& context, const LaneSet& lanes, const ProductShape& shape, const A& a, const B& b,
-                  Lanes<float> to, Lanes<std::byte> scratch) {
-  const ProductShape p = with_splits(shape);
+void deep_product(ExecutionContext& context, const LaneSet& lanes, const ProductShape& p, const A& a, const B& b,
+                  Lanes<float> to, Lanes<std::byte> scratch, Lanes<const float> bias = {}) {
   const std::int64_t size = std::int64_t{p.rows} * p.columns;
   Store out;
   out.base = to;
   out.row_stride = p.columns;
   out.group_stride = size;
   out.rows = p.rows;
+  out.bias = bias;
+  out.fours = p.columns % 4 == 0 && in_fours(to);
   if (p.splits == 1) return product(context, lanes, p, a, b, out);
-  out.base = as_floats(scratch);
-  out.split_stride = size * p.groups;
-  product(context, lanes, p, a, b, out);
-  sum_splits(context, lanes, p, out.base, to);
+  Store parts = out;
+  parts.base = as_floats(scratch);
+  parts.split_stride = size * p.groups;
+  parts.bias = {};
+  parts.fours = p.columns % 4 == 0;
+  product(context, lanes, p, a, b, parts);
+  sum_splits(context, lanes, p, parts.base, out);
 }
 
 }  // namespace convsweep::CONVSWEEP_CUDA_NAMESPACE

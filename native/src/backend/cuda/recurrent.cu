@@ -40,6 +40,9 @@ struct Sizes {
 // weight_ih and weight_hh side by side. Lines are the gates of a unit, one behind the other, unit after unit.
 struct CellWeights {
   static constexpr bool along_depth = true;
+  static constexpr int width = 1;
+  static constexpr bool sparse = false;
+  using Piece = float;
   Lanes<const float> weight;
   int in, units, gates;
   struct Line {
@@ -61,12 +64,15 @@ struct CellWeights {
 // The features of a step and, below them, h of the step before. Lines are images.
 struct CellInputs {
   static constexpr bool along_depth = false;
+  static constexpr int width = 1;
+  static constexpr bool sparse = false;
+  using Piece = float;
   // Of the step, feature to feature x_stride.
   Lanes<const float> x;
   std::int64_t x_stride;
-  // h, unit to unit `width`.
+  // h, unit to unit h_stride.
   Lanes<const float> h;
-  std::int64_t width;
+  std::int64_t h_stride;
   int in;
   struct Line {
     const float *x, *h;
@@ -78,7 +84,7 @@ struct CellInputs {
   __device__ Stride stride(int by) const { return by; }
   __device__ void advance(Depth& at, const Stride& by) const { at += by; }
   __device__ float value(const Line& line, const Depth& at) const {
-    return at < in ? line.x[at * x_stride] : line.h[(at - in) * width];
+    return at < in ? line.x[at * x_stride] : line.h[(at - in) * h_stride];
   }
 };
 
@@ -104,7 +110,7 @@ struct Cell {
 
 struct PlainCell : Cell {
   template <int count>
-  __device__ void write(int lane, int, int, int unit, int image, const float (&sums)[count]) const {
+  __device__ void take(int lane, int unit, int image, const float (&sums)[count]) const {
 #pragma unroll
     for (int i = 0; i < count; ++i) {
       if (unit + i >= units) break;
@@ -118,7 +124,7 @@ struct PlainCell : Cell {
 
 struct LstmCell : Cell {
   // `first` is the first of a unit's four gates.
-  __device__ void write(int lane, int, int, int first, int image, const float (&sums)[4]) const {
+  __device__ void take(int lane, int first, int image, const float (&sums)[4]) const {
     const int unit = first / 4;
     const float* const biases = bias[lane];
     float* const to = now[lane] + unit * width + image;
@@ -152,7 +158,7 @@ struct CellGradient {
 
 struct PlainGradient : CellGradient {
   template <int count>
-  __device__ void write(int lane, int, int, int unit, int image, const float (&carried)[count]) const {
+  __device__ void take(int lane, int unit, int image, const float (&carried)[count]) const {
 #pragma unroll
     for (int i = 0; i < count; ++i) {
       if (unit + i >= units) break;
@@ -167,7 +173,7 @@ struct LstmGradient : CellGradient {
   Lanes<float> dc;            // [units][width], in and out
   bool last;
   template <int count>
-  __device__ void write(int lane, int, int, int first, int image, const float (&carried)[count]) const {
+  __device__ void take(int lane, int first, int image, const float (&carried)[count]) const {
 #pragma unroll
     for (int k = 0; k < count; ++k) {
       const int unit = first + k;
@@ -212,9 +218,9 @@ void forward(ExecutionContext& context, const LayerCall& call) {
     const CellInputs inputs{moved(call.x, std::int64_t{t} * z.n), z.columns(), t > 0 ? moved(before, h) : call.x,
                             z.width, z.in};
     if (s.op == Op::lstm) {
-      four_row_product(context, call.lanes, shape, weights, inputs, LstmCell{cell});
+      four_row_product(context, call.lanes, shape, weights, inputs, EachColumn<LstmCell>{{cell}});
     } else {
-      product(context, call.lanes, shape, weights, inputs, PlainCell{cell});
+      product(context, call.lanes, shape, weights, inputs, EachColumn<PlainCell>{{cell}});
     }
   }
 }
@@ -241,8 +247,8 @@ struct TakeTwice {
 };
 
 // Of the scratch memory the first [units][width] floats are dc, the rest the splits of the weights' products.
-ProductShape input_weights(const Sizes& z) { return {z.rows(), z.in, z.columns()}; }
-ProductShape state_weights(const Sizes& z) { return {z.rows(), z.units, (z.steps - 1) * z.n}; }
+ProductShape input_weights(const Sizes& z) { return with_splits({z.rows(), z.in, z.columns()}, 128); }
+ProductShape state_weights(const Sizes& z) { return with_splits({z.rows(), z.units, (z.steps - 1) * z.n}, 128); }
 
 void step_gradients(ExecutionContext& context, const LayerCall& call, const Sizes& z, const Lanes<float>& memory) {
   const LayerShape& s = call.shape;
@@ -257,10 +263,10 @@ void step_gradients(ExecutionContext& context, const LayerCall& call, const Size
     const Strided<false> after{last ? memory : moved(memory, (t + 1) * z.step), 1, z.width};
     if (s.op == Op::lstm) {
       product(context, call.lanes, shape, weights, after,
-              LstmGradient{gradient, t > 0 ? moved(memory, (t - 1) * z.step) : Lanes<float>{}, as_floats(call.scratch),
-                           last});
+              EachColumn<LstmGradient>{{gradient, t > 0 ? moved(memory, (t - 1) * z.step) : Lanes<float>{},
+                                        as_floats(call.scratch), last}});
     } else {
-      product(context, call.lanes, shape, weights, after, PlainGradient{gradient});
+      product(context, call.lanes, shape, weights, after, EachColumn<PlainGradient>{{gradient}});
     }
   }
 }
@@ -284,7 +290,7 @@ void backward(ExecutionContext& context, const LayerCall& call) {
                moved(call.dweight, std::int64_t{z.rows()} * z.in), splits);
   if (!call.dx) return;
   product(context, lanes, {z.in, z.columns(), z.rows()}, Strided<false>{call.weight, 1, z.in},
-          Blocked<false>{memory, steps_axis(z), plain_axis(z.width)}, Store{call.dx, z.columns(), 0, 0, {}, z.in});
+          Blocked<false>{memory, steps_axis(z), plain_axis(z.width)}, Store{call.dx, z.columns(), 0, 0, {}, z.in, false});
 }
 
 std::size_t scratch_bytes(const LayerShape& s, int n) {
