@@ -26,7 +26,7 @@ template <class T>
 class Guarded {
  public:
   explicit Guarded(std::size_t count) : bytes_(count * sizeof(T) + 2 * zone, pattern), count_(count) {
-    if (count > 0) std::memset(data(), 0, count * sizeof(T));
+    std::fill(data(), data() + count, T{});
   }
   T* data() { return reinterpret_cast<T*>(bytes_.data() + zone); }
   const T* data() const { return reinterpret_cast<const T*>(bytes_.data() + zone); }

@@ -3,6 +3,7 @@
 
 #include "backend/profiling.h"
 #include "backend/registry.h"
+#include "device_support.h"
 #include "layer_text.h"
 #include "model/fusion.h"
 #include "model/plan.h"
@@ -14,9 +15,10 @@ using namespace convsweep::test;
 
 namespace {
 
-// The CPU, one layer at a time.
+// A backend, one layer at a time.
 class Unfused final : public Backend {
  public:
+  explicit Unfused(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
   std::string name() const override { return inner_->name(); }
   const OpTable& ops() const override { return inner_->ops(); }
   bool fuses() const override { return false; }
@@ -32,7 +34,7 @@ class Unfused final : public Backend {
   std::size_t memory_bytes() const override { return inner_->memory_bytes(); }
 
  private:
-  std::unique_ptr<Backend> inner_ = make_backend("cpu", "auto");
+  std::unique_ptr<Backend> inner_;
 };
 
 std::unique_ptr<Session> open_on(const RecipeText& text, std::unique_ptr<Backend> backend) {
@@ -79,8 +81,34 @@ TEST_CASE("fused layers train to the same bytes as layers one after another") {
     CAPTURE(network.name);
     RecipeText text;
     text.layers = network.layers;
-    CHECK(trained_on(text, make_backend("cpu", "auto")) == trained_on(text, std::make_unique<Unfused>()));
+    const auto cpu = [] { return make_backend("cpu", "auto"); };
+    CHECK(trained_on(text, cpu()) == trained_on(text, std::make_unique<Unfused>(cpu())));
   }
+}
+
+namespace {
+
+void check_fused_on(const MakeBackend& make) {
+  for (const NestedNetwork& network : fusible_networks()) {
+    for (const int batch : {7, 8}) {
+      CAPTURE(network.name);
+      CAPTURE(batch);
+      RecipeText text;
+      text.layers = network.layers;
+      text.batch = batch;
+      text.epochs = 1;
+      CHECK(trained_on(text, make()) == trained_on(text, std::make_unique<Unfused>(make())));
+    }
+  }
+}
+
+}  // namespace
+
+#if defined(CONVSWEEP_WITH_EMULATED)
+TEST_CASE("emulated: fused layers train to the same bytes as layers one after another") { check_fused_on(emulated()); }
+#endif
+TEST_CASE("gpu: fused layers train to the same bytes as layers one after another") {
+  if (const MakeBackend make = gpu()) check_fused_on(make);
 }
 
 TEST_CASE("what lies between fused layers takes no memory") {

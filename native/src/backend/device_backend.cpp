@@ -89,6 +89,7 @@ class DeviceBackend final : public Backend {
   std::string name() const override { return runtime_.backend(); }
   std::string generation() const override { return runtime_.generation(); }
   const OpTable& ops() const override { return runtime_.ops(); }
+  bool fuses() const override { return true; }
   bool is_host() const override { return false; }
   std::unique_ptr<ExecutionContext> context(ThreadPool*) override { return queue_->context(); }
 

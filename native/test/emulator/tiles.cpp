@@ -33,7 +33,7 @@ void tiled_product(int tm, int tn, bool fours, int rows, int columns, int depth,
   ProductShape shape{rows, columns, depth};
   shape.split_depth = depth;
   const Strided<true> left{{a, 0}, depth, 1};
-  const Store out{{c, 0}, columns, 0, 0, {}, rows, fours};
+  const Store out{{c, 0}, columns, 0, 0, {}, rows, false, fours};
   if (fours) {
     with_tiles(tm, tn, shape, left, Strided<false, 4>{{b, 0}, 1, columns}, out);
   } else {

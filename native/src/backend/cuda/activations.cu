@@ -1,33 +1,10 @@
 // Activations, element by element, in place or not. Bytes as on the CPU.
+#include "backend/cuda/activate.h"
 #include "backend/cuda/elements.h"
 #include "backend/cuda/kernels.h"
-#include "ops/math.h"
 
 namespace convsweep::CONVSWEEP_CUDA_NAMESPACE {
 namespace {
-
-// y of x, and dx of y and dy.
-struct Relu {
-  // NaN stays NaN.
-  __device__ float forward(float x) const { return x < 0.0F ? 0.0F : x; }
-  __device__ float backward(float y, float dy) const { return 0.0F < y ? dy : 0.0F; }
-};
-
-struct LeakyRelu {
-  float slope;
-  __device__ float forward(float x) const { return x < 0.0F ? x * slope : x; }
-  __device__ float backward(float y, float dy) const { return 0.0F < y ? dy : dy * slope; }
-};
-
-struct Tanh {
-  __device__ float forward(float x) const { return math::tanh(x); }
-  __device__ float backward(float y, float dy) const { return dy * ::fmaf(0.0F - y, y, 1.0F); }
-};
-
-struct Sigmoid {
-  __device__ float forward(float x) const { return math::sigmoid(x); }
-  __device__ float backward(float y, float dy) const { return dy * (y * (1.0F - y)); }
-};
 
 __device__ inline std::int64_t bound(std::int64_t count) {
   return planted == Fault::unguarded_tail ? (count + element_threads - 1) / element_threads * element_threads : count;

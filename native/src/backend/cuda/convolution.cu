@@ -6,6 +6,7 @@
 //
 // conv_transpose2d is the same with its directions exchanged: its forward pass is backward to data (index.h,
 // transposed).
+#include <algorithm>
 #include <type_traits>
 
 #include "backend/cuda/kernels.h"
@@ -232,7 +233,7 @@ void to_outputs(ExecutionContext& context, const LayerCall& call, const LayerSha
     product(context, call.lanes, {z.out, z.out_run, z.window, z.groups},
             Strided<true>{call.weight, z.window, 1, std::int64_t{z.out} * z.window},
             WindowsByTap<w>{Windows(s, call.n, x)},
-            Store{y, z.out_run, std::int64_t{z.out} * z.out_run, 0, bias, z.out, w == 4});
+            Store{y, z.out_run, std::int64_t{z.out} * z.out_run, 0, bias, z.out, call.fusion.relu_behind, w == 4});
   });
 }
 
@@ -243,7 +244,7 @@ void to_inputs(ExecutionContext& context, const LayerCall& call, const LayerShap
     constexpr int w = decltype(width)::value;
     product(context, call.lanes, {z.in, z.in_run, z.out * z.kernel, z.groups},
             Blocked<true>{call.weight, plain_axis(z.kernel), {z.out, 1, z.window}, std::int64_t{z.out} * z.window},
-            Outputs<w>(s, call.n, dy), Store{dx, z.in_run, std::int64_t{z.in} * z.in_run, 0, bias, z.in, w == 4});
+            Outputs<w>(s, call.n, dy), Store{dx, z.in_run, std::int64_t{z.in} * z.in_run, 0, bias, z.in, false, w == 4});
   });
 }
 
@@ -263,10 +264,7 @@ void to_weights(ExecutionContext& context, const LayerCall& call, const LayerSha
   });
 }
 
-void to_bias(ExecutionContext& context, const LayerCall& call) {
-  const Extent& out = call.shape.out;
-  bias_gradient(context, call.lanes, out.channels, out.plane() * call.n, call.dy, call.dbias);
-}
+std::int64_t run_of(const LayerCall& call) { return call.shape.out.plane() * call.n; }
 
 }  // namespace
 
@@ -275,12 +273,14 @@ void conv2d_forward(ExecutionContext& context, const LayerCall& call) {
 }
 
 void conv2d_backward(ExecutionContext& context, const LayerCall& call) {
-  if (call.dbias) to_bias(context, call);
-  if (call.dweight) to_weights(context, call, call.shape, call.x, call.dy);
-  if (call.dx) to_inputs(context, call, call.shape, call.dy, {}, call.dx);
+  const Lanes<const float> dy = bias_gradient(context, call, call.shape.out.channels, run_of(call));
+  if (call.dweight) to_weights(context, call, call.shape, call.x, dy);
+  if (call.dx) to_inputs(context, call, call.shape, dy, {}, call.dx);
 }
 
-std::size_t conv2d_scratch_bytes(const LayerShape& s, int n, int) { return split_bytes(weights_shape(s, n)); }
+std::size_t conv2d_scratch_bytes(const LayerShape& s, int n, int) {
+  return std::max(split_bytes(weights_shape(s, n)), chunk_bytes(s.out.channels, s.out.plane() * n));
+}
 
 void conv_transpose2d_forward(ExecutionContext& context, const LayerCall& call) {
   to_inputs(context, call, transposed(call.shape), call.x, call.bias, call.y);
@@ -288,13 +288,13 @@ void conv_transpose2d_forward(ExecutionContext& context, const LayerCall& call) 
 
 void conv_transpose2d_backward(ExecutionContext& context, const LayerCall& call) {
   const LayerShape s = transposed(call.shape);
-  if (call.dbias) to_bias(context, call);
-  if (call.dweight) to_weights(context, call, s, call.dy, call.x);
-  if (call.dx) to_outputs(context, call, s, call.dy, {}, call.dx);
+  const Lanes<const float> dy = bias_gradient(context, call, call.shape.out.channels, run_of(call));
+  if (call.dweight) to_weights(context, call, s, dy, call.x);
+  if (call.dx) to_outputs(context, call, s, dy, {}, call.dx);
 }
 
 std::size_t conv_transpose2d_scratch_bytes(const LayerShape& s, int n, int) {
-  return split_bytes(weights_shape(transposed(s), n));
+  return std::max(split_bytes(weights_shape(transposed(s), n)), chunk_bytes(s.out.channels, s.out.plane() * n));
 }
 
 }  // namespace convsweep::CONVSWEEP_CUDA_NAMESPACE

@@ -13,7 +13,7 @@ void multiply(ExecutionContext& context, const MatmulCall& call) {
   product(context, LaneSet{}, {s.rows, s.columns, s.inner},
           Strided<a_along>{a, a_along ? s.inner : 1, a_along ? 1 : s.rows},
           Strided<b_along>{b, b_along ? s.inner : 1, b_along ? 1 : s.columns},
-          Store{{call.c, 0}, s.columns, 0, 0, {}, s.rows, false});
+          Store{{call.c, 0}, s.columns, 0, 0, {}, s.rows, false, false});
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 //                                      of nothing else are left out, so the other operand must be finite there
 #pragma once
 
+#include <cstdint>
 #include <type_traits>
 
 #include "backend/cuda/launch.h"
@@ -25,6 +26,12 @@ using PieceOf = std::conditional_t<width == 4, float4, float>;
 template <int width>
 __device__ inline PieceOf<width> piece_at(const float* from) {
   return *reinterpret_cast<const PieceOf<width>*>(from);
+}
+
+// Whether floats at multiples of four can be read and written in fours.
+template <class T>
+bool in_fours(const Lanes<T>& lanes) {
+  return reinterpret_cast<std::uintptr_t>(lanes.base) % 16 == 0 && lanes.stride % 4 == 0;
 }
 
 // Element (line, k) lies at group * group_stride + line * line_stride + k * depth_stride.

@@ -12,6 +12,7 @@
 // the next slice is read from global memory while the present one is multiplied, so one barrier a slice is enough.
 #pragma once
 
+#include "backend/cuda/activate.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/operands.h"
 
@@ -46,6 +47,8 @@ struct Store {
   std::int64_t row_stride = 0, group_stride = 0, split_stride = 0;
   Lanes<const float> bias;
   int rows = 0;
+  // A relu behind.
+  bool relu = false;
   // Four neighbours in a row, the first of them at a multiple of four, can be written as one.
   bool fours = false;
 
@@ -60,7 +63,10 @@ struct Store {
       const float offset = bias.base != nullptr ? bias[lane][group * rows + row + i] : 0.0F;
       float out[width];
 #pragma unroll
-      for (int k = 0; k < width; ++k) out[k] = bias.base != nullptr ? values[i][k] + offset : values[i][k];
+      for (int k = 0; k < width; ++k) {
+        out[k] = bias.base != nullptr ? values[i][k] + offset : values[i][k];
+        if (relu) out[k] = Relu{}.forward(out[k]);
+      }
       if constexpr (width == 4) {
         if (fours) {
           *reinterpret_cast<float4*>(to) = {out[0], out[1], out[2], out[3]};
@@ -92,12 +98,6 @@ struct EachColumn {
     }
   }
 };
-
-// Whether floats at multiples of four can be read and written in fours.
-template <class T>
-bool in_fours(const Lanes<T>& lanes) {
-  return reinterpret_cast<std::uintptr_t>(lanes.base) % 16 == 0 && lanes.stride % 4 == 0;
-}
 
 // A thread's share of an operand's slices: it holds pieces of one slice, each of Operand::width neighbours, in registers,
 // then puts them into shared memory. There `together` lines stand side by side, in room for a multiple of four where
@@ -373,10 +373,10 @@ void sum_splits(ExecutionContext& context, const LaneSet& lanes, const ProductSh
                 const Store& to);
 
 // A product whose splits, where it has any, go to scratch memory; then their sums, with a bias for each row of each group
-// where there is one, to `to`, [groups][rows][columns] as a run.
+// where there is one and perhaps a relu, to `to`, [groups][rows][columns] as a run.
 template <class A, class B>
 void deep_product(ExecutionContext& context, const LaneSet& lanes, const ProductShape& p, const A& a, const B& b,
-                  Lanes<float> to, Lanes<std::byte> scratch, Lanes<const float> bias = {}) {
+                  Lanes<float> to, Lanes<std::byte> scratch, Lanes<const float> bias = {}, bool relu = false) {
   const std::int64_t size = std::int64_t{p.rows} * p.columns;
   Store out;
   out.base = to;
@@ -384,12 +384,14 @@ void deep_product(ExecutionContext& context, const LaneSet& lanes, const Product
   out.group_stride = size;
   out.rows = p.rows;
   out.bias = bias;
+  out.relu = relu;
   out.fours = p.columns % 4 == 0 && in_fours(to);
   if (p.splits == 1) return product(context, lanes, p, a, b, out);
   Store parts = out;
   parts.base = as_floats(scratch);
   parts.split_stride = size * p.groups;
   parts.bias = {};
+  parts.relu = false;
   parts.fours = p.columns % 4 == 0;
   product(context, lanes, p, a, b, parts);
   sum_splits(context, lanes, p, parts.base, out);

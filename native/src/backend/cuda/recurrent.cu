@@ -290,7 +290,7 @@ void backward(ExecutionContext& context, const LayerCall& call) {
                moved(call.dweight, std::int64_t{z.rows()} * z.in), splits);
   if (!call.dx) return;
   product(context, lanes, {z.in, z.columns(), z.rows()}, Strided<false>{call.weight, 1, z.in},
-          Blocked<false>{memory, steps_axis(z), plain_axis(z.width)}, Store{call.dx, z.columns(), 0, 0, {}, z.in, false});
+          Blocked<false>{memory, steps_axis(z), plain_axis(z.width)}, Store{call.dx, z.columns(), 0, 0, {}, z.in, false, false});
 }
 
 std::size_t scratch_bytes(const LayerShape& s, int n) {
