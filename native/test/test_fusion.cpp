@@ -20,6 +20,7 @@ class Unfused final : public Backend {
  public:
   explicit Unfused(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
   std::string name() const override { return inner_->name(); }
+  std::string generation() const override { return inner_->generation(); }
   const OpTable& ops() const override { return inner_->ops(); }
   bool fuses() const override { return false; }
   bool is_host() const override { return inner_->is_host(); }

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "backend/cuda/elements.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/product.h"
 #include "backend/cuda/sums.h"
@@ -67,9 +68,7 @@ class Windows {
   __device__ const float* channels(int lane, int group) const {
     return x_[lane] + pixel_offset(s_.in, group * (s_.in.channels / s_.groups), 0, 0, n_);
   }
-  __device__ bool sees(const Position& p, int row, int column) const {
-    return inside(s_.in, p.row + row, p.column + column);
-  }
+  __device__ bool sees(int row, int column) const { return inside(s_.in, row, column); }
 
  private:
   LayerShape s_;
@@ -85,23 +84,32 @@ struct WindowsByTap {
   static constexpr bool sparse = false;
   using Piece = PieceOf<width>;
   Windows windows;
+  // x from the window's beginning on, which may lie in the padding.
   struct Line {
     const float* x;
-    Windows::Position position;
+    int row, column;
   };
-  using Depth = Digits;
+  struct Depth {
+    Digits digits;
+    Windows::Tap tap;
+  };
   using Stride = Digits;
   __device__ Line line(int lane, int group, int index) const {
-    return {windows.channels(lane, group), windows.position(windows.positions().digits(index))};
+    const Windows::Position position = windows.position(windows.positions().digits(index));
+    return {windows.channels(lane, group) + position.offset, position.row, position.column};
   }
-  __device__ Depth depth(int k) const { return windows.taps().digits(k); }
+  __device__ Depth depth(int k) const {
+    const Digits digits = windows.taps().digits(k);
+    return {digits, windows.tap(digits)};
+  }
   __device__ Stride stride(int by) const { return windows.taps().digits(by); }
-  __device__ void advance(Depth& at, const Stride& by) const { windows.taps().add(at, by); }
+  __device__ void advance(Depth& at, const Stride& by) const {
+    windows.taps().add(at.digits, by);
+    at.tap = windows.tap(at.digits);
+  }
   __device__ Piece value(const Line& line, const Depth& at) const {
-    const Windows::Tap tap = windows.tap(at);
-    return windows.sees(line.position, tap.row, tap.column)
-               ? piece_at<width>(line.x + (line.position.offset + tap.offset))
-               : Piece{};
+    return windows.sees(line.row + at.tap.row, line.column + at.tap.column) ? piece_at<width>(line.x + at.tap.offset)
+                                                                            : Piece{};
   }
 };
 
@@ -137,7 +145,9 @@ struct WindowsByPosition {
     at.position = windows.position(at.digits);
   }
   __device__ Piece value(const Line& line, const Depth& at) const {
-    return windows.sees(at.position, line.row, line.column) ? piece_at<width>(line.x + at.position.offset) : Piece{};
+    return windows.sees(at.position.row + line.row, at.position.column + line.column)
+               ? piece_at<width>(line.x + at.position.offset)
+               : Piece{};
   }
 };
 
@@ -152,41 +162,55 @@ class Outputs {
   using Piece = PieceOf<width>;
   Outputs(const LayerShape& s, int n, Lanes<const float> dy) : s_(s), n_(n), channels_(s.out.channels / s.groups), dy_(dy) {}
 
+  // dy from the output on that kernel element (0, 0) leads here from, which may lie outside; with strides from the channel.
   struct Line {
     const float* dy;
-    Digits place;
+    int row, column, image;
   };
-  // (kernel row, kernel column, channel).
-  using Depth = Digits;
+  struct Depth {
+    // Kernel row, kernel column, channel.
+    Digits digits;
+    std::int64_t offset;
+  };
   using Stride = Digits;
   __device__ Line line(int lane, int group, int index) const {
-    return {dy_[lane] + pixel_offset(s_.out, group * channels_, 0, 0, n_), Radix{s_.in.columns, n_}.digits(index)};
+    const Digits place = Radix{s_.in.columns, n_}.digits(index);
+    const float* const dy = dy_[lane] + pixel_offset(s_.out, group * channels_, 0, 0, n_);
+    const int row = place.a + s_.pad_top, column = place.b + s_.pad_left;
+    return {dy + (unit() ? (std::int64_t{row} * s_.out.columns + column) * n_ : 0) + place.c, row, column, place.c};
   }
-  __device__ Depth depth(int k) const { return radix().digits(k); }
+  __device__ Depth depth(int k) const { return at(radix().digits(k)); }
   __device__ Stride stride(int by) const { return radix().digits(by); }
-  __device__ void advance(Depth& at, const Stride& by) const { radix().add(at, by); }
-  __device__ bool sees(const Line& line, const Depth& at) const {
-    int row, column;
-    return output(line, at, row, column);
+  __device__ void advance(Depth& to, const Stride& by) const {
+    radix().add(to.digits, by);
+    to = at(to.digits);
   }
-  __device__ Piece value(const Line& line, const Depth& at) const {
+  __device__ bool sees(const Line& line, const Depth& depth) const {
     int row, column;
-    return output(line, at, row, column)
-               ? piece_at<width>(line.dy + (pixel_offset(s_.out, at.c, row, column, n_) + line.place.c))
-               : Piece{};
+    return output(line, depth, row, column);
+  }
+  __device__ Piece value(const Line& line, const Depth& depth) const {
+    int row, column;
+    if (!output(line, depth, row, column)) return Piece{};
+    return piece_at<width>(line.dy + depth.offset +
+                           (unit() ? 0 : (std::int64_t{row} * s_.out.columns + column) * n_));
   }
 
  private:
+  __device__ bool unit() const { return s_.stride_rows == 1 && s_.stride_columns == 1; }
   __device__ Radix radix() const { return {s_.kernel_columns, channels_}; }
-  __device__ bool output(const Line& line, const Depth& at, int& row, int& column) const {
-    if (s_.stride_rows > 1 || s_.stride_columns > 1) {
-      // The division takes longer than all the rest.
-      row = output_row(s_, line.place.a, at.a);
-      column = output_column(s_, line.place.b, at.b);
-    } else {
-      row = line.place.a + s_.pad_top - at.a;
-      column = line.place.b + s_.pad_left - at.b;
-    }
+  __device__ Depth at(const Digits& d) const {
+    const std::int64_t channel = std::int64_t{d.c} * s_.out.rows * s_.out.columns;
+    return {d, (unit() ? channel - d.a * s_.out.columns - d.b : channel) * n_};
+  }
+  __device__ bool output(const Line& line, const Depth& depth, int& row, int& column) const {
+    row = line.row - depth.digits.a;
+    column = line.column - depth.digits.b;
+    if (unit()) return inside(s_.out, row, column);
+    // The division takes longer than all the rest.
+    if (row < 0 || column < 0 || row % s_.stride_rows != 0 || column % s_.stride_columns != 0) return false;
+    row /= s_.stride_rows;
+    column /= s_.stride_columns;
     return inside(s_.out, row, column);
   }
 
@@ -194,6 +218,17 @@ class Outputs {
   int n_, channels_;
   Lanes<const float> dy_;
 };
+
+// The weights as backward to data reads them, [in / groups][kernel][out / groups] for each group.
+__global__ void __launch_bounds__(element_threads)
+    turn_weights_kernel(LaneSet lanes, Lanes<const float> weight, Lanes<float> turned, int groups, int out, int in, int kernel) {
+  const int lane = element_lane(lanes), count = groups * out * in * kernel;
+  for (std::int64_t i = first_element(lanes); i < count; i += element_stride(lanes)) {
+    const int at = static_cast<int>(i), oc = at % out, tap = at / out % kernel, ic = at / out / kernel % in,
+              group = at / out / kernel / in;
+    turned[lane][at] = weight[lane][((group * out + oc) * in + ic) * kernel + tap];
+  }
+}
 
 // An extent of a product; larger ones would take more memory than a device has.
 int extent(std::int64_t size) {
@@ -240,12 +275,22 @@ void to_outputs(ExecutionContext& context, const LayerCall& call, const LayerSha
 void to_inputs(ExecutionContext& context, const LayerCall& call, const LayerShape& s, Lanes<const float> dy,
                Lanes<const float> bias, Lanes<float> dx) {
   const Sizes z(s, call.n);
+  const int depth = z.kernel * z.out, weights = z.groups * z.in * depth;
+  const Lanes<float> turned = as_floats(call.scratch);
+  CONVSWEEP_LAUNCH(turn_weights_kernel, element_grid(call.lanes, weights), dim3(element_threads), 0,
+                   cast(context).stream, call.lanes, call.weight, turned, z.groups, z.out, z.in, z.kernel);
   over_images(call.n, dx, dy, [&](auto width) {
     constexpr int w = decltype(width)::value;
-    product(context, call.lanes, {z.in, z.in_run, z.out * z.kernel, z.groups},
-            Blocked<true>{call.weight, plain_axis(z.kernel), {z.out, 1, z.window}, std::int64_t{z.out} * z.window},
-            Outputs<w>(s, call.n, dy), Store{dx, z.in_run, std::int64_t{z.in} * z.in_run, 0, bias, z.in, false, w == 4});
+    product(context, call.lanes, {z.in, z.in_run, depth, z.groups},
+            Strided<true>{turned, depth, 1, std::int64_t{z.in} * depth}, Outputs<w>(s, call.n, dy),
+            Store{dx, z.in_run, std::int64_t{z.in} * z.in_run, 0, bias, z.in, false, w == 4});
   });
+}
+
+// Of backward to data.
+std::size_t turned_bytes(const LayerShape& s, int n) {
+  const Sizes z(s, n);
+  return static_cast<std::size_t>(z.groups * z.in * z.kernel * z.out) * sizeof(float);
 }
 
 ProductShape weights_shape(const LayerShape& s, int n) {
@@ -279,7 +324,7 @@ void conv2d_backward(ExecutionContext& context, const LayerCall& call) {
 }
 
 std::size_t conv2d_scratch_bytes(const LayerShape& s, int n, int) {
-  return std::max(split_bytes(weights_shape(s, n)), chunk_bytes(s.out.channels, s.out.plane() * n));
+  return std::max({split_bytes(weights_shape(s, n)), turned_bytes(s, n), chunk_bytes(s.out.channels, s.out.plane() * n)});
 }
 
 void conv_transpose2d_forward(ExecutionContext& context, const LayerCall& call) {
@@ -294,7 +339,8 @@ void conv_transpose2d_backward(ExecutionContext& context, const LayerCall& call)
 }
 
 std::size_t conv_transpose2d_scratch_bytes(const LayerShape& s, int n, int) {
-  return std::max(split_bytes(weights_shape(transposed(s), n)), chunk_bytes(s.out.channels, s.out.plane() * n));
+  return std::max({split_bytes(weights_shape(transposed(s), n)), turned_bytes(transposed(s), n),
+                   chunk_bytes(s.out.channels, s.out.plane() * n)});
 }
 
 }  // namespace convsweep::CONVSWEEP_CUDA_NAMESPACE

@@ -107,13 +107,16 @@ class SliceLoader {
   static constexpr bool along = Operand::along_depth;
   static constexpr int width = Operand::width;
   static constexpr int room = together <= 2 ? together : (together + 3) / 4 * 4;
-  // Pieces of a slice that follow one another in memory, and how far apart a thread's pieces lie.
-  static constexpr int run = along ? product_slice / width : lines / width;
-  static constexpr int step = product_threads / run;
-  static constexpr int held = ((along ? lines : product_slice) + step - 1) / step;
-  static constexpr int lines_held = along ? held : 1;
+  // A thread holds pieces of one place along the depth, of lines `step` apart, where pieces are four lines or lie along the
+  // depth: what belongs to the place is then worked out once a slice. Otherwise the pieces of one line, places `step` apart.
+  static constexpr bool one_place = along || width == 4;
+  // Threads whose pieces follow one another in memory.
+  static constexpr int run = along ? product_slice / width : one_place ? product_threads / product_slice : lines;
+  static constexpr int step = along || !one_place ? product_threads / run : run * width;
+  static constexpr int held = one_place ? (lines + step - 1) / step : product_slice / step;
+  static constexpr int lines_held = one_place ? held : 1;
   static_assert(product_threads % run == 0 && lines % together == 0);
-  static_assert(along || product_slice % step == 0);
+  static_assert(along || (one_place ? lines % step == 0 : product_slice % step == 0));
 
  public:
   // A line's neighbours along the depth lie `pitch` apart; the four beyond the lines spread them over the banks.
@@ -142,21 +145,21 @@ class SliceLoader {
     bool any = false;
 #pragma unroll
     for (int i = 0; i < held; ++i) {
-      const int line = along ? i : 0;
+      const int line = one_place ? i : 0;
       const bool exists = exists_[line] && k_ < end_;
       if constexpr (Operand::sparse) any = any || (exists && operand_.sees(line_[line], depth_));
       held_[i] = exists ? operand_.value(line_[line], depth_) : Piece{};
-      if (!along) go_on();
+      if (!one_place) go_on();
     }
-    if (along) go_on();
+    if (one_place) go_on();
     return any;
   }
 
   __device__ void put(Slice& to) const {
 #pragma unroll
     for (int i = 0; i < held; ++i) {
-      const int line = line_of_thread_ + (along ? i * step : 0), k = k_of_thread_ + (along ? 0 : i * step);
-      if (lines % step != 0 && along && line >= lines) continue;
+      const int line = line_of_thread_ + (one_place ? i * step : 0), k = k_of_thread_ + (one_place ? 0 : i * step);
+      if (along && lines % step != 0 && line >= lines) continue;
       const int place = line / together * room + line % together;
       if constexpr (width == 1) {
         to[k][place] = held_[i];
@@ -174,7 +177,7 @@ class SliceLoader {
 
  private:
   using Piece = typename Operand::Piece;
-  static constexpr int depth_step = along ? product_slice : step;
+  static constexpr int depth_step = one_place ? product_slice : step;
 
   __device__ void go_on() {
     k_ += depth_step;
@@ -313,7 +316,7 @@ void launch_product(ExecutionContext& context, const LaneSet& lanes, const Produ
 
 // Tiles change no byte. Large ones read less, small ones fill a device where C is small or lanes are few: below this
 // many blocks a large device has processors without one.
-inline constexpr unsigned blocks_to_fill = 96;
+inline constexpr unsigned blocks_to_fill = 256;
 
 inline bool fills(const ProductShape& p, const LaneSet& lanes, int tile_rows, int tile_columns) {
   return product_blocks(p, lanes.count, tile_rows, tile_columns) >= blocks_to_fill;
@@ -364,8 +367,8 @@ void four_row_product(ExecutionContext& context, const LaneSet& lanes, ProductSh
   }
 }
 
-// With a great depth cut into splits: each of at least `least_depth`, a whole number of slices, and as many as give a
-// device about 128 blocks a lane.
+// With a great depth cut into splits: each of at least `least_depth`, a whole number of slices, as many as give a device
+// about 512 blocks a lane, but no more than 2 MiB of them.
 ProductShape with_splits(ProductShape p, int least_depth);
 // Scratch memory that the splits of one lane need.
 std::size_t split_bytes(const ProductShape& p);

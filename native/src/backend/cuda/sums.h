@@ -2,7 +2,7 @@
 //
 // Guarantees: a run of fewer than 1,024 elements is summed by a warp, one of fewer than 8,192, or without scratch memory,
 // by a block, a longer one by a block a chunk; each thread adds its elements in strides, in single precision, the threads'
-// sums meet in double in a binary tree, the chunks' one after another. So the order depends on the run's length alone.
+// sums meet in double in a binary tree, and so do the chunks'. So the order depends on the run's length alone.
 #pragma once
 
 #include "backend/cuda/activate.h"
@@ -119,12 +119,11 @@ __device__ inline void each_of_chunk(std::int64_t begin, std::int64_t end, const
   }
 }
 
-// The sum of a channel's chunks, in ascending order; the same in every thread that asks.
+// The sum of a channel's chunks, for all threads of a warp: each adds every 32nd, then they meet in a binary tree.
 __device__ inline double sum_of_chunks(const double* of_chunk, int number) {
-  double sum = of_chunk[0];
-#pragma unroll 8
-  for (int chunk = 1; chunk < number; ++chunk) sum += of_chunk[chunk];
-  return sum;
+  double own = 0;
+  for (int chunk = static_cast<int>(threadIdx.x) % 32; chunk < number; chunk += 32) own += of_chunk[chunk];
+  return sum_of_warp(own);
 }
 
 template <class Term>
@@ -142,10 +141,11 @@ __global__ void __launch_bounds__(sum_threads)
 template <class Take>
 __global__ void __launch_bounds__(sum_threads)
     take_chunks_kernel(LaneSet lanes, int channels, int number, Lanes<std::byte> sums, Take take) {
-  const std::int64_t index = std::int64_t{blockIdx.x} * sum_threads + static_cast<int>(threadIdx.x);
+  const std::int64_t index = std::int64_t{blockIdx.x} * sum_warps + static_cast<int>(threadIdx.x) / 32;
   if (index >= std::int64_t{channels} * lanes.count) return;
   const int lane = lanes[static_cast<int>(index / channels)], channel = static_cast<int>(index % channels);
-  take(lane, channel, sum_of_chunks(reinterpret_cast<const double*>(sums[lane]) + channel * number, number));
+  const double sum = sum_of_chunks(reinterpret_cast<const double*>(sums[lane]) + channel * number, number);
+  if (threadIdx.x % 32 == 0) take(lane, channel, sum);
 }
 
 // Scratch memory of a lane that sum_long_runs needs.
@@ -163,7 +163,7 @@ void sum_long_runs(ExecutionContext& context, const LaneSet& lanes, int channels
   CONVSWEEP_LAUNCH(chunk_sums_kernel<Term>, chunk_grid(lanes, channels, chunks), dim3(sum_threads), 0,
                    cast(context).stream, lanes, channels, run, chunks, term, scratch);
   const std::int64_t sums = std::int64_t{channels} * lanes.count;
-  CONVSWEEP_LAUNCH(take_chunks_kernel<Take>, dim3(static_cast<unsigned>((sums + sum_threads - 1) / sum_threads)),
+  CONVSWEEP_LAUNCH(take_chunks_kernel<Take>, dim3(static_cast<unsigned>((sums + sum_warps - 1) / sum_warps)),
                    dim3(sum_threads), 0, cast(context).stream, lanes, channels, chunks.number, scratch, take);
 }
 
