@@ -1,4 +1,4 @@
-"""Images a second of one recipe in PyTorch on a GPU, for the benchmark beside the engine (networks.mjs --device cuda:0).
+"""Images a second of one recipe in PyTorch on a GPU, for the benchmark beside the engine (gpu-networks.mjs).
 
 usage: pytorch_gpu_images_per_second.py RECIPE_JSON WAY SECONDS [--float32]   -> one JSON line on standard output
 
