@@ -92,7 +92,8 @@ TEST_CASE("cuda: a product's tiles change no byte") {
                                  std::array{3, 8}, std::array{4, 8}, std::array{7, 8}, std::array{8, 8}}) {
       for (const bool fours : {false, true}) {
         if (fours && n % 4 != 0) continue;
-        INFO(m << "x" << k << " by " << k << "x" << n << ", tiles of " << 8 * tm << "x" << 16 * tn << ", fours " << fours);
+        INFO(m << "x" << k << " by " << k << "x" << n << ", tiles of " << 8 * tm << "x" << 16 * tn << ", fours "
+               << fours);
         Guarded<float> c(area(m, n));
         emulator::set_seed(static_cast<std::uint64_t>(m + tn));
         emulator::probe::tiled_product(tm, tn, fours, m, n, k, a.data(), b.data(), c.data());

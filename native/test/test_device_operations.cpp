@@ -1,6 +1,7 @@
-// What no layer's case reaches, through the device backend and beside the CPU: losses, updates, batches, joins, inputs, the
-// check for finite weights, matmul, shortest paths. Bytes as on the CPU wherever an operation promises them, sums within
-// rounding. On the host emulator always; the cases whose name begins with "gpu" on the first CUDA device that there is.
+// What no layer's case reaches, through the device backend and beside the CPU: losses, updates, batches, joins, inputs,
+// the check for finite weights, matmul, shortest paths. Bytes as on the CPU wherever an operation promises them, sums
+// within rounding. On the host emulator always; the cases whose name begins with "gpu" on the first CUDA device that
+// there is.
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -122,7 +123,8 @@ void check_updates(const MakeBackend& make) {
     LaneScalars scalars = some_scalars();
     scalars.update = update_scalars({0.1, 0.1, 0.9, 0.99, 0.9, 0.999, 1e-8, std::nan(""), 0}, true, 0.1, 2);
     scalars.update.l2 = 0.01F;
-    Guarded<float> found[4] = {Guarded<float>(count), Guarded<float>(count), Guarded<float>(count), Guarded<float>(count)};
+    Guarded<float> found[4] = {Guarded<float>(count), Guarded<float>(count), Guarded<float>(count),
+                               Guarded<float>(count)};
     for (std::uint64_t i = 0; i < 4; ++i) found[i].fill(21 + i);
     // Sums of squares.
     for (std::size_t i = 0; i < count; ++i) {
@@ -163,8 +165,8 @@ void check_gather(const MakeBackend& make) {
   constexpr int images = 200, n = 132;
   const float scale[] = {0.016F, 0.02F, 0.012F}, shift[] = {-1.0F, 0.5F, 0.25F};
   for (const int channels : {1, 3}) {
-    for (const AugmentScalars& augment : {AugmentScalars{}, AugmentScalars{0.5F, 2, 0, 0, 0, 0},
-                                          AugmentScalars{0.5F, 2, 5, 0.2F, 0.3F, 0.4F}}) {
+    for (const AugmentScalars& augment :
+         {AugmentScalars{}, AugmentScalars{0.5F, 2, 0, 0, 0, 0}, AugmentScalars{0.5F, 2, 5, 0.2F, 0.3F, 0.4F}}) {
       CAPTURE(channels);
       const Extent image{channels, 9, 7};
       const auto pixels = static_cast<std::size_t>(image.size());
@@ -193,7 +195,9 @@ void check_gather(const MakeBackend& make) {
         c.scratch = lane(scratch);
         return c;
       };
-      const auto run = [](const OpTable& ops, ExecutionContext& context, const GatherCall& c) { ops.gather(context, c); };
+      const auto run = [](const OpTable& ops, ExecutionContext& context, const GatherCall& c) {
+        ops.gather(context, c);
+      };
       both.on_device(
           call(found, found_labels),
           [&](GatherCall& c, Moved& moved) {
@@ -346,15 +350,15 @@ void check_matrices(const MakeBackend& make) {
 }  // namespace
 
 #if defined(CONVSWEEP_WITH_EMULATED)
-#define CONVSWEEP_ON_DEVICES(name, check)                     \
-  TEST_CASE("emulated: " name) { check(emulated()); }         \
-  TEST_CASE("gpu: " name) {                                   \
-    if (const MakeBackend make = gpu()) check(make);          \
+#define CONVSWEEP_ON_DEVICES(name, check)             \
+  TEST_CASE("emulated: " name) { check(emulated()); } \
+  TEST_CASE("gpu: " name) {                           \
+    if (const MakeBackend make = gpu()) check(make);  \
   }
 #else
-#define CONVSWEEP_ON_DEVICES(name, check)                     \
-  TEST_CASE("gpu: " name) {                                   \
-    if (const MakeBackend make = gpu()) check(make);          \
+#define CONVSWEEP_ON_DEVICES(name, check)            \
+  TEST_CASE("gpu: " name) {                          \
+    if (const MakeBackend make = gpu()) check(make); \
   }
 #endif
 

@@ -15,7 +15,8 @@ void with_tile(const ProductShape& shape, const Strided<true>& left, const B& ri
 }
 
 template <class B>
-void with_tiles(int tm, int tn, const ProductShape& shape, const Strided<true>& left, const B& right, const Store& out) {
+void with_tiles(int tm, int tn, const ProductShape& shape, const Strided<true>& left, const B& right,
+                const Store& out) {
   if (tn == 2) return with_tile<4, 2>(shape, left, right, out);
   if (tn == 4) return with_tile<4, 4>(shape, left, right, out);
   if (tm == 1) with_tile<1, 8>(shape, left, right, out);

@@ -1,6 +1,6 @@
 // batch_norm: S. Ioffe, C. Szegedy, "Batch Normalization", ICML 2015, with PyTorch's running statistics; perhaps a relu
-// behind. Sums as sums.h has them: of a short run in one kernel, a block a channel of a lane; of a long one chunk by chunk,
-// in a kernel of its own.
+// behind. Sums as sums.h has them: of a short run in one kernel, a block a channel of a lane; of a long one chunk by
+// chunk, in a kernel of its own.
 #include "backend/cuda/activate.h"
 #include "backend/cuda/elements.h"
 #include "backend/cuda/kernels.h"
@@ -181,7 +181,8 @@ __global__ void __launch_bounds__(sum_threads)
   CONVSWEEP_SHARED(Sums, products);
   const ChunkPlace at(call.lanes, call.shape.in.channels, run, chunks);
   const std::int64_t first = at.channel * run;
-  const float *const x = call.x[at.lane] + first, *const y = call.y[at.lane] + first, *const dy = call.dy[at.lane] + first;
+  const float *const x = call.x[at.lane] + first, *const y = call.y[at.lane] + first,
+                     *const dy = call.dy[at.lane] + first;
   const float mean = reinterpret_cast<const float*>(call.saved[at.lane])[at.channel];
   float own = 0, own_product = 0;
   each_of_chunk(at.begin, at.end, [&](std::int64_t i) {
@@ -202,7 +203,8 @@ __global__ void __launch_bounds__(sum_threads)
   const ChunkPlace at(call.lanes, call.shape.in.channels, run, chunks);
   const ChunkSums sums(call, at.lane, at.channel, chunks.number);
   const std::int64_t first = at.channel * run;
-  const float *const x = call.x[at.lane] + first, *const y = call.y[at.lane] + first, *const dy = call.dy[at.lane] + first;
+  const float *const x = call.x[at.lane] + first, *const y = call.y[at.lane] + first,
+                     *const dy = call.dy[at.lane] + first;
   const float* const saved = reinterpret_cast<const float*>(call.saved[at.lane]);
   const float mean = saved[at.channel], inverse = saved[call.shape.in.channels + at.channel];
   const double sum = sum_of_chunks(sums.first, chunks.number), product = sum_of_chunks(sums.second, chunks.number);

@@ -1,8 +1,10 @@
 // conv2d and conv_transpose2d, as products whose columns are gathered from the image while they are loaded.
 //
-//   forward               y[oc][pixel][image] = sum over ic, kernel      weight[oc][ic][kernel] x[ic][pixel + kernel][image]
-//   backward to data     dx[ic][pixel][image] = sum over kernel, oc      weight[oc][ic][kernel] dy[oc][pixel - kernel][image]
-//   backward to weights  dw[oc][ic][kernel]   = sum over pixel, image    dy[oc][pixel][image] x[ic][pixel + kernel][image]
+//   forward              y[oc][p]       = sum over (ic, k) of weight[oc][ic][k] x[ic][p + k]
+//   backward to data     dx[ic][p]      = sum over (k, oc) of weight[oc][ic][k] dy[oc][p - k]
+//   backward to weights  dw[oc][ic][k]  = sum over p of dy[oc][p] x[ic][p + k]
+//
+// p is a pixel of an image, k an element of the kernel.
 //
 // conv_transpose2d is the same with its directions exchanged: its forward pass is backward to data (index.h,
 // transposed).
@@ -160,9 +162,11 @@ class Outputs {
   static constexpr int width = width_;
   static constexpr bool sparse = true;
   using Piece = PieceOf<width>;
-  Outputs(const LayerShape& s, int n, Lanes<const float> dy) : s_(s), n_(n), channels_(s.out.channels / s.groups), dy_(dy) {}
+  Outputs(const LayerShape& s, int n, Lanes<const float> dy)
+      : s_(s), n_(n), channels_(s.out.channels / s.groups), dy_(dy) {}
 
-  // dy from the output on that kernel element (0, 0) leads here from, which may lie outside; with strides from the channel.
+  // dy from the output on that kernel element (0, 0) leads here from, which may lie outside; with strides from the
+  // channel.
   struct Line {
     const float* dy;
     int row, column, image;
@@ -192,8 +196,7 @@ class Outputs {
   __device__ Piece value(const Line& line, const Depth& depth) const {
     int row, column;
     if (!output(line, depth, row, column)) return Piece{};
-    return piece_at<width>(line.dy + depth.offset +
-                           (unit() ? 0 : (std::int64_t{row} * s_.out.columns + column) * n_));
+    return piece_at<width>(line.dy + depth.offset + (unit() ? 0 : (std::int64_t{row} * s_.out.columns + column) * n_));
   }
 
  private:
@@ -221,7 +224,8 @@ class Outputs {
 
 // The weights as backward to data reads them, [in / groups][kernel][out / groups] for each group.
 __global__ void __launch_bounds__(element_threads)
-    turn_weights_kernel(LaneSet lanes, Lanes<const float> weight, Lanes<float> turned, int groups, int out, int in, int kernel) {
+    turn_weights_kernel(LaneSet lanes, Lanes<const float> weight, Lanes<float> turned, int groups, int out, int in,
+                        int kernel) {
   const int lane = element_lane(lanes), count = groups * out * in * kernel;
   for (std::int64_t i = first_element(lanes); i < count; i += element_stride(lanes)) {
     const int at = static_cast<int>(i), oc = at % out, tap = at / out % kernel, ic = at / out / kernel % in,
@@ -324,7 +328,8 @@ void conv2d_backward(ExecutionContext& context, const LayerCall& call) {
 }
 
 std::size_t conv2d_scratch_bytes(const LayerShape& s, int n, int) {
-  return std::max({split_bytes(weights_shape(s, n)), turned_bytes(s, n), chunk_bytes(s.out.channels, s.out.plane() * n)});
+  return std::max(
+      {split_bytes(weights_shape(s, n)), turned_bytes(s, n), chunk_bytes(s.out.channels, s.out.plane() * n)});
 }
 
 void conv_transpose2d_forward(ExecutionContext& context, const LayerCall& call) {

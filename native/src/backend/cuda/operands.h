@@ -1,16 +1,16 @@
 // Operands of a product (product.h) that lie in memory.
 //
 // An operand has lines, which are A's rows or B's columns, and a depth. It offers
-//   Line, line(lane, group, index)     what stays for all of the depth
-//   Depth, depth(k)                    a place along the depth
-//   Stride, stride(by), advance(...)   walks on by that many places
-//   value(line, depth)                 a piece: `width` neighbours from there on, for places within the operand's extents
-//   along_depth                        neighbours along the depth are neighbours in memory, so threads load that way, and
-//                                      a piece's are; otherwise they are neighbouring lines
-//   width, Piece                       1 and float, or 4 and float4: then the extent along which a piece lies, strides
-//                                      along it and the memory's alignment are multiples of four
-//   sparse                             it also says, as sees(line, depth), whether a piece can be more than zeros; slices
-//                                      of nothing else are left out, so the other operand must be finite there
+//   Line, line(lane, group, index)   what stays for all of the depth
+//   Depth, depth(k)                  a place along the depth
+//   Stride, stride(by), advance      walks on by that many places
+//   value(line, depth)               a piece: `width` neighbours from there on, within the operand's extents
+//   along_depth                      neighbours along the depth are neighbours in memory, so threads load that way,
+//                                    and so a piece lies; otherwise neighbouring lines are
+//   width, Piece                     1 and float, or 4 and float4: then the extent along which a piece lies, strides
+//                                    along it and the memory's alignment are multiples of four
+//   sparse                           it also tells, by sees(line, depth), whether a piece can be more than zeros.
+//                                    Slices of zeros alone are left out: the other operand is taken for finite there
 #pragma once
 
 #include <cstdint>

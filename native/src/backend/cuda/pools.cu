@@ -145,7 +145,8 @@ struct Drop {
   std::uint32_t threshold, layer, step;
   std::uint64_t key;
 
-  __device__ Drop(const LayerCall& call, int lane) : drops(call.fusion.dropout && call.training), layer(call.fusion.dropout_layer) {
+  __device__ Drop(const LayerCall& call, int lane)
+      : drops(call.fusion.dropout && call.training), layer(call.fusion.dropout_layer) {
     const LaneScalars& s = call.scalars[lane];
     const float rate = s.dropout != s.dropout ? call.fusion.rate : s.dropout;
     scale = 1.0F / (1.0F - rate);
@@ -212,7 +213,8 @@ __global__ void __launch_bounds__(element_threads) fused_pool_forward_kernel(Lay
     for (int kr = 0; kr < s.kernel_rows; ++kr) {
       for (int kc = 0; kc < s.kernel_columns; ++kc) {
         const std::int64_t from =
-            pixel_offset(s.in, out.channel, out.row * s.stride_rows + kr, out.column * s.stride_columns + kc, n) + out.image;
+            pixel_offset(s.in, out.channel, out.row * s.stride_rows + kr, out.column * s.stride_columns + kc, n) +
+            out.image;
         float values[width];
         load(x + from, values);
         prepare<Activation>(drop, from, values);
@@ -320,7 +322,8 @@ void max_forward(ExecutionContext& context, const LayerCall& call) {
 void max_backward(ExecutionContext& context, const LayerCall& call) {
   if (!call.dx) return;
   if (call.fusion.pool()) {
-    return call.fusion.activation == Op::tanh ? fused_backward<Tanh>(context, call) : fused_backward<Relu>(context, call);
+    return call.fusion.activation == Op::tanh ? fused_backward<Tanh>(context, call)
+                                              : fused_backward<Relu>(context, call);
   }
   CONVSWEEP_LAUNCH(max_pool_backward_kernel, in_grid(call), dim3(element_threads), 0, cast(context).stream, call.lanes,
                    call.shape, call.n, call.dy, Lanes<const std::byte>(call.saved), call.dx);

@@ -19,9 +19,11 @@ __global__ void __launch_bounds__(element_threads)
   using Sums = float[sharers][elements_a_block];
   CONVSWEEP_SHARED(Sums, sums);
   const int lane = element_lane(lanes);
-  const int place = static_cast<int>(threadIdx.x) % elements_a_block, share = static_cast<int>(threadIdx.x) / elements_a_block;
+  const int place = static_cast<int>(threadIdx.x) % elements_a_block,
+            share = static_cast<int>(threadIdx.x) / elements_a_block;
   const std::int64_t stride = std::int64_t{blocks_a_lane(lanes)} * elements_a_block;
-  for (std::int64_t first = std::int64_t{blockIdx.x % blocks_a_lane(lanes)} * elements_a_block; first < count; first += stride) {
+  for (std::int64_t first = std::int64_t{blockIdx.x % blocks_a_lane(lanes)} * elements_a_block; first < count;
+       first += stride) {
     const std::int64_t i = first + place;
     float own = 0;
     if (i < count && share < number) {
@@ -78,8 +80,8 @@ std::size_t split_bytes(const ProductShape& p) {
 
 void sum_splits(ExecutionContext& context, const LaneSet& lanes, const ProductShape& p, Lanes<const float> splits,
                 const Store& to) {
-  CONVSWEEP_LAUNCH(sum_splits_kernel, element_grid(lanes, size_of(p) * sharers), dim3(element_threads), 0, cast(context).stream,
-                   lanes, splits, to, size_of(p), p.splits, p.rows, p.columns);
+  CONVSWEEP_LAUNCH(sum_splits_kernel, element_grid(lanes, size_of(p) * sharers), dim3(element_threads), 0,
+                   cast(context).stream, lanes, splits, to, size_of(p), p.splits, p.rows, p.columns);
 }
 
 }  // namespace convsweep::CONVSWEEP_CUDA_NAMESPACE

@@ -99,16 +99,17 @@ struct EachColumn {
   }
 };
 
-// A thread's share of an operand's slices: it holds pieces of one slice, each of Operand::width neighbours, in registers,
-// then puts them into shared memory. There `together` lines stand side by side, in room for a multiple of four where
-// they are more than two, so that a thread reads its lines in fours.
+// A thread's share of an operand's slices: it holds pieces of one slice, each of Operand::width neighbours, in
+// registers, then puts them into shared memory. There `together` lines stand side by side, in room for a multiple of
+// four where they are more than two, so that a thread reads its lines in fours.
 template <class Operand, int lines, int together>
 class SliceLoader {
   static constexpr bool along = Operand::along_depth;
   static constexpr int width = Operand::width;
   static constexpr int room = together <= 2 ? together : (together + 3) / 4 * 4;
-  // A thread holds pieces of one place along the depth, of lines `step` apart, where pieces are four lines or lie along the
-  // depth: what belongs to the place is then worked out once a slice. Otherwise the pieces of one line, places `step` apart.
+  // A thread holds pieces of one place along the depth, of lines `step` apart, where pieces are four lines or lie along
+  // the depth: what belongs to the place is then worked out once a slice. Otherwise the pieces of one line, places
+  // `step` apart.
   static constexpr bool one_place = along || width == 4;
   // Threads whose pieces follow one another in memory.
   static constexpr int run = along ? product_slice / width : one_place ? product_threads / product_slice : lines;
@@ -139,8 +140,8 @@ class SliceLoader {
     stride_ = operand.stride(depth_step);
   }
 
-  // Reads the next slice; zeros beyond the operand's edges. Whether there is more than zeros in this thread's share, where
-  // the operand tells.
+  // Reads the next slice; zeros beyond the operand's edges. Whether there is more than zeros in this thread's share,
+  // where the operand tells.
   __device__ bool fetch() {
     bool any = false;
 #pragma unroll
@@ -322,8 +323,8 @@ inline bool fills(const ProductShape& p, const LaneSet& lanes, int tile_rows, in
   return product_blocks(p, lanes.count, tile_rows, tile_columns) >= blocks_to_fill;
 }
 
-// The least rows of a tile of `tile_columns`, of those whose threads compute 1, 2, 3, 4, 7 or 8 rows each, that hold the
-// product's rows; the largest, where it has more and they fill it as well as any.
+// The least rows of a tile of `tile_columns`, of those whose threads compute 1, 2, 3, 4, 7 or 8 rows each, that hold
+// the product's rows; the largest, where it has more and they fill it as well as any.
 template <class A, class B, class Out>
 void wide_product(ExecutionContext& context, const LaneSet& lanes, const ProductShape& p, const A& a, const B& b,
                   const Out& out) {
@@ -367,16 +368,16 @@ void four_row_product(ExecutionContext& context, const LaneSet& lanes, ProductSh
   }
 }
 
-// With a great depth cut into splits: each of at least `least_depth`, a whole number of slices, as many as give a device
-// about 512 blocks a lane, but no more than 2 MiB of them.
+// With a great depth cut into splits: each of at least `least_depth`, a whole number of slices, as many as give a
+// device about 512 blocks a lane, but no more than 2 MiB of them.
 ProductShape with_splits(ProductShape p, int least_depth);
 // Scratch memory that the splits of one lane need.
 std::size_t split_bytes(const ProductShape& p);
 void sum_splits(ExecutionContext& context, const LaneSet& lanes, const ProductShape& p, Lanes<const float> splits,
                 const Store& to);
 
-// A product whose splits, where it has any, go to scratch memory; then their sums, with a bias for each row of each group
-// where there is one and perhaps a relu, to `to`, [groups][rows][columns] as a run.
+// A product whose splits, where it has any, go to scratch memory; then their sums, with a bias for each row of each
+// group where there is one and perhaps a relu, to `to`, [groups][rows][columns] as a run.
 template <class A, class B>
 void deep_product(ExecutionContext& context, const LaneSet& lanes, const ProductShape& p, const A& a, const B& b,
                   Lanes<float> to, Lanes<std::byte> scratch, Lanes<const float> bias = {}, bool relu = false) {

@@ -263,8 +263,8 @@ void step_gradients(ExecutionContext& context, const LayerCall& call, const Size
     const Strided<false> after{last ? memory : moved(memory, (t + 1) * z.step), 1, z.width};
     if (s.op == Op::lstm) {
       product(context, call.lanes, shape, weights, after,
-              EachColumn<LstmGradient>{{gradient, t > 0 ? moved(memory, (t - 1) * z.step) : Lanes<float>{},
-                                        as_floats(call.scratch), last}});
+              EachColumn<LstmGradient>{
+                  {gradient, t > 0 ? moved(memory, (t - 1) * z.step) : Lanes<float>{}, as_floats(call.scratch), last}});
     } else {
       product(context, call.lanes, shape, weights, after, EachColumn<PlainGradient>{{gradient}});
     }
@@ -290,7 +290,8 @@ void backward(ExecutionContext& context, const LayerCall& call) {
                moved(call.dweight, std::int64_t{z.rows()} * z.in), splits);
   if (!call.dx) return;
   product(context, lanes, {z.in, z.columns(), z.rows()}, Strided<false>{call.weight, 1, z.in},
-          Blocked<false>{memory, steps_axis(z), plain_axis(z.width)}, Store{call.dx, z.columns(), 0, 0, {}, z.in, false, false});
+          Blocked<false>{memory, steps_axis(z), plain_axis(z.width)},
+          Store{call.dx, z.columns(), 0, 0, {}, z.in, false, false});
 }
 
 std::size_t scratch_bytes(const LayerShape& s, int n) {

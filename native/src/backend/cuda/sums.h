@@ -1,8 +1,9 @@
 // Sums over runs of elements, one for each (lane, channel), in one order.
 //
-// Guarantees: a run of fewer than 1,024 elements is summed by a warp, one of fewer than 8,192, or without scratch memory,
-// by a block, a longer one by a block a chunk; each thread adds its elements in strides, in single precision, the threads'
-// sums meet in double in a binary tree, and so do the chunks'. So the order depends on the run's length alone.
+// Guarantees: a run of fewer than 1,024 elements is summed by a warp, one of fewer than 8,192, or without scratch
+// memory, by a block, a longer one by a block a chunk; each thread adds its elements in strides, in single precision,
+// the threads' sums meet in double in a binary tree, and so do the chunks'. So the order depends on the run's length
+// alone.
 #pragma once
 
 #include "backend/cuda/activate.h"
@@ -76,8 +77,8 @@ void sum_runs(ExecutionContext& context, const LaneSet& lanes, int channels, std
   }
 }
 
-// A long run is cut into chunks, a block each, so that a few channels fill a device. `number` and `size` follow from the
-// run alone.
+// A long run is cut into chunks, a block each, so that a few channels fill a device. `number` and `size` follow from
+// the run alone.
 struct Chunks {
   int number = 1;
   std::int64_t size = 0;
@@ -156,8 +157,8 @@ inline std::size_t chunk_bytes(int channels, std::int64_t run) {
 
 // sum_runs, with scratch memory for long runs.
 template <class Term, class Take>
-void sum_long_runs(ExecutionContext& context, const LaneSet& lanes, int channels, std::int64_t run, Term term, Take take,
-                   Lanes<std::byte> scratch) {
+void sum_long_runs(ExecutionContext& context, const LaneSet& lanes, int channels, std::int64_t run, Term term,
+                   Take take, Lanes<std::byte> scratch) {
   const Chunks chunks = chunks_of(run);
   if (chunks.number == 1) return sum_runs(context, lanes, channels, run, term, take);
   CONVSWEEP_LAUNCH(chunk_sums_kernel<Term>, chunk_grid(lanes, channels, chunks), dim3(sum_threads), 0,
@@ -190,8 +191,8 @@ struct TakeFloat {
   }
 };
 
-// The gradient of a bias, the sum of dy, [channels][run], over each channel; with a relu behind the layer of what it lets
-// through. Answers what goes on into the products. Scratch: chunk_bytes.
+// The gradient of a bias, the sum of dy, [channels][run], over each channel; with a relu behind the layer of what it
+// lets through. Answers what goes on into the products. Scratch: chunk_bytes.
 inline Lanes<const float> bias_gradient(ExecutionContext& context, const LayerCall& call, int channels,
                                         std::int64_t run) {
   if (call.fusion.relu_behind) {
