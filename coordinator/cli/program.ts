@@ -38,6 +38,9 @@ const BAD_INPUT: ReadonlySet<string> = new Set([
 const OF_THE_STORE: ReadonlyMap<string, number> = new Map([
   ["CORRUPT", 65],
   ["SYNC_FAILED", 74],
+  ["IO_ERROR", 74],
+  ["DISK_FULL", 74],
+  ["READ_ONLY", 74],
   ["IN_USE", 75],
 ]);
 

@@ -8,6 +8,7 @@ import { chmodSync, existsSync, linkSync, rmSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import Database from "better-sqlite3";
 import { ConvsweepError } from "../../proto/contract.js";
+import { diskError } from "./commit-error.js";
 import { syncFile, syncFolder } from "./durable.js";
 import { faultPoint } from "./fault-point.js";
 
@@ -41,10 +42,10 @@ export async function backupTo(db: Database.Database, target: string): Promise<v
     syncFolder(folder);
   } catch (thrown) {
     if (thrown instanceof ConvsweepError) throw thrown;
-    throw new ConvsweepError("UNAVAILABLE", `backup to ${path} failed: ${(thrown as Error).message}`, {
-      path,
-      cause: thrown,
-    });
+    const what = `backup to ${path} failed`;
+    const disk = diskError(thrown, what, path);
+    if (disk !== null) throw disk;
+    throw new ConvsweepError("UNAVAILABLE", `${what}: ${(thrown as Error).message}`, { path, cause: thrown });
   } finally {
     for (const tail of ["", "-wal", "-shm", "-journal"]) rmSync(fresh + tail, { force: true });
   }

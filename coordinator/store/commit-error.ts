@@ -1,4 +1,4 @@
-/** What went wrong with a commit, by SQLite's or the system's words. Not here: what to do about it (shell/runtime.ts). */
+/** What went wrong with a file of the store, by SQLite's or the system's words. Not here: what to do about it. */
 import { ConvsweepError, type ErrorCode } from "../../proto/contract.js";
 
 /** By the prefix of SQLite's extended code, the more special ones first. */
@@ -15,6 +15,30 @@ const COMMIT_ERRORS: readonly (readonly [string, ErrorCode])[] = [
   ["SQLITE_CONSTRAINT", "BAD_INPUT"],
 ];
 
+/** Of the disk, and no fault of what lies there. */
+const OF_THE_DISK: ReadonlySet<ErrorCode> = new Set(["DISK_FULL", "READ_ONLY", "SYNC_FAILED", "IO_ERROR"]);
+
+interface SystemError extends Error {
+  readonly code?: string;
+}
+
+function kindOf({ code = "" }: SystemError): ErrorCode | null {
+  if (code === "ENOSPC" || code === "EDQUOT") return "DISK_FULL";
+  return COMMIT_ERRORS.find(([prefix]) => code.startsWith(prefix))?.[1] ?? null;
+}
+
+function reason({ code = "", message }: SystemError, kind: ErrorCode): string {
+  return (kind === "DISK_FULL" ? "the disk is full" : message) + (code && ` (${code})`);
+}
+
+/** If the disk is to blame, an error that says so after `what`; `null` otherwise. */
+export function diskError(thrown: unknown, what: string, path: string): ConvsweepError | null {
+  const error = thrown as SystemError;
+  const kind = kindOf(error);
+  if (kind === null || !OF_THE_DISK.has(kind)) return null;
+  return new ConvsweepError(kind, `${what}: ${reason(error, kind)}`, { path, cause: thrown });
+}
+
 /** A flush of the log that the system refused. */
 export function syncError(failed: Error): ConvsweepError {
   return new ConvsweepError("SYNC_FAILED", `the store could not write: ${failed.message}; nobody knows what is kept`, {
@@ -24,10 +48,8 @@ export function syncError(failed: Error): ConvsweepError {
 
 export function commitError(thrown: unknown): ConvsweepError {
   if (thrown instanceof ConvsweepError) return thrown;
-  const { code = "", message } = thrown as Error & { readonly code?: string };
-  const kind = COMMIT_ERRORS.find(([prefix]) => code.startsWith(prefix))?.[1] ?? "INTERNAL";
-  const why = kind === "DISK_FULL" ? "the disk is full" : message;
-  return new ConvsweepError(kind, `the store could not write: ${why}${code && ` (${code})`}; nothing of it is kept`, {
-    cause: thrown,
-  });
+  const error = thrown as SystemError;
+  const kind = kindOf(error) ?? "INTERNAL";
+  const message = `the store could not write: ${reason(error, kind)}; nothing of it is kept`;
+  return new ConvsweepError(kind, message, { cause: thrown });
 }

@@ -7,6 +7,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import type { Database } from "better-sqlite3";
 import { ConvsweepError } from "../../proto/contract.js";
+import { diskError } from "./commit-error.js";
 import { faultPoint } from "./fault-point.js";
 
 export interface Migration {
@@ -41,7 +42,11 @@ export function migrate(db: Database, migrations: readonly Migration[]): number 
     try {
       run.exclusive();
     } catch (cause) {
-      throw new ConvsweepError("INTERNAL", `migration ${name} failed: ${(cause as Error).message}`, { cause });
+      const what = `migration ${name} failed`;
+      throw (
+        diskError(cause, what, name) ??
+        new ConvsweepError("INTERNAL", `${what}: ${(cause as Error).message}`, { cause })
+      );
     }
   }
   return todo.length;

@@ -21,6 +21,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import Database from "better-sqlite3";
 import { ConvsweepError, type ErrorCode } from "../../proto/contract.js";
+import { diskError } from "./commit-error.js";
 import { syncFile, syncFolder } from "./durable.js";
 import { type Migration, migrate } from "./migrate.js";
 
@@ -180,6 +181,8 @@ export function openDatabase(path: string, migrations: readonly Migration[]): Da
   } catch (thrown) {
     db?.close();
     if (thrown instanceof ConvsweepError) throw thrown;
+    const disk = diskError(thrown, `cannot open the store ${path}`, path);
+    if (disk !== null) throw disk;
     const error = thrown as Error & { code?: unknown };
     throw new ConvsweepError("CORRUPT", `cannot open the store ${path}: ${error.message} (${String(error.code)})`, {
       path,
@@ -195,10 +198,14 @@ function keepBeforeMigration(db: Database.Database, copy: string): void {
   if (existsSync(copy)) return;
   const fresh = `${copy}.new`;
   rmSync(fresh, { force: true });
-  db.prepare<[string]>("VACUUM INTO ?").run(fresh);
-  chmodSync(fresh, 0o600);
-  syncFile(fresh);
-  renameSync(fresh, copy);
+  try {
+    db.prepare<[string]>("VACUUM INTO ?").run(fresh);
+    chmodSync(fresh, 0o600);
+    syncFile(fresh);
+    renameSync(fresh, copy);
+  } finally {
+    rmSync(fresh, { force: true });
+  }
   syncFolder(dirname(copy));
 }
 

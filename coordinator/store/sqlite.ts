@@ -16,7 +16,7 @@ import { backupTo } from "./backup.js";
 import { adviceOf } from "./backups.js";
 import { Ballast } from "./ballast.js";
 import { lastPuts } from "./batch.js";
-import { commitError, syncError } from "./commit-error.js";
+import { commitError, diskError, syncError } from "./commit-error.js";
 import { faultPoint } from "./fault-point.js";
 import { demandLocalDisk } from "./file-system.js";
 import { readStoreFile, storeFilePath } from "./history.js";
@@ -92,6 +92,8 @@ export function openSqliteStore(dir: string, options: OpenOptions): Store {
   } catch (thrown) {
     lock?.release();
     if (thrown instanceof ConvsweepError) throw thrown;
+    const disk = diskError(thrown, `cannot open the store ${path}`, path);
+    if (disk !== null) throw disk;
     const { code, message } = thrown as NodeJS.ErrnoException;
     const refused = UNUSABLE_FOLDER.has(code ?? "");
     const hint = refused ? "; name a folder of your own with --store or CONVSWEEP_STORE" : "";

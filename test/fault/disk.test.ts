@@ -1,32 +1,18 @@
 /** A9, A10 with a real disk: a small tmpfs that fills up and grows. Needs root; skips aloud. */
-import { spawnSync } from "node:child_process";
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Playground, smallSweep, workerMain } from "../e2e/program.js";
+import { fill, mountSmall, resize, unmount, whyNoMounts } from "./small-disk.js";
 
-function mount(...args: readonly string[]): boolean {
-  return spawnSync("mount", args, { stdio: "ignore" }).status === 0;
-}
-
-function mayMount(): string | null {
-  if (process.getuid?.() !== 0) return "not root";
-  const probe = new Playground();
-  const works = mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", probe.folder);
-  if (works) spawnSync("umount", [probe.folder]);
-  rmSync(probe.folder, { recursive: true, force: true });
-  return works ? null : "no tmpfs can be mounted here";
-}
-
-const why = mayMount();
+const why = whyNoMounts();
 if (why !== null) process.stderr.write(`SKIP test/fault/disk.test.ts: ${why}\n`);
 
 describe.skipIf(why !== null)("a disk", () => {
   let playground = new Playground();
   beforeAll(() => Playground.requireBuild());
   afterEach(async () => {
-    // Lazily: it is gone from the tree at once, and for good when the last process has let go of it.
-    spawnSync("umount", ["-l", playground.store]);
+    unmount(playground.store);
     await playground.close();
     playground = new Playground();
   });
@@ -43,7 +29,7 @@ describe.skipIf(why !== null)("a disk", () => {
 
   async function begin() {
     mkdirSync(playground.store);
-    expect(mount("-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", playground.store)).toBe(true);
+    mountSmall(playground.store, 8_192);
     const up = playground.start("up", "--listen", "127.0.0.1:0", "--page", "127.0.0.1:0", "--json");
     const ready = await up.line((line) => line["event"] === "up");
     const worker = playground.startCommand(
@@ -83,19 +69,12 @@ describe.skipIf(why !== null)("a disk", () => {
 
   it("A9, A10: full, 503 with the reason, viewers still read; with space back all goes on within 10 s", async () => {
     const { up, worker, page } = await begin();
-    const filler = openSync(join(playground.store, "filler"), "w");
-    const block = Buffer.alloc(4096);
-    try {
-      for (;;) writeSync(filler, block);
-    } catch (thrown) {
-      expect((thrown as NodeJS.ErrnoException).code).toBe("ENOSPC");
-    }
-    closeSync(filler);
+    fill(join(playground.store, "filler"));
     await until(page, "503 disk_full");
     expect(up.child.exitCode).toBeNull();
     expect(worker.child.exitCode).toBeNull();
     expect(Number((await playground.query("SELECT count(*) AS n FROM reports"))[0]?.["n"])).toBeGreaterThan(0);
-    expect(mount("-o", "remount,size=64m", playground.store)).toBe(true);
+    resize(playground.store, 65_536);
     expect(await until(page, "200 ok")).toBeLessThan(10_000);
     await expectWhole();
     const noted = await playground.query("SELECT count(*) AS n FROM events WHERE kind = 'store-degraded'");
