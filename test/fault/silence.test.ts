@@ -1,10 +1,11 @@
 /**
- * B2, B3, C1, C2, C3: a worker's process that stands still, and workers whose network fails, for less and for more than a
+ * A4, B2, B3, C1, C2, C3: processes that stand still, and workers whose network fails, for less and for more than a
  * lease. Real processes; the network needs root.
  */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { TIMES } from "../../proto/contract.js";
 import { Network, namespacesUnavailable } from "../e2e/network.js";
 import { cliMain, Playground, smallSweep, workerMain } from "../e2e/program.js";
 
@@ -75,6 +76,27 @@ describe("a process that stands still", () => {
     await playground.until(attempts, () => epochsOf("second") > seen);
     expect(playground.record(attempts)[0]).toEqual(lost);
     expect(playground.record(attempts)).toHaveLength(2);
+    expect((await playground.run("sweep", "cancel", "1")).code).toBe(0);
+    await playground.until("SELECT state FROM sweeps", ([sweep]) => sweep?.["state"] === "cancelled");
+    expectCleanRecord();
+  });
+});
+
+describe("a coordinator that stands still", () => {
+  it("A4: for longer than a lease: no lease has run out when it goes on", async () => {
+    const up = playground.start("up", "--listen", "127.0.0.1:0", "--page", "127.0.0.1:0", "--json");
+    const address = String((await up.line((line) => line["event"] === "up"))["grpc"]);
+    playground.startCommand(process.execPath, ...joining(address, "steady", 2));
+    expect((await playground.run("run", playground.file("s.yaml", endless(2)), "--detach")).code).toBe(0);
+    await playground.until(attempts, (rows) => rows.length === 2 && rows.every(({ epochs }) => Number(epochs) > 0));
+    up.child.kill("SIGSTOP");
+    await new Promise((resolve) => setTimeout(resolve, TIMES.lease + 1_000));
+    const before = epochsOf("steady");
+    up.child.kill("SIGCONT");
+    // What was trained meanwhile comes, and a while later everything is as it was.
+    await playground.until(attempts, () => epochsOf("steady") > before + 2);
+    expect(playground.record(attempts).map(({ state }) => state)).toEqual(["running", "running"]);
+    expect(playground.record("SELECT kind FROM events WHERE kind = 'attempt-lost'")).toEqual([]);
     expect((await playground.run("sweep", "cancel", "1")).code).toBe(0);
     await playground.until("SELECT state FROM sweeps", ([sweep]) => sweep?.["state"] === "cancelled");
     expectCleanRecord();
