@@ -149,13 +149,12 @@ async function write(options: WriteCommand): Promise<number> {
 }
 
 interface PredictCommand {
-  readonly image: string;
   readonly kept: string;
   readonly top: string;
   readonly json?: boolean;
 }
 
-async function label({ image, kept, top, json }: PredictCommand): Promise<number> {
+async function label(images: readonly string[], { kept, top, json }: PredictCommand): Promise<number> {
   const read = (path: string, name: string): Buffer => {
     try {
       return readFileSync(path);
@@ -166,15 +165,17 @@ async function label({ image, kept, top, json }: PredictCommand): Promise<number
       });
     }
   };
-  const prediction = await predict(openEngine(), {
-    image: { path: image, bytes: read(image, image) },
+  const predictions = await predict(openEngine(), {
+    images: images.map((path) => ({ path, bytes: read(path, path) })),
     weights: read(join(kept, "weights.safetensors"), "--kept"),
     beside: read(join(kept, "weights-recipe.json"), "--kept").toString("utf8"),
     top: wholeNumber("--top", top, 256),
     threads: availableParallelism(),
   });
-  if (json) printJson(prediction);
-  else print(describePrediction(prediction));
+  for (const prediction of predictions) {
+    if (json) printJson(prediction);
+    else print(describePrediction(prediction));
+  }
   return 0;
 }
 
@@ -246,13 +247,13 @@ async function run(argv: readonly string[]): Promise<number> {
     });
   program
     .command("predict")
-    .description("label an image file with kept weights")
-    .requiredOption("--image <file>", "a PNG or JPEG file")
+    .description("label image files with kept weights")
+    .argument("<images...>", "PNG or JPEG files")
     .requiredOption("--kept <dir>", "folder with weights.safetensors and weights-recipe.json")
     .option("--top <n>", "classes to name", "5")
-    .option("--json", "print one JSON object")
-    .action(async (options: PredictCommand) => {
-      code = await label(options);
+    .option("--json", "print a JSON object an image")
+    .action(async (images: string[], options: PredictCommand) => {
+      code = await label(images, options);
     });
   program
     .command("data")

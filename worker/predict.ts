@@ -1,17 +1,18 @@
 /**
- * `predict`: what a trial's kept weights say that an image file shows.
+ * `predict`: what a trial's kept weights say that image files show.
  *
  * Guarantees: the probabilities are the softmax of the network's logits, likeliest first, and of all classes they add up to 1;
  * what is wrong with a file is a ConvsweepError with its path. Not here: where the weights come from (the command line).
  */
-import { decodePicture, fitPicture, type Picture } from "../native/picture-file.js";
+import { decodePicture, fitPicture } from "../native/picture-file.js";
 import { ConvsweepError } from "../proto/contract.js";
 import type { Classifier, Recipe } from "./engine.js";
 import { parseObject, parseRecipe } from "./job.js";
 import { decodeSafetensors } from "./safetensors.js";
 
 export interface PredictOptions {
-  readonly image: { readonly path: string; readonly bytes: Uint8Array };
+  /** At most 65,536 of them. */
+  readonly images: readonly { readonly path: string; readonly bytes: Uint8Array }[];
   /** A safetensors file. */
   readonly weights: Uint8Array;
   /** The JSON beside it. */
@@ -44,30 +45,45 @@ interface Beside {
   readonly shift: Float32Array;
 }
 
-/** Throws BAD_INPUT for an image or a network that cannot be used, CORRUPT for a damaged file of weights. */
-export async function predict(engine: Classifier, options: PredictOptions): Promise<Prediction> {
-  const { image, top, threads } = options;
+/**
+ * One prediction an image, in their order. Throws BAD_INPUT for an image or a network that cannot be used, CORRUPT for a damaged
+ * file of weights.
+ */
+export async function predict(engine: Classifier, options: PredictOptions): Promise<readonly Prediction[]> {
+  const { top, threads } = options;
   const { recipe, text, names, scale, shift } = readBeside(options.beside);
   const { shape } = recipe.dataset;
   if (recipe.procedure !== undefined || recipe.dataset.text !== undefined) {
     throw new ConvsweepError("BAD_INPUT", "the trial's network does not classify images", { path: "--trial" });
   }
   const { data } = decodeSafetensors(options.weights);
-  let picture: Picture;
-  let images: Uint8Array;
-  try {
-    picture = decodePicture(image.bytes);
-    images = fitPicture(picture, shape);
-  } catch (cause) {
-    if (!(cause instanceof RangeError)) throw cause;
-    throw new ConvsweepError("BAD_INPUT", cause.message, { path: image.path, cause });
-  }
+  const size = shape.reduce((product, side) => product * side, 1);
+  const images = new Uint8Array(options.images.length * size);
+  const sizes = options.images.map(({ path, bytes }, at): Prediction["size"] => {
+    try {
+      const picture = decodePicture(bytes);
+      images.set(fitPicture(picture, shape), at * size);
+      return [picture.width, picture.height];
+    } catch (cause) {
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new ConvsweepError("BAD_INPUT", cause.message, { path, cause });
+    }
+  });
   const logits = await engine.classify({ recipe: text, device: "cpu", threads, weights: data, scale, shift, images });
-  const guesses = [...softmax(logits)]
+  const classes = logits.length / options.images.length;
+  return options.images.map(({ path }, at) => ({
+    image: path,
+    size: sizes[at] ?? [0, 0],
+    seen: shape,
+    guesses: guessesOf(logits.subarray(at * classes, (at + 1) * classes), names).slice(0, top),
+  }));
+}
+
+/** Likeliest first; of equal ones the lower label. */
+function guessesOf(logits: Float32Array, names: readonly string[]): Guess[] {
+  return [...softmax(logits)]
     .map((probability, label) => ({ class: names[label] ?? String(label), label, probability }))
-    .sort((a, b) => b.probability - a.probability || a.label - b.label)
-    .slice(0, top);
-  return { image: image.path, size: [picture.width, picture.height], seen: shape, guesses };
+    .sort((a, b) => b.probability - a.probability || a.label - b.label);
 }
 
 function readBeside(content: string): Beside {

@@ -1,5 +1,5 @@
 /**
- * `convsweep predict IMAGE --trial ID`: what a trial that kept its weights says of an image file.
+ * `convsweep predict IMAGE... --trial ID`: what a trial that kept its weights says of image files.
  *
  * Reads the record like any reading command, with or without a coordinator; the weights come from the store's folder, so it works
  * on the coordinator's machine, or anywhere with the files that `trial show --save` wrote (`--kept`).
@@ -26,40 +26,41 @@ const TOP = 5;
 export function addPredict(program: Command): void {
   program
     .command("predict")
-    .description("what a trained network says that an image shows")
-    .argument("<image>", "a PNG or JPEG file")
+    .description("what a trained network says that images show")
+    .argument("<images...>", "PNG or JPEG files")
     .option("--trial <id>", "SWEEP/NUMBER of a trial that kept its weights", parseTrial)
     .option("--kept <dir>", "the folder that `trial show ID --save DIR` wrote, instead of a trial")
     .option("--top <n>", "classes to name", parseCount("--top", 1, 256), TOP)
     .addHelpText(
       "after",
       `
-The middle of the image is taken in the network's proportions and size. Trials keep their
+The middle of an image is taken in the network's proportions and size. Trials keep their
 weights where the sweep file says keep_weights: true.
 
 Examples:
   convsweep predict cat.jpg --trial 1/3
+  convsweep predict *.png --trial 1/3 --json        # a line an image
   convsweep predict cat.jpg --kept kept --json`,
     )
-    .action(async (image: string, options: Options, command: Command) => {
-      process.exitCode = await predict(contextOf(command), image, options);
+    .action(async (images: string[], options: Options, command: Command) => {
+      process.exitCode = await predict(contextOf(command), images, options);
     });
 }
 
-async function predict(context: Context, image: string, { trial, kept, top }: Options): Promise<number> {
+async function predict(context: Context, images: readonly string[], { trial, kept, top }: Options): Promise<number> {
   if ((trial === undefined) === (kept === undefined)) {
     throw new ConvsweepError("BAD_INPUT", "predict needs --trial ID or --kept DIR, one of them");
   }
   const run = (folder: string): Promise<number> =>
     runWorkerProgram([
       "predict",
-      "--image",
-      image,
       "--kept",
       folder,
       "--top",
       String(top),
       ...(context.options.json ? ["--json"] : []),
+      "--",
+      ...images,
     ]);
   if (kept !== undefined) {
     if (!existsSync(join(kept, "weights.safetensors"))) {

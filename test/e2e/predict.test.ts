@@ -50,6 +50,14 @@ describe("convsweep predict", () => {
       expect(guesses[0]?.probability).toBeGreaterThan(0.9);
       expect(guesses.reduce((sum, { probability }) => sum + probability, 0)).toBeCloseTo(1, 6);
     }
+    const paths = ["night", "day"].map((name) => join(playground.folder, `${name}.png`));
+    const both = await playground.run("predict", ...paths, "--trial", "1/0", "--top", "1", "--json");
+    const lines = both.stdout.trimEnd().split("\n");
+    const said = lines.map((line) => JSON.parse(line) as { image: string; guesses: { class: string }[] });
+    expect(said.map(({ image, guesses }) => [image, guesses[0]?.class])).toEqual([
+      [paths[0], "night"],
+      [paths[1], "day"],
+    ]);
     const kept = join(playground.folder, "kept");
     expect((await playground.run("trial", "show", "1/0", "--save", kept)).code).toBe(0);
     const image = join(playground.folder, "day.png");

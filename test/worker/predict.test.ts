@@ -44,7 +44,8 @@ describe("predict", () => {
   it("names the likeliest classes of an image file with their probabilities", async () => {
     for (const [number, expected] of logits.entries()) {
       const image = { path: "x.png", bytes: png(number) };
-      const all = await predict(openEngine(), { ...kept, image, top: 5 });
+      const [all] = await predict(openEngine(), { ...kept, images: [image], top: 5 });
+      if (all === undefined) throw new Error("no prediction");
       const powers = expected.map(Math.exp);
       const sum = powers.reduce((a, b) => a + b);
       const order = [...powers.keys()].sort((a, b) => (powers[b] ?? 0) - (powers[a] ?? 0));
@@ -57,17 +58,32 @@ describe("predict", () => {
         [8, 9],
         [3, 9, 8],
       ]);
-      const two = await predict(openEngine(), { ...kept, image, top: 2 });
+      const [two] = await predict(openEngine(), { ...kept, images: [image], top: 2 });
+      if (two === undefined) throw new Error("no prediction");
       expect(two.guesses).toEqual(all.guesses.slice(0, 2));
       expect(describePrediction(two).split("\n").length).toBe(4);
     }
   });
 
+  it("says of several files, whatever their sizes, what it says of each alone", async () => {
+    const files = [...logits.keys()].map((number) => ({ path: `${number}.png`, bytes: png(number) }));
+    const large = encode({ width: 20, height: 30, channels: 1, depth: 8, data: new Uint8Array(600).fill(90) });
+    const images = [...files, { path: "large.png", bytes: large }].reverse();
+    const alone = await Promise.all(images.map((image) => predict(openEngine(), { ...kept, images: [image], top: 5 })));
+    const together = await predict(openEngine(), { ...kept, images, top: 5 });
+    expect(together).toEqual(alone.flat());
+    expect(together.map(({ image }) => image)).toEqual(images.map(({ path }) => path));
+    const broken = [...images, { path: "notes.txt", bytes: new TextEncoder().encode("hello") }];
+    expect(await failure(predict(openEngine(), { ...kept, images: broken, top: 5 }))).toMatchObject({
+      path: "notes.txt",
+    });
+  });
+
   it("says what is wrong with an image, weights or what stands beside them", async () => {
     const image = { path: "x.png", bytes: png(0) };
-    const refused = (change: object) => failure(predict(openEngine(), { ...kept, image, top: 5, ...change }));
+    const refused = (change: object) => failure(predict(openEngine(), { ...kept, images: [image], top: 5, ...change }));
     const text = { path: "notes.txt", bytes: new TextEncoder().encode("hello") };
-    expect(await refused({ image: text })).toMatchObject({ code: "BAD_INPUT", path: "notes.txt" });
+    expect(await refused({ images: [text] })).toMatchObject({ code: "BAD_INPUT", path: "notes.txt" });
     expect(await refused({ weights: kept.weights.subarray(0, 500) })).toMatchObject({ code: "CORRUPT" });
     expect(await refused({ beside: "{}" })).toMatchObject({ code: "BAD_INPUT", path: "weights-recipe" });
     const beside = JSON.parse(kept.beside) as { recipe: { procedure?: object } };
