@@ -25,6 +25,8 @@ export interface Host {
   readonly address: string;
   readonly hubAddress: string;
   readonly link: string;
+  /** The hub's end of it. */
+  readonly hubLink: string;
 }
 
 export class Network {
@@ -38,7 +40,7 @@ export class Network {
 
   /**
    * A host with a link of its own to the hub; answers the namespace's name, its address and the hub's on that link, and
-   * the name of its end of the link.
+   * the names of both ends.
    */
   addHost(): Host {
     const index = this.spokes.length + 1;
@@ -55,7 +57,7 @@ export class Network {
     ip("-n", namespace, "addr", "add", `10.77.${index}.2/24`, "dev", far);
     ip("-n", namespace, "link", "set", far, "up");
     ip("-n", namespace, "link", "set", "lo", "up");
-    return { namespace, address: `10.77.${index}.2`, hubAddress, link: far };
+    return { namespace, address: `10.77.${index}.2`, hubAddress, link: far, hubLink: near };
   }
 
   close(): void {
