@@ -12,6 +12,7 @@ import type {
   Classifier,
   ClassifyOptions,
   DatasetArrays,
+  DeviceInfo,
   DeviceUse,
   Engine,
   GpuSupport,
@@ -163,7 +164,7 @@ export function loadEngine(): Engine & MatrixOperations & Classifier & Telemetry
   return {
     version: addon.version,
     fingerprint: (device) => engineCall(() => addon.fingerprint(device)),
-    devices: () => engineCall(() => addon.devices()),
+    devices: () => engineCall(() => addon.devices().map(withinGroup)),
     registerDataset: (digest, arrays) => engineCall(() => addon.registerDataset(digest, arrays)),
     hasDataset: (digest) => engineCall(() => addon.hasDataset(digest)),
     createSession: (options) => engineCall(() => new NativeSession(addon, addon.openSession(options), options.lanes)),
@@ -177,4 +178,12 @@ export function loadEngine(): Engine & MatrixOperations & Classifier & Telemetry
     matmul: (options) => enginePromise(() => addon.matmul(options)),
     shortestPaths: (options) => enginePromise(() => addon.shortestPaths(options)),
   };
+}
+
+/** A processor's memory is no more than what the group of this process may take (a container, a job of Slurm). */
+function withinGroup(device: DeviceInfo): DeviceInfo {
+  // 0 or more than there is where nothing limits it.
+  const limit = process.constrainedMemory();
+  if (device.backend !== "cpu" || !(limit > 0)) return device;
+  return { ...device, memoryBytes: Math.min(device.memoryBytes, limit) };
 }

@@ -37,7 +37,18 @@ describe.skipIf(unavailable !== null)("addresses", () => {
   it("C10: where there is IPv6 alone a sweep runs over it", async () => {
     network = new Network();
     ip("-n", network.hub, "addr", "del", "127.0.0.1/8", "dev", "lo");
-    const up = within(network.hub, cliMain, "up", "--listen", "[::1]:0", "--page", "[::1]:0", "--workers", "1", "--json");
+    const up = within(
+      network.hub,
+      cliMain,
+      "up",
+      "--listen",
+      "[::1]:0",
+      "--page",
+      "[::1]:0",
+      "--workers",
+      "1",
+      "--json",
+    );
     const ready = await up.line((line) => line["event"] === "up");
     expect(ready["grpc"]).toMatch(/^\[::1\]:\d+$/);
     expect(ready["page"]).toMatch(/^http:\/\/\[::1\]:\d+\//);
@@ -58,7 +69,8 @@ describe.skipIf(unavailable !== null)("addresses", () => {
     names = join("/etc/netns", namespace);
     mkdirSync(names, { recursive: true });
     // Written in place: `ip netns exec` mounts this very file over /etc/hosts.
-    const resolve = (address: string): void => writeFileSync(join(names ?? "", "hosts"), `${address} coordinator.test\n`);
+    const resolve = (address: string): void =>
+      writeFileSync(join(names ?? "", "hosts"), `${address} coordinator.test\n`);
     resolve(hubAddress);
     expect((await playground.run("certs", "init", "--host", "coordinator.test")).code).toBe(0);
     const identity = join(playground.folder, "far.pem");
