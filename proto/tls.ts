@@ -9,10 +9,11 @@
  * (coordinator/shell), issuing.
  */
 import { X509Certificate } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { checkServerIdentity, connect, createSecureContext, type PeerCertificate, type SecureContext } from "node:tls";
 import { ConvsweepError } from "./contract.js";
+import { checkPrivate } from "./private-file.js";
 import { Secret } from "./secret.js";
 
 /** Also needed beside the flag --insecure-plaintext, so that it is nobody's slip of the finger. */
@@ -43,12 +44,8 @@ export function readClientTls(files: TlsFiles): ClientTls | null {
 }
 
 function readIdentity(file: string, caFile: string | null): ClientTls {
-  if ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & 0o077) {
-    throw new ConvsweepError("FORBIDDEN", `others can read ${file}; it holds a private key: \`chmod 600 ${file}\``, {
-      path: "--identity",
-      expected: "a file with mode 600",
-    });
-  }
+  // One that is absent is named by who reads it.
+  if (existsSync(file)) checkPrivate(file, "a private key", "--identity");
   const text = readText(file, "--identity");
   const certificates: string[] = [];
   let key: Secret | null = null;

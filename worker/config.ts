@@ -5,10 +5,11 @@
  * was expected and what was found. The access token is read from its file and appears in no message. Not here: which
  * devices exist (devices.ts).
  */
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { homedir, hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { ConvsweepError } from "../proto/contract.js";
+import { checkPrivate } from "../proto/private-file.js";
 import { Secret } from "../proto/secret.js";
 import { checkPlaintext, plaintextAllowed, readClientTls, type TlsFiles } from "../proto/tls.js";
 import { dataFolder } from "./data/cache.js";
@@ -102,12 +103,7 @@ export function deviceList(text: string): readonly string[] {
 function readToken(file: string): Secret {
   let text: string;
   try {
-    if (statSync(file).mode & 0o077) {
-      throw new ConvsweepError("FORBIDDEN", `others can read ${file}; it holds a secret: \`chmod 600 ${file}\``, {
-        path: "--token-file",
-        expected: "a file with mode 600",
-      });
-    }
+    checkPrivate(file, "a secret", "--token-file");
     text = readFileSync(file, "utf8").trim();
   } catch (cause) {
     if (cause instanceof ConvsweepError) throw cause;

@@ -8,8 +8,9 @@
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConvsweepError } from "../../proto/contract.js";
+import { checkPrivate } from "../../proto/private-file.js";
 import { Secret } from "../../proto/secret.js";
-import { checkPrivate, writeSecretFile } from "./credentials.js";
+import { writeSecretFile } from "./credentials.js";
 
 export interface CertFiles {
   readonly folder: string;

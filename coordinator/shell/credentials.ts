@@ -11,6 +11,7 @@ import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { ConvsweepError, millis } from "../../proto/contract.js";
+import { checkPrivate } from "../../proto/private-file.js";
 import { Secret } from "../../proto/secret.js";
 import type { AuthStore, TokenRecord } from "../store/auth.js";
 import type { Clock } from "./clock.js";
@@ -157,23 +158,6 @@ export function tokenOf(text: string, where: string): Secret {
     path: where,
     expected: "one line: cvs_ROLE_…",
   });
-}
-
-/** Refuses a file of secrets that others can read, or that is another user's. */
-export function checkPrivate(file: string): void {
-  const { mode, uid } = statSync(file);
-  const mine = process.getuid?.() ?? uid;
-  if ((mode & 0o077) === 0 && (uid === mine || mine === 0)) return;
-  const foreign = uid !== mine && mine !== 0;
-  throw new ConvsweepError(
-    "FORBIDDEN",
-    foreign ? `${file} belongs to another user` : `others can read ${file}; it holds a secret: \`chmod 600 ${file}\``,
-    {
-      path: file,
-      expected: "your own file with mode 600",
-      found: foreign ? `owner ${uid}` : `mode ${(mode & 0o777).toString(8)}`,
-    },
-  );
 }
 
 /** Whole or not at all, also when the machine stops half way; for its owner alone. */
