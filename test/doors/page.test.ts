@@ -1,4 +1,4 @@
-/** F2, F4, F7, F10 and F12 of the fault plan: what a peer may do to the page's port, over real sockets. */
+/** F2, F4, F7, F9, F10 and F12 of the fault plan: what a peer may do to the page's port, over real sockets. */
 import { chmodSync } from "node:fs";
 import { connect } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -52,6 +52,33 @@ describe("the page's port", () => {
     ];
     for (const [text, wanted] of cases) expect(await send(started, text), text).toMatch(wanted);
   });
+
+  it("F9: what sends its headers a byte at a time is cut off, as many as one address may have; others are served", async () => {
+    const started = await start();
+    const host = addressOf(started);
+    const [name, port] = host.split(":");
+    const slow = Array.from({ length: 60 }, () => connect(Number(port), name));
+    const drops = slow.map((socket) => {
+      onTestFinished(() => void socket.destroy());
+      const text = `GET /healthz HTTP/1.1\r\nHost: ${host}\r\nX-Slow: ${"a".repeat(1_000)}`;
+      let at = 0;
+      socket.on("error", () => {});
+      const timer = setInterval(() => {
+        socket.write(text.slice(at, at + 1));
+        at += 1;
+      }, 100);
+      return new Promise<void>((resolve) => {
+        socket.once("close", () => {
+          clearInterval(timer);
+          resolve();
+        });
+      });
+    });
+    expect(await send(started, `GET /healthz HTTP/1.1\r\nHost: ${host}\r\n\r\n`)).toMatch(/ 200 /);
+    // 10 s for the headers, looked at every two.
+    await Promise.all(drops);
+    expect(await send(started, `GET /healthz HTTP/1.1\r\nHost: ${host}\r\n\r\n`)).toMatch(/ 200 /);
+  }, 60_000);
 
   it("F4: has no way to the file system", async () => {
     const started = await start();
