@@ -21,6 +21,7 @@ import type {
   LayerTime,
   MatmulOptions,
   MatrixOperations,
+  MeasuredPart,
   Normalisation,
   Session,
   SessionMemory,
@@ -58,7 +59,7 @@ interface Addon {
   weights(session: unknown, lane: number): LaneWeights;
   loadWeights(session: unknown, lane: number, data: Float32Array): void;
   writeText(session: unknown, lane: number, options: WriteOptions): Uint8Array;
-  validationLogits(session: unknown, lane: number, batch: number): Float32Array;
+  logits(session: unknown, lane: number, part: MeasuredPart, batch: number): Float32Array;
   normalisation(session: unknown): Normalisation;
   memory(session: unknown): SessionMemory;
   takeProfile(session: unknown): LayerTime[];
@@ -141,8 +142,8 @@ class NativeSession implements Session {
   writeText(lane: number, options: WriteOptions): Uint8Array {
     return engineCall(() => this.#addon.writeText(this.#handle, lane, options));
   }
-  validationLogits(lane: number, batch: number): Float32Array {
-    return engineCall(() => this.#addon.validationLogits(this.#handle, lane, batch));
+  logits(lane: number, part: MeasuredPart, batch: number): Float32Array {
+    return engineCall(() => this.#addon.logits(this.#handle, lane, part, batch));
   }
   normalisation(): Normalisation {
     return engineCall(() => this.#addon.normalisation(this.#handle));

@@ -204,6 +204,8 @@ export interface ClassifyOptions extends Normalisation {
   readonly images: Uint8Array;
 }
 
+export type MeasuredPart = "validation" | "test";
+
 export interface Session {
   readonly capacity: number;
   /** Puts a trial into a free lane and returns its index. Throws ENGINE_LANES_FULL. */
@@ -218,10 +220,10 @@ export interface Session {
   /** Numbers of the characters that follow, drawn with the lane's seed. Only of recipes whose data set is a text. */
   writeText(lane: number, options: WriteOptions): Uint8Array;
   /**
-   * Logits, [image][class], of a batch of the validation part: the last `validation` training images, of which there are
-   * ceil(validation / batch_size) batches. Only of recipes that classify images.
+   * Logits, [image][class], of a batch of images that are measured, of which a part has ceil(images / batch_size): the last
+   * `validation` training images, or the test images. Only of recipes that classify images.
    */
-  validationLogits(lane: number, batch: number): Float32Array;
+  logits(lane: number, part: MeasuredPart, batch: number): Float32Array;
   normalisation(): Normalisation;
   memory(): SessionMemory;
   /** Times since the last call; empty unless the session was made with `profile`. */

@@ -219,6 +219,7 @@ export class CohortThread {
       digest: dataset,
       batchSize: plan.batchSize,
       labelsImages: plan.labelsImages,
+      testAtEnd: plan.testAtEnd,
     });
     this.cohorts.push(cohort);
     return cohort;

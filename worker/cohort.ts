@@ -8,7 +8,15 @@ import { createHash } from "node:crypto";
 import { endianness } from "node:os";
 import { textOfNumbers } from "../native/datasets.js";
 import type { Capacity } from "./capacity.js";
-import type { DatasetSpec, LaneOptions, LaneWeights, Normalisation, Session, SliceResult } from "./engine.js";
+import type {
+  DatasetSpec,
+  LaneOptions,
+  LaneWeights,
+  MeasuredPart,
+  Normalisation,
+  Session,
+  SliceResult,
+} from "./engine.js";
 import type { Held } from "./messages.js";
 
 /** Of the text that a lane writes at its end. Each character costs a window's steps, of which there are so many at most. */
@@ -28,6 +36,7 @@ export interface CohortData {
   readonly digest: string;
   readonly batchSize: number;
   readonly labelsImages: boolean;
+  readonly testAtEnd: boolean;
 }
 
 export class Cohort {
@@ -92,12 +101,13 @@ export class Cohort {
     );
   }
 
-  /** [image][class] of all validation images; only of recipes that label images. */
-  validationLogits(lane: number): Float32Array {
+  /** [image][class] of all images of the part; only of recipes that label images. */
+  logits(lane: number, part: MeasuredPart): Float32Array {
     const { spec, batchSize } = this.data;
-    const logits = new Float32Array(spec.validation * spec.classes);
-    for (let first = 0; first < spec.validation; first += batchSize) {
-      logits.set(this.session.validationLogits(lane, first / batchSize), first * spec.classes);
+    const images = part === "test" ? spec.test_images : spec.validation;
+    const logits = new Float32Array(images * spec.classes);
+    for (let first = 0; first < images; first += batchSize) {
+      logits.set(this.session.logits(lane, part, first / batchSize), first * spec.classes);
     }
     return logits;
   }

@@ -28,6 +28,7 @@ export type {
   LaneOptions,
   LaneReport,
   LaneWeights,
+  MeasuredPart,
   Normalisation,
   Session,
   SessionMemory,

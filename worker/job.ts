@@ -16,6 +16,7 @@ export interface JobPlan {
   readonly batchSize: number;
   /** Neither draws pictures nor writes text. */
   readonly labelsImages: boolean;
+  readonly testAtEnd: boolean;
   readonly hyperparameters: Float64Array;
 }
 
@@ -65,6 +66,7 @@ export function planJob(job: Pick<Job, "recipe" | "seed" | "parameters">): JobPl
     dataset: recipe.dataset,
     keepWeights: recipe.keep_weights === true,
     batchSize: recipe.batch_size,
+    testAtEnd: recipe.test_at_end,
     labelsImages: recipe.procedure === undefined && recipe.dataset.text === undefined,
     seed: BigInt(`0x${job.seed}`),
     hyperparameters: hyperparameterVector(recipe.hyperparameters, parseObject(job.parameters, "parameters")),

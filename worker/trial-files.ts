@@ -6,9 +6,10 @@
  * disk (checkpoint-client.ts), when a trial is over (cohort-thread.ts).
  */
 import { classNamesOf } from "../native/datasets.js";
+import { CONFUSION_FILES } from "../proto/confusion.js";
 import { type Cohort, hashWeights } from "./cohort.js";
-import { confusionOf, describeConfusion, predictedClasses } from "./confusion.js";
-import { type Engine, engineError } from "./engine.js";
+import { confusionOf, predictedClasses } from "./confusion.js";
+import { type Engine, engineError, type MeasuredPart } from "./engine.js";
 import type { Held, ThreadMessage } from "./messages.js";
 import { Album, type Pictures } from "./pictures/album.js";
 import { drawFilters } from "./pictures/filters.js";
@@ -59,7 +60,11 @@ export class TrialFiles {
     const of = this.#keepers.get(keyOf(held));
     if (of === undefined) return;
     this.#try(held, "a lane's weights were not kept", () => this.#weights(cohort, lane, held, of));
-    this.#try(held, "a lane's mistakes were not kept", () => this.#mistakes(cohort, lane, held));
+    const { labelsImages, testAtEnd } = cohort.data;
+    const measured: readonly MeasuredPart[] = testAtEnd ? ["validation", "test"] : ["validation"];
+    for (const part of labelsImages ? measured : []) {
+      this.#try(held, `a lane's mistakes (${part}) were not kept`, () => this.#mistakes(cohort, lane, held, part));
+    }
   }
 
   #sample(cohort: Cohort, lane: number, held: Held): void {
@@ -76,23 +81,24 @@ export class TrialFiles {
     if (filters !== null) this.#keep(held, "filters", "image/png", filters);
   }
 
-  /** Once more through the validation images: what the lane takes for what. */
-  #mistakes(cohort: Cohort, lane: number, held: Held): void {
-    const { spec, digest, labelsImages } = cohort.data;
-    if (!labelsImages) return;
-    const { shape, classes, validation, train_images } = spec;
+  /** Once more through images that were measured: what the lane takes for what. */
+  #mistakes(cohort: Cohort, lane: number, held: Held, part: MeasuredPart): void {
+    const { spec, digest } = cohort.data;
+    const { shape, classes, validation, train_images, test_images } = spec;
+    const [first, count] = part === "test" ? [train_images, test_images] : [train_images - validation, validation];
+    // Images that take more memory than this are not looked at again.
+    const most = Math.max(count, classes * classes) * shape[0] * shape[1] * shape[2];
+    if (count === 0 || most > PICTURED_BYTES) return;
     const { engine, native } = this.#parts;
     const predicted = predictedClasses(
-      native(() => cohort.validationLogits(lane)),
+      native(() => cohort.logits(lane, part)),
       classes,
     );
-    // Validation images that take more memory than this are not looked at again.
-    if (Math.max(validation, classes * classes) * shape[0] * shape[1] * shape[2] > PICTURED_BYTES) return;
-    const { images, labels } = engine.datasetImages(digest, train_images - validation, validation);
-    const text = describeConfusion(confusionOf(predicted, labels, classNamesOf(spec)));
-    this.#keep(held, "confusion", "text/plain", new TextEncoder().encode(text));
+    const { images, labels } = engine.datasetImages(digest, first, count);
+    const confusion = confusionOf(part, predicted, labels, classNamesOf(spec));
+    this.#keep(held, CONFUSION_FILES[part], "application/json", Buffer.from(`${JSON.stringify(confusion)}\n`));
     const picture = drawMistakes(images, shape, predicted, labels, classes);
-    if (picture !== null) this.#keep(held, "mistakes", "image/png", picture);
+    if (picture !== null) this.#keep(held, part === "test" ? "test-mistakes" : "mistakes", "image/png", picture);
   }
 
   #keep(held: Held, name: string, mediaType: string, data: Uint8Array): void {

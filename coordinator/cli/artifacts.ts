@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { type Confusion, isConfusionFile, parseConfusion } from "../../proto/confusion.js";
 import { ConvsweepError } from "../../proto/contract.js";
 import { ask } from "./connect.js";
 import type { Context } from "./context.js";
@@ -14,6 +15,8 @@ import { asObjects } from "./rows.js";
 
 /** Of a text that is shown among other things. */
 const MAX_TEXT_BYTES = 16_384;
+/** Of a confusion matrix, which is shown in part: one of 256 classes has about a tenth of it. */
+const MAX_CONFUSION_BYTES = 4 << 20;
 
 export interface ArtifactLine {
   readonly id: number;
@@ -64,6 +67,14 @@ export async function textOf(context: Context, artifact: ArtifactLine): Promise<
   const { coordinator, store } = context.options;
   if (coordinator !== null || artifact.media_type !== "text/plain" || artifact.bytes > MAX_TEXT_BYTES) return null;
   return (await bytesOf(store, artifact)).toString("utf8");
+}
+
+/** What an artifact says was taken for what; `null` as with `textOf`, and where it is no such file. */
+export async function confusionIn(context: Context, artifact: ArtifactLine): Promise<Confusion | null> {
+  const { coordinator, store } = context.options;
+  const { name, media_type, bytes } = artifact;
+  if (coordinator !== null || !isConfusionFile(name, media_type) || bytes > MAX_CONFUSION_BYTES) return null;
+  return parseConfusion((await bytesOf(store, artifact)).toString("utf8"));
 }
 
 async function bytesOf(store: string, { digest, name }: ArtifactLine): Promise<Buffer> {

@@ -1,4 +1,5 @@
 /** Numbers, durations and tables as people read them. Pure. */
+import { columnsOf, padTo } from "./width.js";
 
 /** Four significant digits; powers of ten for what is very small or large. */
 export function formatNumber(value: number): string {
@@ -61,12 +62,12 @@ export function formatTable(
   style: (text: string, row: number, column: number) => string = (text) => text,
 ): string[] {
   const widths = columns.map((column, index) =>
-    Math.max(column.title.length, ...rows.map((row) => (row[index] ?? "").length)),
+    Math.max(columnsOf(column.title), ...rows.map((row) => columnsOf(row[index] ?? ""))),
   );
   const pad = (text: string, index: number): string => {
     const width = widths[index] ?? 0;
-    if (columns[index]?.align === "right") return text.padStart(width);
-    return index === columns.length - 1 ? text : text.padEnd(width);
+    if (columns[index]?.align === "right") return padTo(text, width, "start");
+    return index === columns.length - 1 ? text : padTo(text, width, "end");
   };
   const line = (cells: readonly string[], row: number): string =>
     columns.map((_, index) => style(pad(cells[index] ?? "", index), row, index)).join("  ");

@@ -1,7 +1,8 @@
 /** `convsweep trial show|rerun|enqueue|stop`. */
 import type { Command } from "commander";
 import { ConvsweepError, parseTrialId } from "../../proto/contract.js";
-import { artifactsOf, saveArtifacts, textOf } from "./artifacts.js";
+import { type ArtifactLine, artifactsOf, confusionIn, saveArtifacts, textOf } from "./artifacts.js";
+import { confusionLines } from "./confusion.js";
 import { ask, withAdmin } from "./connect.js";
 import { type Context, contextOf, parseSweepNumber } from "./context.js";
 import { formatDuration, formatMetric, formatParameter } from "./format.js";
@@ -130,6 +131,7 @@ async function showTrial(context: Context, id: string, saveTo: string | null): P
       reports: asObjects(reports),
       attempts: asObjects(attempts),
       artifacts,
+      confusions: (await Promise.all(artifacts.map((one) => confusionIn(context, one)))).filter((one) => one !== null),
       saved,
     });
     return;
@@ -161,14 +163,22 @@ async function showTrial(context: Context, id: string, saveTo: string | null): P
     writeRows(output, { columns: ["file", "name", "epoch", "type", "bytes"], rows, truncated: false }, "table");
   }
   for (const artifact of artifacts) {
-    const text = await textOf(context, artifact);
-    if (text === null) continue;
+    const lines = await linesOf(context, artifact);
+    if (lines === null) continue;
     output.line();
     output.line(output.paint.bold(artifact.name));
-    // Characters that a terminal would obey are not the text's to send.
-    output.line(text.replace(/[^\P{Cc}\n\t]/gu, " ").trim());
+    for (const line of lines) output.line(line);
   }
   if (saveTo !== null) output.line(`${saved.length} files written to ${saveTo}`);
+}
+
+/** What a file says in words and numbers; `null` for pictures and weights. */
+async function linesOf(context: Context, artifact: ArtifactLine): Promise<readonly string[] | null> {
+  const confusion = await confusionIn(context, artifact);
+  if (confusion !== null) return confusionLines(confusion, context.output.columns);
+  const text = await textOf(context, artifact);
+  // Characters that a terminal would obey are not the text's to send.
+  return text === null ? null : [text.replace(/[^\P{Cc}\n\t]/gu, " ").trim()];
 }
 
 /** One row an epoch, one column a metric; attempts one after another. */

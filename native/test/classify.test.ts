@@ -9,6 +9,7 @@ const SIZE = 3 * 9 * 8;
 const CLASSES = 5;
 const TRAIN = 130;
 const VALIDATION = 43;
+const TEST = 27;
 
 const conv = (filters: number, kernel: number, padding: "same" | "valid"): LayerSpec => ({
   op: "conv2d",
@@ -45,7 +46,7 @@ const recipe: Recipe = {
     classes: CLASSES,
     validation: VALIDATION,
     train_images: TRAIN,
-    test_images: 0,
+    test_images: TEST,
     seed: null,
   },
   batch_size: 10,
@@ -57,14 +58,19 @@ const recipe: Recipe = {
   augmentation: { flip: true, crop_padding: 0, cutout: 0, brightness: 0, contrast: 0, saturation: 0 },
   precision: "float32",
   shuffle: true,
-  test_at_end: false,
+  test_at_end: true,
   hyperparameters: Object.fromEntries(
     hyperparameters.map(({ name, fallback }) => [name, fallback.adam]),
   ) as Recipe["hyperparameters"],
 };
-const images = bytes(TRAIN * SIZE, 7);
-const labels = bytes(TRAIN, 8).map((byte) => byte % CLASSES);
-for (let i = 0; i < TRAIN; i++) images.fill((labels[i] ?? 0) * 50, i * SIZE, i * SIZE + 144);
+/** Noise in which a part is as bright as the class says. */
+function noise(count: number, seed: number): { readonly images: Uint8Array; readonly labels: Uint8Array } {
+  const drawn = { images: bytes(count * SIZE, seed), labels: bytes(count, seed + 1).map((byte) => byte % CLASSES) };
+  for (const [i, label] of drawn.labels.entries()) drawn.images.fill(label * 50, i * SIZE, i * SIZE + 144);
+  return drawn;
+}
+const { images, labels } = noise(TRAIN, 7);
+const test = noise(TEST, 9);
 const none = new Uint8Array(0);
 
 const likeliest = (logits: Float32Array): number => logits.indexOf(Math.max(...logits));
@@ -75,8 +81,8 @@ function trained() {
     classes: CLASSES,
     trainImages: images,
     trainLabels: labels,
-    testImages: none,
-    testLabels: none,
+    testImages: test.images,
+    testLabels: test.labels,
   });
   const text = JSON.stringify(recipe);
   const session = engine.createSession({
@@ -90,27 +96,29 @@ function trained() {
   });
   for (const seed of [3n, 4n]) session.addLane({ seed, hyperparameters: vector(recipe), checkpoint: null });
   const reports = runToEnd(() => session.runSlice({ maxMillis: 1_000, maxSteps: null })).flatMap((s) => s.reports);
-  const accuracy = (lane: number): number =>
-    reports.findLast((report) => report.lane === lane)?.metrics.find(({ name }) => name === "val_accuracy")?.value ??
-    -1;
-  const logits = (lane: number): Float32Array[] =>
-    Array.from({ length: 5 }, (_, batch) => session.validationLogits(lane, batch)).flatMap((some) =>
+  const accuracy = (lane: number, of: "val_accuracy" | "test_accuracy"): number =>
+    reports.findLast((report) => report.lane === lane)?.metrics.find(({ name }) => name === of)?.value ?? -1;
+  const logits = (lane: number, part: "validation" | "test" = "validation"): Float32Array[] =>
+    Array.from({ length: part === "test" ? 3 : 5 }, (_, batch) => session.logits(lane, part, batch)).flatMap((some) =>
       Array.from({ length: some.length / CLASSES }, (_, i) => some.subarray(i * CLASSES, (i + 1) * CLASSES)),
     );
   return { session, text, accuracy, logits };
 }
 
 describe("labels", () => {
-  it("of the validation images are right as often as the epoch's report says, lane by lane", () => {
+  it("of what is measured are right as often as the epoch's report says, lane by lane", () => {
     const { session, accuracy, logits } = trained();
     const held = engine.datasetImages("noise", TRAIN - VALIDATION, VALIDATION);
     expect(Buffer.from(held.images)).toEqual(Buffer.from(images.subarray((TRAIN - VALIDATION) * SIZE)));
     for (const lane of [0, 1]) {
       const found = logits(lane).map(likeliest);
       expect(found.length).toBe(VALIDATION);
-      expect(found.filter((c, i) => c === held.labels[i]).length / VALIDATION).toBe(accuracy(lane));
+      expect(found.filter((c, i) => c === held.labels[i]).length / VALIDATION).toBe(accuracy(lane, "val_accuracy"));
+      const tested = logits(lane, "test").map(likeliest);
+      expect(tested.length).toBe(TEST);
+      expect(tested.filter((c, i) => c === test.labels[i]).length / TEST).toBe(accuracy(lane, "test_accuracy"));
     }
-    expect(accuracy(0)).toBeGreaterThan(0.4);
+    expect(accuracy(0, "val_accuracy")).toBeGreaterThan(0.4);
     session.close();
   });
 
@@ -142,8 +150,10 @@ describe("labels", () => {
     expect(await refused({ weights: data.subarray(1) })).toContain(`${data.length} values`);
     expect(await refused({ scale: Float32Array.of(1) })).toContain("3 values each");
     expect(await refused({ shift: Float32Array.of(1, Number.NaN, 1) })).toContain("finite");
-    expect(engineError(() => session.validationLogits(0, 5)).message).toContain("0 to 4");
-    expect(engineError(() => engine.datasetImages("noise", TRAIN, 1)).path).toBe("count");
+    expect(engineError(() => session.logits(0, "validation", 5)).message).toContain("0 to 4");
+    expect(engineError(() => session.logits(0, "test", 3)).message).toContain("0 to 2");
+    expect(engineError(() => session.logits(0, "training" as "test", 0)).message).toContain("validation or test");
+    expect(engineError(() => engine.datasetImages("noise", TRAIN + TEST, 1)).path).toBe("count");
     session.close();
   });
 });

@@ -4,6 +4,8 @@ import { describe, expect, it } from "vitest";
 import { linearTicks, logTicks, makeAxis, rangeOf, tickLabel } from "../../dashboard/src/charts/axes.js";
 import { colourScale, goodnessColour, type Rgb, viridis } from "../../dashboard/src/charts/color-map.js";
 
+import { cellAt, heatMap, inkOn, SIDE, shortName } from "../../dashboard/src/charts/heat-map.js";
+
 const positive = fc.double({ min: 1e-12, max: 1e12, noNaN: true });
 
 describe("axes", () => {
@@ -157,5 +159,64 @@ describe("colours", () => {
     expect(colourScale(2, 0.5)?.goodness(9)).toBe(0);
     expect(colourScale(1, 1)?.goodness(1)).toBe(1);
     expect(colourScale(null, 1)).toBeNull();
+  });
+});
+
+describe("a confusion matrix as a picture", () => {
+  const classes = ["airplane", "automobile", "bird"];
+  const counts = [
+    [90, 1, 0],
+    [10, 0, 5],
+    [0, 3, 95],
+  ];
+  const confusion = { version: 1, of: "validation", classes, counts } as const;
+
+  it("has a cell for every count, rows predicted and columns actual, which a pointer finds again", () => {
+    const map = heatMap(confusion, "light");
+    expect(map.cells.map(({ predicted, actual, count }) => [predicted, actual, count])).toEqual([
+      [0, 0, 90],
+      [0, 1, 1],
+      [1, 0, 10],
+      [1, 2, 5],
+      [2, 1, 3],
+      [2, 2, 95],
+    ]);
+    for (const { predicted, actual, x, y } of map.cells) {
+      expect(cellAt(map, 3, x + map.side / 2, y + map.side / 2)).toEqual({ predicted, actual });
+      expect(x + map.side).toBeLessThanOrEqual(SIDE);
+    }
+    expect(cellAt(map, 3, map.left - 1, map.top + 1)).toBeNull();
+    expect(cellAt(map, 3, map.left + 1, map.top - 1)).toBeNull();
+    expect(cellAt(map, 3, SIDE + 1, map.top + 1)).toBeNull();
+  });
+
+  it.each(["light", "dark"] as const)(
+    "lets a larger share of the actual class stand out more, on a %s page",
+    (theme) => {
+      const { cells } = heatMap(confusion, theme);
+      const ground: Rgb = theme === "light" ? [248, 249, 251] : [26, 32, 41];
+      const wrong = cells.flatMap((cell) => (cell.colour === null ? [] : [{ ...cell, colour: cell.colour }]));
+      expect(cells.length - wrong.length).toBe(2);
+      // 3 of 4, 1 of 4, 10 of 100, 5 of 100.
+      const byShare = wrong.sort((a, b) => b.share - a.share);
+      expect(byShare.map(({ share }) => share)).toEqual([0.75, 0.25, 0.1, 0.05]);
+      const seen = byShare.map(({ colour }) => contrast(colour, ground));
+      expect([...seen].sort((a, b) => b - a)).toEqual(seen);
+      // WCAG 2, AA.
+      for (const { colour } of wrong) {
+        const ink: Rgb = inkOn(colour) === "#000" ? [0, 0, 0] : [255, 255, 255];
+        expect(contrast(colour, ink)).toBeGreaterThan(4.5);
+      }
+    },
+  );
+
+  it("writes no number where there is no room, and not every name", () => {
+    const many = Array.from({ length: 100 }, (_, i) => `class ${i}`);
+    const crowded = many.map((_, i) => many.map((__, j) => (i === j ? 5 : 1)));
+    const map = heatMap({ version: 1, of: "test", classes: many, counts: crowded }, "dark");
+    expect(map.numbered).toBe(false);
+    expect(map.everyName * map.step).toBeGreaterThanOrEqual(9);
+    expect(heatMap(confusion, "dark").numbered).toBe(true);
+    expect(shortName("n02123045 tabby, tabby cat")).toBe("n02123045 t…");
   });
 });

@@ -172,6 +172,47 @@ describe.skipIf(chromiumPath === null)("the page in Chromium", () => {
     expect(complaints).toEqual([]);
   });
 
+  it("shows what a trial takes for what, and of a file that is no matrix says so", async () => {
+    const now = Date.now();
+    const sweep = scriptedSweep({ id: 1, name: "files", trials: 2, done: 2, running: 0, now });
+    const classes = ["cat", "dog", "n02123045 tabby, tabby cat"];
+    const counts = [
+      [40, 7, 0],
+      [3, 50, 1],
+      [0, 2, 60],
+    ];
+    const mediaType = "application/json";
+    coordinator.files = [
+      { name: "confusion", mediaType, content: JSON.stringify({ version: 1, of: "validation", classes, counts }) },
+      { name: "test-confusion", mediaType, content: "[]" },
+      { name: "weights-recipe", mediaType, content: "{}" },
+    ];
+    coordinator.fill(changesOf(sweep));
+    await open(DESK);
+    await rows().first().click();
+    const picture = page.locator(".confusion svg");
+    await picture.waitFor();
+    const readout = page.locator(".confusion-readout");
+    expect(await readout.textContent()).toBe("150 of 163 validation images right, 92.02 %");
+    expect(await picture.locator(".count").allTextContents()).toEqual(["40", "7", "3", "50", "1", "2", "60"]);
+    expect(await page.locator(".confusion-pairs li").allTextContents()).toEqual([
+      "7dog taken for cat",
+      "3cat taken for dog",
+      "2dog taken for n02123045 tabby, tabby cat",
+      "1n02123045 tabby, tabby cat taken for dog",
+    ]);
+    await picture.locator(".count", { hasText: /^7$/ }).hover();
+    await expect.poll(() => readout.textContent()).toBe("dog taken for cat: 7 of 59, 11.86 %");
+    await shot("confusion");
+    expect(await page.locator(".artifact .problem").textContent()).toBe("this file is no confusion matrix");
+    expect(await page.locator(".artifact a").allTextContents()).toEqual([
+      "confusion",
+      "test-confusion",
+      "weights-recipe",
+    ]);
+    expect(complaints).toEqual([]);
+  });
+
   it("says in words that there is nothing yet", async () => {
     await open(DESK);
     await page.getByRole("heading", { name: "No sweep yet" }).waitFor();

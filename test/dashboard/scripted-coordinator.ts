@@ -30,6 +30,8 @@ export class ScriptedCoordinator {
   readonly reports = new Map<string, ReportRow[]>();
   /** Every hello that came in, oldest first. */
   readonly hellos: FeedHello[] = [];
+  /** Files of every trial: name, media type and content; each has its place in the list, from 1, as its number. */
+  files: readonly { readonly name: string; readonly mediaType: string; readonly content: string }[] = [];
   /** While true /feed answers 401, as to a browser that is not signed in. */
   refuse = false;
   readonly #pageDirectory: string;
@@ -121,6 +123,13 @@ export class ScriptedCoordinator {
       response.end(JSON.stringify(answer ?? { code: "NOT_FOUND", message: "there is nothing of that name" }));
       return;
     }
+    const file = this.files[Number(/^\/artifacts\/([0-9]+)$/.exec(url.pathname)?.[1]) - 1];
+    if (file !== undefined) {
+      response.setHeader("Content-Type", file.mediaType);
+      response.setHeader("Content-Disposition", "attachment");
+      response.end(file.content);
+      return;
+    }
     const path = url.pathname === "/" ? "/index.html" : normalize(url.pathname);
     const body = await readFile(join(this.#pageDirectory, path)).catch(() => null);
     response.statusCode = body === null ? 404 : 200;
@@ -148,6 +157,7 @@ export class ScriptedCoordinator {
       attempts: [
         { id: `${trial.id}#1`, n: 1, state: trial.state, worker: trial.worker, device: trial.device, startedAt: at },
       ],
+      artifacts: this.files.map(({ name, mediaType }, i) => ({ id: i + 1, name, mediaType, epoch: 0 })),
       events: [
         { at: trial.createdAt, kind: "trial-created", detail: "sampled" },
         { at, kind: "attempt-started", detail: `on ${trial.worker} ${trial.device}` },

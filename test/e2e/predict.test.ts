@@ -58,6 +58,18 @@ describe("convsweep predict", () => {
       [paths[0], "night"],
       [paths[1], "day"],
     ]);
+    // A tenth of 40 images is held out.
+    const shown = await playground.run("trial", "show", "1/0");
+    expect(shown.stdout).toMatch(
+      / of 4 validation images right, \d+\.\d\d %\n\nrows: predicted, columns: actual\n +day +night\n/,
+    );
+    const { confusions, metrics } = JSON.parse((await playground.run("trial", "show", "1/0", "--json")).stdout) as {
+      confusions: { of: string; classes: string[]; counts: number[][] }[];
+      metrics: { val_accuracy: number };
+    };
+    expect(confusions.map(({ of, classes }) => [of, classes])).toEqual([["validation", ["day", "night"]]]);
+    const counts = confusions[0]?.counts ?? [];
+    expect(((counts[0]?.[0] ?? 0) + (counts[1]?.[1] ?? 0)) / 4).toBe(metrics.val_accuracy);
     const kept = join(playground.folder, "kept");
     expect((await playground.run("trial", "show", "1/0", "--save", kept)).code).toBe(0);
     const image = join(playground.folder, "day.png");

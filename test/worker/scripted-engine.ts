@@ -156,7 +156,7 @@ export class ScriptedSession implements Session {
     return Uint8Array.of(this.lane(lane).epoch);
   }
   loadWeights(): void {}
-  validationLogits(): Float32Array {
+  logits(): Float32Array {
     throw fault("ENGINE_INTERNAL", "the scripted engine labels nothing");
   }
 

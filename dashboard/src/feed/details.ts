@@ -2,6 +2,7 @@
  * Reads the answer of GET /api/trials/SWEEP/NUMBER. Tolerant: what is missing or of another shape becomes nothing to
  * show, never an error.
  */
+import { isConfusionFile } from "../../../proto/confusion.js";
 import type { FeedMetric, ReportRow, TrialRow } from "../../../proto/feed.js";
 
 export interface AttemptLine {
@@ -25,8 +26,8 @@ export interface ArtifactLine {
   readonly name: string;
   /** 0 for the trial as a whole. */
   readonly epoch: number;
-  /** The page shows it in place. */
-  readonly picture: boolean;
+  /** What the page shows in place; the others are links. */
+  readonly shown: "picture" | "confusion" | null;
 }
 
 export interface TrialDetails {
@@ -60,8 +61,10 @@ export function readDetails(answer: unknown, trial: Pick<TrialRow, "id">): Trial
     artifacts: objects(body["artifacts"]).flatMap((artifact) => {
       const id = time(artifact["id"]);
       if (id === null) return [];
-      const picture = /^image\/(?!svg)/.test(text(artifact["mediaType"]));
-      return [{ id, name: text(artifact["name"]), epoch: time(artifact["epoch"]) ?? 0, picture }];
+      const [name, mediaType] = [text(artifact["name"]), text(artifact["mediaType"])];
+      const picture = /^image\/(?!svg)/.test(mediaType) ? "picture" : null;
+      const shown = isConfusionFile(name, mediaType) ? "confusion" : picture;
+      return [{ id, name, epoch: time(artifact["epoch"]) ?? 0, shown }];
     }),
     events: objects(body["events"]).map((event) => ({
       at: time(event["at"]),

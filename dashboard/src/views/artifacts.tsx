@@ -1,22 +1,34 @@
-/** Files of a trial: pictures in place, one epoch at a time, the others as links. */
+/** Files of a trial: pictures in place, one epoch at a time, confusion matrices as heat maps, the others as links. */
 import { useSignal } from "@preact/signals";
+import type { Theme } from "../charts/color-map.js";
 import type { ArtifactLine } from "../feed/details.js";
+import { ConfusionMatrix } from "./confusion.js";
 
-export function Artifacts({ artifacts }: { readonly artifacts: readonly ArtifactLine[] }) {
+interface ArtifactsProps {
+  readonly artifacts: readonly ArtifactLine[];
+  readonly theme: Theme;
+}
+
+export function Artifacts({ artifacts, theme }: ArtifactsProps) {
   const names = [...new Set(artifacts.map((artifact) => artifact.name))];
   if (names.length === 0) return null;
   return (
     <>
       <h3>Files</h3>
       {names.map((name) => (
-        <ArtifactSeries key={name} name={name} artifacts={artifacts.filter((artifact) => artifact.name === name)} />
+        <ArtifactSeries
+          key={name}
+          name={name}
+          artifacts={artifacts.filter((artifact) => artifact.name === name)}
+          theme={theme}
+        />
       ))}
     </>
   );
 }
 
 /** The newest, until another epoch is chosen. */
-function ArtifactSeries({ name, artifacts }: { readonly name: string; readonly artifacts: readonly ArtifactLine[] }) {
+function ArtifactSeries({ name, artifacts, theme }: ArtifactsProps & { readonly name: string }) {
   const chosen = useSignal<number | null>(null);
   const last = artifacts.length - 1;
   const at = Math.min(chosen.value ?? last, last);
@@ -31,7 +43,8 @@ function ArtifactSeries({ name, artifacts }: { readonly name: string; readonly a
           {title}
         </a>
       </figcaption>
-      {artifact.picture && <img src={address} alt={title} />}
+      {artifact.shown === "picture" && <img src={address} alt={title} />}
+      {artifact.shown === "confusion" && <ConfusionMatrix key={artifact.id} address={address} theme={theme} />}
       {artifacts.length > 1 && (
         <input
           type="range"

@@ -163,7 +163,7 @@ function Details({
           />
         </div>
       )}
-      <Artifacts key={trial.id} artifacts={details.artifacts} />
+      <Artifacts key={trial.id} artifacts={details.artifacts} theme={page.theme.value} />
       <h3>Metrics by epoch</h3>
       {details.reports.length === 0 ? (
         <p class="quiet">No epoch is done yet.</p>

@@ -87,6 +87,9 @@ struct LanePosition {
   double loss = 0;
 };
 
+// Images that are measured, not trained on.
+enum class MeasuredPart { validation, test };
+
 enum class SliceState { more, idle, interrupted };
 
 struct SliceResult {
@@ -143,9 +146,9 @@ class Session {
   // Characters after `start`, by number, drawn with the lane's seed. Throws Error ENGINE_BAD_ARGUMENT unless the
   // recipe's data set is a text. src/session/write_text.cpp says how.
   std::vector<std::uint8_t> write_text(int lane, std::span<const std::uint8_t> start, int length, double temperature);
-  // Of the images of a batch of the validation part, which has ceil(validation / batch_size) of them: [image][class],
-  // before the softmax. Throws Error ENGINE_BAD_ARGUMENT unless the recipe classifies images.
-  std::vector<float> validation_logits(int lane, int batch);
+  // Of the images of a batch of the part, which has ceil(images / batch_size) of them: [image][class], before the softmax.
+  // Throws Error ENGINE_BAD_ARGUMENT unless the recipe classifies images and the part has some.
+  std::vector<float> logits(int lane, MeasuredPart part, int batch);
   const Normalisation& normalisation() const;
   SessionMemory memory() const;
   // Frees everything. Idempotent.

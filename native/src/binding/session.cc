@@ -210,9 +210,14 @@ Napi::Value write_text(const Napi::CallbackInfo& info) {
   return bytes_array(info.Env(), session_of(info).write_text(lane_of(info), start, length, temperature));
 }
 
-Napi::Value validation_logits(const Napi::CallbackInfo& info) {
-  const int batch = read_integer(argument(info, 2), "batch", 0, any_integer);
-  return floats_array(info.Env(), session_of(info).validation_logits(lane_of(info), batch));
+Napi::Value logits(const Napi::CallbackInfo& info) {
+  const std::string part = read_text(argument(info, 2), "part");
+  if (part != "validation" && part != "test") {
+    throw unexpected(ErrorCode::ENGINE_BAD_ARGUMENT, "part", "validation or test", part);
+  }
+  const int batch = read_integer(argument(info, 3), "batch", 0, any_integer);
+  const MeasuredPart measured = part == "test" ? MeasuredPart::test : MeasuredPart::validation;
+  return floats_array(info.Env(), session_of(info).logits(lane_of(info), measured, batch));
 }
 
 Napi::Value normalisation(const Napi::CallbackInfo& info) {
@@ -262,7 +267,7 @@ void add_session_entries(Napi::Env env, Napi::Object exports) {
   exports.Set("weights", Napi::Function::New<guard<weights>>(env, "weights"));
   exports.Set("loadWeights", Napi::Function::New<guard<load_weights>>(env, "loadWeights"));
   exports.Set("writeText", Napi::Function::New<guard<write_text>>(env, "writeText"));
-  exports.Set("validationLogits", Napi::Function::New<guard<validation_logits>>(env, "validationLogits"));
+  exports.Set("logits", Napi::Function::New<guard<logits>>(env, "logits"));
   exports.Set("normalisation", Napi::Function::New<guard<normalisation>>(env, "normalisation"));
   exports.Set("memory", Napi::Function::New<guard<memory>>(env, "memory"));
   exports.Set("takeProfile", Napi::Function::New<guard<take_profile>>(env, "takeProfile"));

@@ -85,7 +85,7 @@ class Session::Impl {
 
   std::vector<std::uint8_t> write_text(int lane, std::span<const std::uint8_t> start, int length, double temperature);
 
-  std::vector<float> validation_logits(int lane, int batch);
+  std::vector<float> logits(int lane, MeasuredPart part, int batch);
 
   SliceResult run(const SliceLimits& limits);
   SessionMemory memory() const;

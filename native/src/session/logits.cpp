@@ -19,27 +19,28 @@ constexpr std::size_t most_images = 65536;
 
 }  // namespace
 
-std::vector<float> Session::Impl::validation_logits(int lane, int batch) {
+std::vector<float> Session::Impl::logits(int lane, MeasuredPart part, int batch) {
   LaneState state = slot(lane).state;
   const Recipe& recipe = config.recipe;
   if (recipe.procedure.kind != ProcedureKind::classification || recipe.dataset.text) {
     throw Error(ErrorCode::ENGINE_BAD_ARGUMENT, "lane", "only a network that classifies images labels them");
   }
-  if (batch < 0 || batch >= procedure_->batches(Phase::validation)) {
+  const Phase phase = part == MeasuredPart::test ? Phase::test : Phase::validation;
+  const int batches = procedure_->batches(phase);
+  if (batch < 0 || batch >= batches) {
     throw unexpected(ErrorCode::ENGINE_BAD_ARGUMENT, "batch",
-                     "integer from 0 to " + std::to_string(procedure_->batches(Phase::validation) - 1),
+                     batches == 0 ? "a part with images" : "integer from 0 to " + std::to_string(batches - 1),
                      std::to_string(batch));
   }
-  state.phase = Phase::validation;
+  state.phase = phase;
   state.batch = static_cast<std::uint32_t>(batch);
-  const auto first = static_cast<std::uint32_t>(recipe.dataset.train_images - recipe.dataset.validation);
   const Network& network = plan.networks[0];
   const Step step(config.backend->ops(), recipe, network.graph, measured(lane, network), memory_);
   const LaneSet lanes{lane, 1, nullptr};
   const int n = procedure_->images(state);
   procedure_->prepare(state, lane, 0);
   procedure_->send(1);
-  step.gather(*together_, lanes, Part{first, static_cast<std::uint32_t>(recipe.dataset.validation)}, n, false);
+  step.gather(*together_, lanes, procedure_->part(phase), n, false);
   step.forward(*together_, lanes, n, false);
   const auto images = static_cast<std::size_t>(n), classes = static_cast<std::size_t>(network.graph.classes);
   std::vector<float> by_class(images * classes), by_image(images * classes);
@@ -82,6 +83,7 @@ std::vector<float> classify(ClassifyRequest request) {
   recipe.dataset.train_images = set->train;
   recipe.dataset.validation = count;
   recipe.dataset.test_images = 0;
+  recipe.test_at_end = false;
   SessionConfig config;
   config.recipe = std::move(recipe);
   config.dataset = std::move(set);
@@ -98,7 +100,7 @@ std::vector<float> classify(ClassifyRequest request) {
   session.load_weights(lane, request.weights);
   std::vector<float> logits;
   for (int batch = 0; batch * most_at_once < count; ++batch) {
-    const std::vector<float> some = session.validation_logits(lane, batch);
+    const std::vector<float> some = session.logits(lane, MeasuredPart::validation, batch);
     logits.insert(logits.end(), some.begin(), some.end());
   }
   return logits;

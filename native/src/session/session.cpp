@@ -137,7 +137,7 @@ std::vector<std::uint8_t> Session::write_text(int lane, std::span<const std::uin
   return open().write_text(lane, start, length, temperature);
 }
 
-std::vector<float> Session::validation_logits(int lane, int batch) { return open().validation_logits(lane, batch); }
+std::vector<float> Session::logits(int lane, MeasuredPart part, int batch) { return open().logits(lane, part, batch); }
 
 const Normalisation& Session::normalisation() const { return open().normalisation; }
 

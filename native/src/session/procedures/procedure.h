@@ -54,6 +54,8 @@ class Procedure {
   // The numbers of the first `rounds` rounds to the device, their metrics back. On the host both are there already.
   void send(int rounds);
   void fetch(int rounds);
+  // Which images of the data set a phase looks at.
+  Part part(Phase phase) const;
   // Whether all parameters are finite.
   virtual bool finite(int lane, ExecutionContext& context) = 0;
   // The metrics and pictures of the epoch that has ended.
@@ -62,7 +64,6 @@ class Procedure {
  protected:
   // Numbers of the lane's next training batch.
   LaneScalars training_scalars(LaneState& state) const;
-  Part part(Phase phase) const;
   void set_scalars(const DeviceMemory& memory, int lane, const LaneScalars& scalars);
   LaneMetrics metrics_of(const DeviceMemory& memory, int lane) const;
   bool finite_in(const DeviceMemory& memory, int lane) const;
