@@ -9,11 +9,12 @@ export interface Interrupt {
   dispose(): void;
 }
 
-export function onInterrupt(output: Output, hint: string): Interrupt {
+/** `hint`: what the first one will do, as things stand when it comes. */
+export function onInterrupt(output: Output, hint: () => string): Interrupt {
   const controller = new AbortController();
   const handler = (): void => {
     if (controller.signal.aborted) process.exit(130);
-    output.notice(hint);
+    output.notice(hint());
     controller.abort();
   };
   process.on("SIGINT", handler);

@@ -45,7 +45,7 @@ async function rerunAndFollow(
   const sweep = Number(rerun.split("/")[0]);
   const model = newSweepModel(sweep);
   const finished = new AbortController();
-  const interrupt = onInterrupt(output, "leaving; the repeat stays queued");
+  const interrupt = onInterrupt(output, () => "leaving; the repeat stays queued");
   try {
     await client.watch(
       (message) => {

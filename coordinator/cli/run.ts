@@ -138,17 +138,18 @@ async function submitAndFollow(
     return 0;
   }
 
-  const interrupt = onInterrupt(
-    output,
-    embedded
-      ? "pausing the sweep and ending the worker; Ctrl-C again ends at once"
-      : "leaving; the sweep runs on at its coordinator",
-  );
+  let over = false;
+  const interrupt = onInterrupt(output, () => {
+    if (over) return "the sweep has ended; ending the page and the worker; Ctrl-C again ends at once";
+    if (embedded) return "pausing the sweep and ending the worker; Ctrl-C again ends at once";
+    return "leaving; the sweep runs on at its coordinator";
+  });
   try {
     const stop = embedded ? AbortSignal.any([interrupt.signal, embedded.workers.gone]) : interrupt.signal;
     // One in this process does not come back.
     const feed = embedded ? client : patientFeed(client, (text) => output.notice(text));
     const followed = await followSweep(sweep, feed, output, stop);
+    over = followed.ended;
     if (stop.aborted && !followed.ended) {
       if (embedded) {
         await client.controlSweep(sweep, "pause");

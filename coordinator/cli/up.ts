@@ -62,7 +62,7 @@ Examples:
         });
       }
       if (options.workers > 0) await checkLocalDevices(options);
-      const interrupt = onInterrupt(output, "ending; Ctrl-C again ends at once");
+      const interrupt = onInterrupt(output, () => "ending; Ctrl-C again ends at once");
       const embedded = await startEmbedded(context, {
         grpc: options.listen,
         http: options.page,

@@ -62,6 +62,31 @@ describe("convsweep run", () => {
     }
   });
 
+  it("says on Ctrl-C what it does: with a sweep that trains it pauses, with one that has ended there is nothing to pause", async () => {
+    const other = new Playground();
+    try {
+      const long = other.file("long.yaml", smallSweep({ epochs: 100_000, run_cap: 1 }));
+      const training = other.start("run", long, "--keep", "--json");
+      await training.line((line) => line["event"] === "report");
+      const paused = await training.kill("SIGINT");
+      expect(paused.code).toBe(130);
+      expect(paused.stderr).toMatch(
+        /^pausing the sweep and ending the worker; .*\nsweep 1 is paused; go on with `.*`\n$/,
+      );
+      const serving = other.start("run", other.file("small.yaml", smallSweep({ run_cap: 1 })), "--keep", "--json");
+      await serving.line((line) => line["event"] === "summary");
+      const ended = await serving.kill("SIGINT");
+      expect(ended.stderr).toBe("the sweep has ended; ending the page and the worker; Ctrl-C again ends at once\n");
+      expect(ended.code).toBe(0);
+      expect(await other.query("SELECT id, state FROM sweeps ORDER BY id")).toEqual([
+        { id: 1, state: "paused" },
+        { id: 2, state: "completed" },
+      ]);
+    } finally {
+      await other.close();
+    }
+  });
+
   it("lists, sorts and filters by parameters and metrics", async () => {
     const { stdout, code } = await playground.run(
       "trials",
