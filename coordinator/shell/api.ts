@@ -5,9 +5,10 @@
  */
 import { ConvsweepError, parseTrialId, sweepId, trialId } from "../../proto/contract.js";
 import type { CurvesAnswer, ReportRow, TrialRow } from "../../proto/feed.js";
+import { reportsOf } from "../core/checkpoints.js";
 import type { State } from "../core/state.js";
 import { trialsOf } from "../core/state.js";
-import type { Attempt, EventRecord, Report, Sweep, Trial } from "../core/types.js";
+import type { Attempt, EventRecord, Sweep, Trial } from "../core/types.js";
 import { trialRow } from "../core/views.js";
 import type { KeptArtifact, Store } from "../store/store.js";
 import type { Clock } from "./clock.js";
@@ -42,7 +43,7 @@ export function curves(parts: ApiParts, query: URLSearchParams): CurvesAnswer {
   return {
     sweep: sweep.id,
     seq,
-    curves: chosen.map((trial) => ({ trial: trial.id, reports: rowsOf(parts.store.reports(trial.id)) })),
+    curves: chosen.map((trial) => ({ trial: trial.id, reports: curveOf(parts.store, trial) })),
   };
 }
 
@@ -52,7 +53,7 @@ export function trialDetails(parts: ApiParts, id: string): TrialAnswer {
   if (!trial) throw new ConvsweepError("NOT_FOUND", `there is no trial ${id}`, { path: "trial", found: id });
   return {
     trial: trialRow(parts.state, trial, parts.clock.now()),
-    reports: rowsOf(parts.store.reports(trial.id)),
+    reports: curveOf(parts.store, trial),
     attempts: parts.store.attempts(trial.id),
     artifacts: parts.store.artifacts(trial.id),
     events: parts.store.events({ sweep: trial.sweep, trial: trial.id, limit: EVENTS_AT_MOST }),
@@ -71,11 +72,12 @@ function bestAndRunning(state: State, sweep: Sweep, limit: number): readonly Tri
   return [...chosen];
 }
 
-/** One row an epoch; where attempts overlap, the later attempt's. */
-function rowsOf(reports: readonly Report[]): readonly ReportRow[] {
-  const rows = new Map<number, ReportRow>();
-  for (const { trial, epoch, metrics } of reports) rows.set(epoch, { trial, epoch, metrics });
-  return [...rows.values()].sort((a, b) => a.epoch - b.epoch);
+/**
+ * One row an epoch, up to where the trial stands: of the attempt that it goes on from up to its checkpoint, then of the newest.
+ * What a lost attempt reported beyond is in the record, and no part of the curve.
+ */
+function curveOf(store: Store, trial: Trial): readonly ReportRow[] {
+  return reportsOf(store, trial).map(({ epoch, metrics }) => ({ trial: trial.id, epoch, metrics }));
 }
 
 function wholeNumber(name: string, text: string | null, least: number, most: number): number {

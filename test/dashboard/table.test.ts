@@ -2,12 +2,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { valueRange } from "../../dashboard/src/charts/value-range.js";
-import { incomplete, mergeReports, metricPoints, wantedTrials } from "../../dashboard/src/feed/curves.js";
+import { CurveSource } from "../../dashboard/src/feed/curve-source.js";
+import { curveOf, incomplete, mergeReports, metricPoints, wantedTrials } from "../../dashboard/src/feed/curves.js";
 import { readDetails } from "../../dashboard/src/feed/details.js";
 import { emptyTrials, updateTrials } from "../../dashboard/src/feed/ranking.js";
 import { rowAt } from "../../dashboard/src/feed/rows.js";
 import { BY_RANK, columnsOf, metricNames, shownTrials } from "../../dashboard/src/table.js";
-import type { ReportRow } from "../../proto/feed.js";
+import type { ReportRow, TrialRow } from "../../proto/feed.js";
 import { anyTrial, sweepRow, trialRow } from "./rows.js";
 
 const COLUMNS = columnsOf(sweepRow(1));
@@ -92,7 +93,64 @@ describe("curves", () => {
       { trial: "1/2", epoch: 1, metrics: { a: 1 } },
     ]);
     expect(incomplete(curves, wanted)).toEqual(["1/0"]);
+    expect(curveOf(curves, { id: "1/0", epoch: 2 })).toBe(curves.get("1/0"));
+    expect(curveOf(curves, { id: "1/0", epoch: 1 })).toEqual([]);
     expect(metricPoints(curves.get("1/0") ?? [], "a")).toEqual([{ epoch: 2, value: null }]);
+  });
+
+  it("of a trial that another worker took up are asked for anew, and end where the trial stands", async () => {
+    const report = (epoch: number, value: number): ReportRow => ({ trial: "1/0", epoch, metrics: { a: value } });
+    const asked: ((reports: readonly ReportRow[]) => void)[] = [];
+    const later: (() => void)[] = [];
+    const source = new CurveSource(
+      (path) => {
+        expect(path).toContain("/api/curves?sweep=1");
+        return new Promise((resolve) => {
+          asked.push((reports) => resolve({ sweep: 1, seq: 0, curves: [{ trial: "1/0", reports }] }));
+        });
+      },
+      (run) => void later.push(run),
+    );
+    const turn = () => new Promise((resolve) => setImmediate(resolve));
+    const values = (row: TrialRow) =>
+      curveOf(source.curves.peek(), row).map(({ epoch, metrics }) => [epoch, metrics["a"]]);
+    const lost = trialRow(1, 0, { state: "running", attempts: 1, epoch: 3 });
+    source.receive([report(1, 10), report(2, 20), report(3, 30)]);
+    source.want(1, [lost]);
+    source.receive([report(1, 10), report(2, 20), report(3, 30)]);
+    asked.shift()?.([]);
+    await turn();
+    later.shift()?.();
+    // biome-ignore format: two columns
+    expect(values(lost)).toEqual([[1, 10], [2, 20], [3, 30]]);
+
+    // On from a checkpoint of epoch 2 that yet another attempt had left.
+    const taken = trialRow(1, 0, { state: "running", attempts: 3, epoch: 2 });
+    source.want(1, [taken]);
+    expect(values(taken)).toEqual([]);
+    expect(asked).toHaveLength(1);
+    asked.shift()?.([report(1, 11), report(2, 21)]);
+    await turn();
+    // biome-ignore format: two columns
+    expect(values(taken)).toEqual([[1, 11], [2, 21]]);
+    source.receive([report(3, 31)]);
+    // biome-ignore format: two columns
+    expect(values({ ...taken, epoch: 3 })).toEqual([[1, 11], [2, 21], [3, 31]]);
+    expect(values(taken)).toHaveLength(2);
+
+    // An answer that was under way when the next attempt began says nothing of it.
+    later.shift()?.();
+    source.want(1, [{ ...taken, epoch: 4 }]);
+    expect(asked).toHaveLength(1);
+    source.want(1, [{ ...taken, attempts: 4, epoch: 2 }]);
+    asked.shift()?.([report(1, 11), report(2, 21)]);
+    await turn();
+    expect(values(taken)).toEqual([]);
+    later.shift()?.();
+    asked.shift()?.([report(1, 10), report(2, 22)]);
+    await turn();
+    // biome-ignore format: two columns
+    expect(values(taken)).toEqual([[1, 10], [2, 22]]);
   });
 
   it("keeps the vertical range to where the values are", () => {
@@ -117,6 +175,7 @@ describe("readDetails", () => {
         ],
         attempts: [
           { id: "1/0#1", state: "finished", worker: "w", device: "cpu", offeredAt: 5, startedAt: null, endedAt: 9 },
+          { n: 2, fromEpoch: 1 },
         ],
         events: [{ at: 7, kind: "started", detail: "x" }],
       },
@@ -127,7 +186,8 @@ describe("readDetails", () => {
       [2, { a: 1, b: "nan" }],
     ]);
     expect(details.attempts).toEqual([
-      { name: "1/0#1", state: "finished", where: "w · cpu", cause: "", startedAt: 5, endedAt: 9 },
+      { name: "1/0#1", state: "finished", where: "w · cpu", cause: "", startedAt: 5, endedAt: 9, fromEpoch: 0 },
+      { name: "attempt 2", state: "", where: "", cause: "", startedAt: null, endedAt: null, fromEpoch: 1 },
     ]);
     expect(details.events).toEqual([{ at: 7, kind: "started", detail: "x" }]);
   });

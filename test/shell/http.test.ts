@@ -243,6 +243,52 @@ describe("the page's server", () => {
   });
 });
 
+describe("the curve of a trial that another worker takes up", () => {
+  it("is what the lost attempt reported up to the checkpoint, then the new attempt's, and nothing beyond", async () => {
+    const started = await start({ openStore: openMemoryStore });
+    const { coordinator, storeDir } = started;
+    const session = await login(started);
+    await coordinator.submitSweep({ ...SPEC, runCap: 1, maxParallel: 1 });
+    const get = async (path: string) => JSON.parse((await ask(coordinator.httpAddress, path, session)).body) as unknown;
+    const curve = async (): Promise<unknown[]> => {
+      const { curves } = (await get("/api/curves?sweep=1")) as CurvesAnswer;
+      const { reports } = (await get("/api/trials/1/0")) as CurvesAnswer["curves"][0];
+      // Curves are of the best and the running trials.
+      for (const one of curves) expect(one.reports).toEqual(reports);
+      return reports.map(({ epoch, metrics }) => [epoch, metrics["val_accuracy"]]);
+    };
+    const first = ScriptedWorker.of(storeDir, coordinator.grpcAddress);
+    await first.link();
+    const lost = await first.next("assign");
+    first.started(lost);
+    first.report(lost, 1, 0.1);
+    first.report(lost, 2, 0.2);
+    const digest = "cd".repeat(32);
+    const { attempt, token } = lost;
+    first.send({ $case: "checkpointSaved", value: { attempt, token, epoch: 2, digest, bytes: 9 } });
+    await first.durable(first.report(lost, 3, 0.3));
+    // biome-ignore format: two columns
+    expect(await curve()).toEqual([[1, 0.1], [2, 0.2], [3, 0.3]]);
+    const outcome = { $case: "released", value: { reason: "its device broke", died: false } } as const;
+    await first.durable(first.send({ $case: "ended", value: { attempt, token, outcome } }));
+    expect(await curve()).toEqual([]);
+
+    const second = ScriptedWorker.of(storeDir, coordinator.grpcAddress, {
+      worker: "worker-2",
+      incarnation: "incarnation-2",
+    });
+    await second.link();
+    const taken = await second.next("assign");
+    expect([taken.attempt, taken.checkpoints]).toEqual(["1/0#2", [{ epoch: 2, digest, bytes: 9 }]]);
+    await second.durable(second.started(taken, 2));
+    // biome-ignore format: two columns
+    expect(await curve()).toEqual([[1, 0.1], [2, 0.2]]);
+    await second.durable(second.report(taken, 3, 0.35));
+    // biome-ignore format: two columns
+    expect(await curve()).toEqual([[1, 0.1], [2, 0.2], [3, 0.35]]);
+  });
+});
+
 class Page {
   readonly messages: FeedMessage[] = [];
   readonly socket: WebSocket;

@@ -115,8 +115,8 @@ export class ScriptedWorker {
     return this.seq;
   }
 
-  started({ attempt, token }: Held): number {
-    return this.send({ $case: "started", value: { attempt, token, fingerprint: "cpu-1", fromEpoch: 0 } });
+  started({ attempt, token }: Held, fromEpoch = 0): number {
+    return this.send({ $case: "started", value: { attempt, token, fingerprint: "cpu-1", fromEpoch } });
   }
 
   report({ attempt, token }: Held, epoch: number, accuracy: number): number {

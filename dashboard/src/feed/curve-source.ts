@@ -2,7 +2,8 @@
  * Keeps the curves of the selected sweep: asks GET /api/curves once, then follows the feed's reports, and asks again when
  * a curve that is to be drawn lacks epochs (a trial that climbed into the best N, a lost connection).
  *
- * Guarantees: one request at a time, at most one in `PAUSE` ms; never again for the same lack; at most `KEEP` curves held.
+ * Guarantees: one request at a time, at most one in `PAUSE` ms; never again for the same lack; at most `KEEP` curves held. When a
+ * trial is given to another worker its curve is asked for anew: only the coordinator knows which earlier epochs are still its.
  */
 import { type Signal, signal } from "@preact/signals";
 import type { CurvesAnswer, ReportRow, TrialRow } from "../../../proto/feed.js";
@@ -19,6 +20,8 @@ export class CurveSource {
   readonly #later: (run: () => void, millis: number) => void;
   #sweep: number | null = null;
   #wanted: readonly TrialRow[] = [];
+  /** Which attempt of a trial the curve held is of. */
+  #attempts = new Map<string, number>();
   #asked = new Set<string>();
   #busy = false;
 
@@ -32,11 +35,20 @@ export class CurveSource {
     if (sweep !== this.#sweep) {
       this.#sweep = sweep;
       this.#asked = new Set();
+      this.#attempts = new Map();
       this.curves.value = new Map();
       this.problem.value = "";
     }
     this.#wanted = wanted;
+    this.#forget(wanted.filter((row) => row.attempts !== (this.#attempts.get(row.id) ?? 1)));
+    for (const { id, attempts } of wanted) this.#attempts.set(id, attempts);
     this.#fetch();
+  }
+
+  #forget(rows: readonly TrialRow[]): void {
+    const held = this.curves.peek();
+    const gone = new Set(rows.map(({ id }) => id).filter((id) => held.has(id)));
+    if (gone.size > 0) this.curves.value = new Map([...held].filter(([id]) => !gone.has(id)));
   }
 
   /** Reports of a delta; `null`: some may have been missed. */
@@ -52,9 +64,9 @@ export class CurveSource {
   }
 
   #lacking(): readonly string[] {
-    const rows = new Map(this.#wanted.map((row) => [row.id, row.epoch]));
+    const rows = new Map(this.#wanted.map((row) => [row.id, `${row.attempts}@${row.epoch}`]));
     return incomplete(this.curves.peek(), this.#wanted)
-      .map((id) => `${id}@${rows.get(id)}`)
+      .map((id) => `${id}#${rows.get(id)}`)
       .filter((key) => !this.#asked.has(key));
   }
 
@@ -64,11 +76,14 @@ export class CurveSource {
     if (this.#busy || sweep === null || lacking.length === 0) return;
     this.#busy = true;
     for (const key of lacking) this.#asked.add(key);
+    const before = new Map(this.#attempts);
     void this.#get(`/api/curves?sweep=${sweep}&limit=${16 + this.#wanted.length}`)
       .then((answer) => {
         if (sweep !== this.#sweep) return;
         const { curves } = answer as CurvesAnswer;
-        const reports = curves.flatMap((curve) => curve.reports);
+        // The answer may be older than the news of another attempt.
+        const current = curves.filter(({ trial }) => this.#attempts.get(trial) === before.get(trial));
+        const reports = current.flatMap((curve) => curve.reports);
         this.curves.value = this.#bounded(mergeReports(this.curves.peek(), reports));
         this.problem.value = "";
       })

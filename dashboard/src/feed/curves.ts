@@ -1,8 +1,9 @@
 /**
  * Curves of one sweep's trials: reports by epoch, merged from the feed and from GET /api/curves.
  *
- * Guarantees: merging is idempotent and does not depend on order of arrival, because a trial reports the same numbers for
- * an epoch whenever it trains it. `wantedTrials` and `incomplete` are pure; they say what to draw and what to ask for.
+ * Guarantees: merging is idempotent and, of one attempt's reports, does not depend on order of arrival. All of it is pure. A curve
+ * ends where its trial stands: of a trial that was given to another worker, what the lost attempt reported beyond the checkpoint is
+ * not drawn.
  *
  * Not here: fetching (curve-source.ts), drawing (../charts).
  */
@@ -45,9 +46,15 @@ export function wantedTrials(trials: TrialIndex, best: number, most: number): re
   return wanted;
 }
 
+/** The trial's reports, up to the epoch that its row says is done. */
+export function curveOf(curves: Curves, { id, epoch }: Pick<TrialRow, "id" | "epoch">): readonly ReportRow[] {
+  const reports = curves.get(id) ?? [];
+  return (reports.at(-1)?.epoch ?? 0) <= epoch ? reports : reports.filter((report) => report.epoch <= epoch);
+}
+
 /** Trials whose curve lacks an epoch that their row says is done. */
 export function incomplete(curves: Curves, wanted: readonly TrialRow[]): readonly string[] {
-  return wanted.filter((row) => (curves.get(row.id)?.length ?? 0) < row.epoch).map((row) => row.id);
+  return wanted.filter((row) => curveOf(curves, row).length < row.epoch).map((row) => row.id);
 }
 
 /** A metric's finite values over the epochs, `null` where it has none. */

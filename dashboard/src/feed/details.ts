@@ -12,6 +12,8 @@ export interface AttemptLine {
   readonly cause: string;
   readonly startedAt: number | null;
   readonly endedAt: number | null;
+  /** Epoch of the checkpoint that it went on from; 0 for the start. */
+  readonly fromEpoch: number;
 }
 
 export interface EventLine {
@@ -57,6 +59,7 @@ export function readDetails(answer: unknown, trial: Pick<TrialRow, "id">): Trial
       cause: text(attempt["cause"]),
       startedAt: time(attempt["startedAt"]) ?? time(attempt["offeredAt"]),
       endedAt: time(attempt["endedAt"]),
+      fromEpoch: time(attempt["fromEpoch"]) ?? 0,
     })),
     artifacts: objects(body["artifacts"]).flatMap((artifact) => {
       const id = time(artifact["id"]);

@@ -4,7 +4,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { css, goodnessColour } from "../charts/color-map.js";
 import { Curves } from "../charts/curves.js";
-import { metricPoints } from "../feed/curves.js";
+import { curveOf, metricPoints } from "../feed/curves.js";
 import { formatMetric } from "../format.js";
 import type { Page } from "../page.js";
 
@@ -23,7 +23,7 @@ export function CurvesPanel({ page }: { readonly page: Page }) {
           id: row.id,
           colour: css(goodnessColour(scale === null || row.best === null ? 0 : scale.goodness(row.best), theme)),
           width: i === 0 ? 2.5 : 1.5,
-          points: metricPoints(held.get(row.id) ?? [], name),
+          points: metricPoints(curveOf(held, row), name),
         }))
         .filter((curve) => curve.points.some((point) => point.value !== null))
         // The best is drawn last, on top.

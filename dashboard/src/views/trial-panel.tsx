@@ -202,6 +202,7 @@ function Details({
                 <b>{attempt.name}</b> {attempt.state} <span class="quiet">{attempt.where}</span>
                 {attempt.startedAt !== null && <span class="quiet"> from {formatClock(attempt.startedAt, now)}</span>}
                 {attempt.endedAt !== null && <span class="quiet"> to {formatClock(attempt.endedAt, now)}</span>}
+                {attempt.fromEpoch > 0 && <div class="quiet">went on from epoch {attempt.fromEpoch}</div>}
                 {attempt.cause !== "" && <div class="quiet">{attempt.cause}</div>}
               </li>
             ))}
