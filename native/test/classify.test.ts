@@ -133,6 +133,15 @@ describe("labels", () => {
       expect([...(await engine.classify({ ...own, threads, images: held }))]).toEqual(expected);
     const one = await engine.classify({ ...own, threads: 1, images: held.subarray(0, SIZE) });
     expect([...one]).toEqual(expected.slice(0, CLASSES));
+    // What the recipe does at the end of epochs has no part in it.
+    const measured: Recipe = {
+      ...recipe,
+      dataset: { ...recipe.dataset, test_images: 9 },
+      test_at_end: true,
+      averaging: { start: 0, every: 1 },
+    };
+    const other = { ...own, recipe: JSON.stringify(measured), threads: 1, images: held };
+    expect([...(await engine.classify(other))]).toEqual(expected);
     session.close();
   });
 

@@ -83,7 +83,9 @@ std::vector<float> classify(ClassifyRequest request) {
   recipe.dataset.train_images = set->train;
   recipe.dataset.validation = count;
   recipe.dataset.test_images = 0;
+  // No epoch ends here, and the weights are the average's already.
   recipe.test_at_end = false;
+  recipe.averaging.reset();
   SessionConfig config;
   config.recipe = std::move(recipe);
   config.dataset = std::move(set);
