@@ -1,4 +1,4 @@
-/** The curves of curves.mjs as an SVG: training loss by step, each step's and smoothed, of the engine and of PyTorch twice. */
+/** The curves of curves.mjs as an SVG: training loss by step, each step's and smoothed, of the engine and of PyTorch, once or twice. */
 
 const [WIDTH, HEIGHT] = [640, 320];
 const EDGE = { left: 48, right: 12, top: 30, bottom: 34 };
@@ -8,9 +8,9 @@ export function drawCurves(result, smooth) {
   const { steps, smoothed_over: width, network, dataset, batch_size } = result;
   const runs = [
     { name: `PyTorch ${result.pytorch.version}`, colour: "#d95f02", losses: result.pytorch.channels_first.losses },
-    { name: "PyTorch, channels last", colour: "#7570b3", losses: result.pytorch.channels_last.losses },
+    { name: "PyTorch, channels last", colour: "#7570b3", losses: result.pytorch.channels_last?.losses },
     { name: "convsweep", colour: "#1b9e77", losses: result.engine.losses },
-  ];
+  ].filter(({ losses }) => losses !== undefined);
   const most = Math.max(...runs.flatMap(({ losses }) => losses));
   const least = Math.min(0, ...runs.flatMap(({ losses }) => losses));
   const x = (step) => EDGE.left + ((step - 1) / Math.max(1, steps - 1)) * (WIDTH - EDGE.left - EDGE.right);

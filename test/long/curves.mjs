@@ -1,14 +1,14 @@
 /**
- * Whole networks, with all their filters and their recipe's rate and batch, trained beside PyTorch from the same weights on the
+ * Whole networks, with all their filters and, unless told otherwise, their recipe's rate and batch, trained beside PyTorch from the same weights on the
  * same real images: does the curve follow PyTorch's?
  *
  * usage: node test/long/curves.mjs --networks a,b --out FOLDER [--steps 60] [--every 20] [--validation 512] [--data FOLDER]
- *        [--threads N] [--python PATH] [--keep FOLDER]
+ *        [--batch N] [--rate R] [--once] [--threads N] [--python PATH] [--keep FOLDER]
  *
  * Images come in the order of the publisher's files, without augmentation or dropout, at a constant rate; a network for grey
  * images gets MNIST, others CIFAR-10. PyTorch runs twice, with images channels first and channels last: two roundings of the
  * same arithmetic. Rounding noise grows from step to step at these rates, so how far PyTorch is from itself is what our distance from it
- * is to be compared with. Writes NAME.json (every step's loss, validation loss and accuracy every so many steps) and
+ * is to be compared with (--once leaves the second run out). Writes NAME.json (every step's loss, validation loss and accuracy every so many steps) and
  * NAME.svg; prints a line a network. What --keep names holds each finished run: started again with the same options, only
  * the missing ones are made. Times are of the steps alone, and only worth something on a machine with nothing else to do.
  */
@@ -35,6 +35,9 @@ const { values: flags } = parseArgs({
     data: { type: "string", default: process.env.CONVSWEEP_DATA ?? join(homedir(), ".cache/convsweep/data") },
     threads: { type: "string", default: String(availableParallelism()) },
     keep: { type: "string" },
+    batch: { type: "string" },
+    rate: { type: "string" },
+    once: { type: "boolean", default: false },
     python: { type: "string", default: process.env.CONVSWEEP_PYTHON ?? "python3" },
   },
 });
@@ -58,11 +61,17 @@ const published = {
 async function prepare(network) {
   const source = published[network.input[0]];
   const { arrays } = await loadDataset(source, flags.data, () => null);
-  const count = steps * network.defaults.batch_size + validation;
+  const batch = Number(flags.batch ?? network.defaults.batch_size);
+  const count = steps * batch + validation;
   const pixels = source.shape.reduce((product, side) => product * side, 1);
   if (count > source.train_images) throw new Error(`${source.name} has ${source.train_images} images, not ${count}`);
   const dataset = { ...source, validation, train_images: count, test_images: 0 };
-  const recipe = recipeFor(network, dataset, { epochs: 1, shuffle: false, hyperparameters: { dropout: 0 } });
+  const recipe = recipeFor(network, dataset, {
+    epochs: 1,
+    batch_size: batch,
+    shuffle: false,
+    hyperparameters: { dropout: 0, ...(flags.rate === undefined ? {} : { learning_rate: Number(flags.rate) }) },
+  });
   const none = new Uint8Array(0);
   return {
     recipe,
@@ -184,7 +193,7 @@ for (const name of flags.networks.split(",")) {
     const { recipe, arrays } = await prepare(network);
     const engineRun = once(folder, "engine", () => trainHere(recipe, arrays, folder));
     const { version, ...first } = once(folder, "nchw", () => trainThere(folder, "nchw"));
-    const { version: _same, ...last } = once(folder, "nhwc", () => trainThere(folder, "nhwc"));
+    const last = flags.once ? null : once(folder, "nhwc", () => trainThere(folder, "nhwc"));
     const { learning_rate, momentum, l2, label_smoothing } = recipe.hyperparameters;
     const result = {
       network: name,
@@ -195,11 +204,15 @@ for (const name of flags.networks.split(",")) {
       hyperparameters: { learning_rate, momentum, l2, label_smoothing, dropout: 0 },
       validation_images: validation,
       engine: { version: engine.version, ...engineRun },
-      pytorch: { version, channels_first: first, channels_last: last },
+      pytorch: {
+        version,
+        channels_first: first,
+        channels_last: last && { losses: last.losses, evaluations: last.evaluations, seconds: last.seconds },
+      },
       smoothed_over: Math.min(SMOOTH, steps),
       largest_relative_difference: {
         engine_and_pytorch: distance(engineRun, first),
-        pytorch_and_itself: distance(last, first),
+        pytorch_and_itself: last && distance(last, first),
       },
     };
     // One line a list: the files are read by people too.
@@ -208,10 +221,11 @@ for (const name of flags.networks.split(",")) {
     writeFileSync(join(flags.out, `${name}.svg`), drawCurves(result, smoothed));
     const { engine_and_pytorch, pytorch_and_itself } = result.largest_relative_difference;
     const of = (run) => `${run.losses[0].toFixed(4)} to ${smoothed(run.losses).at(-1).toFixed(4)}`;
+    const again =
+      last === null ? "" : `; channels last ${of(last)}, from PyTorch ${(100 * pytorch_and_itself).toFixed(2)} %`;
     process.stdout.write(
-      `${name}: ${steps} steps of ${recipe.batch_size}, loss here ${of(engineRun)}, PyTorch ${of(first)}, channels last ${of(last)}; ` +
-        `largest difference ${(100 * engine_and_pytorch).toFixed(2)} %, of PyTorch from itself ${(100 * pytorch_and_itself).toFixed(2)} %; ` +
-        `${engineRun.seconds.toFixed(0)}, ${first.seconds.toFixed(0)}, ${last.seconds.toFixed(0)} s\n`,
+      `${name}: ${steps} steps of ${recipe.batch_size}, loss here ${of(engineRun)}, PyTorch ${of(first)}, ` +
+        `largest difference ${(100 * engine_and_pytorch).toFixed(2)} %${again}\n`,
     );
   } finally {
     if (flags.keep === undefined) rmSync(folder, { recursive: true });
