@@ -170,6 +170,7 @@ export type Event =
 export type NoteKind =
   | "coordinator-stood-still"
   | "store-degraded"
+  | "store-damaged"
   | `webhook-${"configured" | "due" | "delivered" | "failed" | "dropped"}`;
 
 export type Mutation =

@@ -13,6 +13,7 @@ import type { TlsFiles } from "../../proto/tls.js";
 import { member } from "../core/canonical.js";
 import { type State, stateFrom } from "../core/state.js";
 import type { Json, SweepSpec } from "../core/types.js";
+import { examineBeside } from "../store/examine-beside.js";
 import type { Store } from "../store/store.js";
 import { type AdminParts, adminService, type QueryAnswer, type SqlValue } from "./admin-server.js";
 import { openArtifactFiles } from "./artifacts.js";
@@ -25,6 +26,7 @@ import type { ConnectionLimits } from "./connections.js";
 import { removeCoordinatorFile, writeCoordinatorFile } from "./coordinator-file.js";
 import { tokenFile } from "./credentials.js";
 import { openDoors } from "./doors.js";
+import { startExaminations } from "./examinations.js";
 import { FeedHub } from "./feed-hub.js";
 import { feedSockets } from "./feed-socket.js";
 import { Gate } from "./gate.js";
@@ -205,6 +207,13 @@ async function assemble(
   writeCoordinatorFile(storeDir, file);
   const backups = startBackups(storeDir, store, clock, log);
   undo.push(() => backups.close());
+  const examinations = startExaminations(
+    clock,
+    () => examineBeside(storeDir),
+    log,
+    (detail) => runtime.push({ kind: "Noted", note: "store-damaged", sweep: null, trial: null, detail }),
+  );
+  undo.push(() => examinations.close());
   serving = true;
   log("info", "coordinator-up", "the coordinator is up", {
     grpc: grpc.address,

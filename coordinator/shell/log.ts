@@ -31,6 +31,8 @@ export const LOG_EVENTS = {
   "worker-name-taken": "two workers have one name",
   "rollback-detected": "a worker has heard of commits that this store does not have",
   "store-degraded": "nothing can be recorded: the disk is full, read-only or failing",
+  "store-damaged": "something of the store is not as it was written",
+  "examination-failed": "the store could not be looked through",
   "store-recovered": "what happens is recorded again",
   "backup-trouble": "the hourly backup was not made",
   "checkpoint-trouble": "a checkpoint could not be written or deleted",

@@ -1,5 +1,5 @@
 /**
- * Looking through a whole store without changing it: every page, every reference, its history, its backups.
+ * Looking through a whole store without changing it: every page, every reference, every value of what has ended, its history, its backups.
  *
  * Guarantees: reads only; never throws for what is wrong with a store, but says it, with what to do. A coordinator may be
  * running. Not here: mending anything (restore.ts).
@@ -7,6 +7,7 @@
 import { existsSync } from "node:fs";
 import Database from "better-sqlite3";
 import { adviceOf, examineBackup, listBackups } from "./backups.js";
+import { checkDigests } from "./digests.js";
 import { readMark, readStoreFile, type StoreFile, storeFilePath } from "./history.js";
 import { readMigrations } from "./migrate.js";
 import { checkHeader, databasePath } from "./open.js";
@@ -77,12 +78,31 @@ function content(db: Database.Database, say: Say): void {
   if (orphans.length > 0)
     say("references", "bad", `${orphans.length} rows refer to what is not there, the first in ${orphans[0]?.table}`);
   else say("references", "ok", "every row refers to one that is there");
+  if (version >= DIGESTS_SINCE) values(db, say);
   const counts = db
     .prepare<[], { trials: number; reports: number; events: number }>(
       "SELECT (SELECT count(*) FROM base_trials) AS trials, (SELECT count(*) FROM base_reports) AS reports, (SELECT count(*) FROM base_events) AS events",
     )
     .get();
   say("content", "ok", `${counts?.trials} trials, ${counts?.reports} reported values, ${counts?.events} events`);
+}
+
+/** Migration 7 made them. */
+const DIGESTS_SINCE = 7;
+/** Named, of those that have been altered. */
+const NAMED = 20;
+
+function values(db: Database.Database, say: Say): void {
+  const { attempts, trials, altered } = checkDigests(db);
+  if (altered.length === 0)
+    return say(
+      "values",
+      "ok",
+      `those of ${trials} ended trials and ${attempts} ended attempts are as they were written`,
+    );
+  const named = altered.slice(0, NAMED).map(({ what }) => what);
+  const more = altered.length > named.length ? ` and ${altered.length - named.length} more` : "";
+  say("values", "bad", `changed since they were written: ${named.join(", ")}${more}`);
 }
 
 function history(db: Database.Database, dir: string, known: StoreFile | null, say: Say): void {

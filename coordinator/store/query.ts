@@ -8,9 +8,9 @@
 import { fork } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { ConvsweepError, LIMITS } from "../../proto/contract.js";
 import { nearest } from "../recipe/nearest.js";
+import { childPath } from "./child-path.js";
 import { gateQuery, VIEWS } from "./gate.js";
 import { databasePath } from "./open.js";
 import type { QueryOutcome, QueryRequest } from "./query-child.js";
@@ -31,14 +31,6 @@ export interface QueryLimits {
 
 const DEFAULTS: QueryLimits = { millis: LIMITS.queryMillis, rows: LIMITS.queryRows, bytes: 8 << 20 };
 
-/** Beside this module once built; seen from the sources it is in dist/. */
-function childPath(): string {
-  const built = fileURLToPath(new URL("./query-child.js", import.meta.url));
-  return existsSync(built)
-    ? built
-    : fileURLToPath(new URL("../../dist/coordinator/store/query-child.js", import.meta.url));
-}
-
 /** Runs one query on the store in a folder. `params` fill its `?` in order. */
 export async function runQuery(
   dir: string,
@@ -57,7 +49,7 @@ export async function runQuery(
 
 function ask(request: QueryRequest): Promise<QueryOutcome> {
   return new Promise((resolveWith, reject) => {
-    const child = fork(childPath(), [], {
+    const child = fork(childPath("query-child"), [], {
       execArgv: ["--max-old-space-size=256"],
       env: {},
       cwd: "/",

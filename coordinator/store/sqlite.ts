@@ -17,6 +17,7 @@ import { adviceOf } from "./backups.js";
 import { Ballast } from "./ballast.js";
 import { lastPuts } from "./batch.js";
 import { commitError, diskError, syncError } from "./commit-error.js";
+import { Digests, reportDigest } from "./digests.js";
 import { faultPoint } from "./fault-point.js";
 import { demandLocalDisk } from "./file-system.js";
 import { readStoreFile, storeFilePath } from "./history.js";
@@ -145,6 +146,7 @@ class SqliteStore implements Store {
   readonly #sql: Statements;
   readonly #run: (batch: readonly Mutation[]) => void;
   readonly #known: Known;
+  readonly #digests: Digests;
   /** The spec last written for each sweep, by identity: an unchanged spec is not written again. */
   #specs = new Map<SweepId, SweepSpec>();
   #metricIds: Map<string, number>;
@@ -160,6 +162,7 @@ class SqliteStore implements Store {
     this.#uuid = db.prepare<[], string>("SELECT value FROM base_meta WHERE name = 'uuid'").pluck().get() ?? "";
     this.#version = Number(db.pragma("user_version", { simple: true }));
     this.#metricIds = this.#readMetricIds();
+    this.#digests = new Digests(db);
     const write = db.transaction((batch: readonly Mutation[]) => this.#write(batch));
     this.#run = (batch) => write.immediate(batch);
     this.#commitSeq = this.#counters().commit_seq;
@@ -233,8 +236,9 @@ class SqliteStore implements Store {
     try {
       this.#run(batch);
     } catch (thrown) {
-      // Both remember what the transaction that was rolled back had written.
+      // They remember what the transaction that was rolled back had written.
       this.#specs = new Map();
+      this.#digests.forget();
       if (this.#db.open) this.#metricIds = this.#readMetricIds();
       throw commitError(thrown);
     }
@@ -325,6 +329,7 @@ class SqliteStore implements Store {
       } else this.#put(mutation);
       if (written++ === 0) faultPoint("afterInsert");
     }
+    this.#digests.write();
     this.#sql.countCommit.run();
     faultPoint("beforeCommit");
   }
@@ -340,11 +345,15 @@ class SqliteStore implements Store {
         this.#specs.set(sweep.id, sweep.spec);
         return;
       }
-      case "putTrial":
-        sql.putTrial.run(...trialCells(mutation.trial));
+      case "putTrial": {
+        const cells = trialCells(mutation.trial);
+        sql.putTrial.run(...cells);
+        if (mutation.trial.endedAt !== null) this.#digests.trialEnded(mutation.trial.id, cells);
         return;
+      }
       case "putAttempt":
         sql.putAttempt.run(...attemptCells(mutation.attempt));
+        if (mutation.attempt.endedAt !== null) this.#digests.attemptEnded(mutation.attempt.token);
         return;
       case "putWorker":
         sql.putWorker.run(...workerCells(mutation.worker));
@@ -363,15 +372,21 @@ class SqliteStore implements Store {
 
   #addReport(report: Report, token: number | undefined): void {
     if (token === undefined) throw new ConvsweepError("INTERNAL", `attempt ${report.attempt} has no token`);
+    const digests = this.#digests;
+    digests.begin(token);
+    const { epoch, step, at } = report;
     let cells: Cell[] = [];
-    for (const [name, value] of Object.entries(report.metrics)) {
-      const { epoch, step, at } = report;
-      cells.push(token, epoch, this.#metricId(name), step, at, kindOf(value), realOf(value));
+    let added = 0;
+    for (const [name, given] of Object.entries(report.metrics)) {
+      const [metric, kind, value] = [this.#metricId(name), kindOf(given), realOf(given)];
+      cells.push(token, epoch, metric, step, at, kind, value);
+      digests.add(token, reportDigest(epoch, metric, step, at, kind, value));
       if (cells.length < CELLS_AT_ONCE) continue;
-      this.#sql.addReports(REPORT_ROWS).run(...cells);
+      added += this.#sql.addReports(REPORT_ROWS).run(...cells).changes;
       cells = [];
     }
-    if (cells.length > 0) this.#sql.addReports(cells.length / REPORT_CELLS).run(...cells);
+    if (cells.length > 0) added += this.#sql.addReports(cells.length / REPORT_CELLS).run(...cells).changes;
+    if (added < Object.keys(report.metrics).length) digests.recount(token);
   }
 
   #metricId(name: string): number {

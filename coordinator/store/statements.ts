@@ -26,7 +26,8 @@ const ATTEMPT_COLUMNS = `
   token, id, trial, n, worker, incarnation, device, state, lease_until, last_epoch, offered_at, started_at, ended_at,
   cause, fingerprint, stopping, from_epoch`;
 
-const TRIAL_COLUMNS = `
+/** In the order of `trialCells`. */
+export const TRIAL_COLUMNS = `
   id, sweep, number, state, cause, origin, rerun_of, rerun_verify, parameters, seed, cohort_key, attempts, losses,
   not_before, epoch, best_kind, best_value, best_epoch, last_kind, last_value, metrics, created_at, started_at,
   ended_at, weights_hash, fingerprint, worker, device, verified, verified_detail, checkpoints, killed, lineage`;

@@ -132,6 +132,7 @@ const NOTES = [
   "webhook-failed",
   "webhook-dropped",
   "store-degraded",
+  "store-damaged",
   "store-restored",
 ];
 

@@ -65,6 +65,12 @@ CREATE TABLE base_metrics (
   name TEXT NOT NULL UNIQUE CHECK (name <> '')
 ) STRICT;
 
+CREATE TABLE base_report_digests (
+  attempt INTEGER PRIMARY KEY REFERENCES base_attempts (token) DEFERRABLE INITIALLY DEFERRED,
+  count INTEGER NOT NULL CHECK (count >= 0),
+  digest INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE base_reports (
   attempt INTEGER NOT NULL REFERENCES base_attempts (token) DEFERRABLE INITIALLY DEFERRED,
   epoch INTEGER NOT NULL,
@@ -91,6 +97,11 @@ CREATE TABLE base_sweeps (
   sampler_state TEXT NOT NULL,
   scheduler_state TEXT NOT NULL
 ) STRICT;
+
+CREATE TABLE base_trial_digests (
+  trial TEXT PRIMARY KEY REFERENCES base_trials (id) DEFERRABLE INITIALLY DEFERRED,
+  digest INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE base_trials (
   id TEXT NOT NULL UNIQUE CHECK (id = sweep || '/' || number),

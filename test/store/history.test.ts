@@ -317,6 +317,7 @@ it("doctor finds nothing to say of a sound store", () => {
     ["schema", "ok"],
     ["pages", "ok"],
     ["references", "ok"],
+    ["values", "ok"],
     ["content", "ok"],
     ["history", "ok"],
     ["backups", "warning"],
