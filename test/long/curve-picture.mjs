@@ -12,7 +12,7 @@ export function drawCurves(result, smooth) {
     { name: "convsweep", colour: "#1b9e77", losses: result.engine.losses },
   ].filter(({ losses }) => losses !== undefined);
   const most = Math.max(...runs.flatMap(({ losses }) => losses));
-  const least = Math.min(0, ...runs.flatMap(({ losses }) => losses));
+  const least = Math.min(...runs.flatMap(({ losses }) => losses));
   const x = (step) => EDGE.left + ((step - 1) / Math.max(1, steps - 1)) * (WIDTH - EDGE.left - EDGE.right);
   const y = (loss) => EDGE.top + ((most - loss) / (most - least)) * (HEIGHT - EDGE.top - EDGE.bottom);
   const path = (losses, first) =>
