@@ -35,6 +35,11 @@ export interface QueryAnswer {
   readonly truncated: boolean;
 }
 
+interface Compiled {
+  readonly spec: SweepSpec;
+  readonly warnings: readonly string[];
+}
+
 export interface AdminParts {
   readonly runtime: Runtime;
   readonly store: Store;
@@ -42,11 +47,7 @@ export interface AdminParts {
   readonly log: Log;
   readonly version: string;
   /** Compiles a sweep file, whose relative paths lead from `directory`; throws BAD_INPUT with the place in the file. */
-  readonly compile: (
-    text: string,
-    fileName: string,
-    directory: string,
-  ) => { readonly spec: SweepSpec; readonly warnings: readonly string[] };
+  readonly compile: (text: string, fileName: string, directory: string) => Promise<Compiled>;
   readonly query: (sql: string, parameters: readonly SqlValue[]) => Promise<QueryAnswer>;
   /** A fresh one-time link to the dashboard; "" where there is none. */
   readonly dashboardLink: () => string;
@@ -76,7 +77,7 @@ export function adminService(parts: AdminParts): AdminServiceServer {
           found: request.directory.slice(0, 200),
         });
       }
-      const { spec, warnings } = parts.compile(
+      const { spec, warnings } = await parts.compile(
         request.text,
         request.fileName || "the sweep file",
         request.directory || ".",

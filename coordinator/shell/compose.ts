@@ -67,9 +67,16 @@ export interface CoordinatorOptions {
   readonly log?: Log;
 }
 
+/** Reads sweep files. */
+export interface Compiler {
+  readonly compile: AdminParts["compile"];
+  /** What is under way is refused, UNAVAILABLE. */
+  close(): Promise<void>;
+}
+
 export interface CoordinatorParts {
   readonly openStore: (dir: string, acceptRollback: boolean) => Store;
-  readonly compile: AdminParts["compile"];
+  readonly openCompiler: () => Compiler;
   readonly runQuery: (dir: string, sql: string, parameters: readonly SqlValue[]) => Promise<QueryAnswer>;
   readonly clock: Clock;
   readonly version: string;
@@ -186,12 +193,14 @@ async function assemble(
   const link = (): string =>
     http === null ? "" : `${http.scheme}://${fromHere(http.address)}/login?otp=${logins.newCode()}`;
   const query = (sql: string, values: readonly SqlValue[]) => queries.run(() => parts.runQuery(storeDir, sql, values));
+  const compiler = parts.openCompiler();
+  undo.push(() => compiler.close());
   const grpc: GrpcListener = await listenGrpc(options.grpc, options.fallbackPort ?? false, {
     interceptors: [authorizing({ credentials, failures, connections, refused: (why) => meter.refuse("grpc", why) })],
     connections,
     tls: secured.grpc === "plaintext" ? null : tls,
     mutual: secured.grpc === "mtls",
-    admin: adminService({ runtime, store, hub, log, version, compile: parts.compile, query, dashboardLink: link }),
+    admin: adminService({ runtime, store, hub, log, version, compile: compiler.compile, query, dashboardLink: link }),
     worker: workerService({ runtime, links, clock, log, store: () => store.position(), state, files, artifacts }),
   });
   undo.push(() => grpc.destroy());
@@ -235,6 +244,7 @@ async function assemble(
     if (gracefully) {
       // What already came in is decided, saved and acknowledged before anybody is sent away.
       runtime.close();
+      await compiler.close();
       hub.close();
       links.endAll(new ConvsweepError("UNAVAILABLE", "the coordinator is closing"));
     }

@@ -2,10 +2,10 @@
  * The coordinator as people run it: compose.ts with the real parts.
  */
 import { PROGRAM_VERSION } from "../../proto/contract.js";
-import { compileSweep } from "../recipe/compile.js";
 import { runQuery } from "../store/query.js";
 import { openSqliteStore } from "../store/sqlite.js";
 import { systemClock } from "./clock.js";
+import { openCompilePool } from "./compile-pool.js";
 import { type CoordinatorOptions, type RunningCoordinator, startWith } from "./compose.js";
 import { checkFloors } from "./floors.js";
 import { silentLog } from "./log.js";
@@ -17,7 +17,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
   checkFloors();
   return await startWith(options, {
     openStore: (dir, acceptRollback) => openSqliteStore(dir, { create: true, acceptRollback, ballast: true }),
-    compile: compileSweep,
+    openCompiler: openCompilePool,
     runQuery,
     clock: systemClock(),
     version: PROGRAM_VERSION,

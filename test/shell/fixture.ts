@@ -97,16 +97,19 @@ export async function start(overrides: Overrides = {}): Promise<Started> {
     },
     {
       openStore: () => openMemoryStore(),
-      compile: (text) => {
-        if (!text.startsWith("{")) {
-          throw new ConvsweepError("BAD_INPUT", "sweep.yaml:1:1: no sweep", {
-            path: "sweep.yaml:1:1",
-            expected: "{",
-            found: text,
-          });
-        }
-        return { spec: { ...SPEC, ...(JSON.parse(text) as Partial<SweepSpec>) }, warnings: ["a warning"] };
-      },
+      openCompiler: () => ({
+        async compile(text) {
+          if (!text.startsWith("{")) {
+            throw new ConvsweepError("BAD_INPUT", "sweep.yaml:1:1: no sweep", {
+              path: "sweep.yaml:1:1",
+              expected: "{",
+              found: text,
+            });
+          }
+          return { spec: { ...SPEC, ...(JSON.parse(text) as Partial<SweepSpec>) }, warnings: ["a warning"] };
+        },
+        close: async () => {},
+      }),
       runQuery: async () => ({ columns: ["one"], rows: [[1]], truncated: false }),
       clock: systemClock(),
       version: "1.2.3",
