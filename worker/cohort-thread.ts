@@ -7,7 +7,8 @@
  * cohort without lanes is closed after `idleMillis`, so that its memory is given back; what the engine throws ends
  * attempts, never the thread. Native calls are never aborted from outside.
  *
- * Not here: threads, Piscina, loading the addon (thread.ts); leases (agent.ts).
+ * Not here: threads, Piscina, loading the addon (thread.ts); when lanes are saved (lane-saver.ts), a trial's files (trial-files.ts);
+ * leases (agent.ts).
  */
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { ConvsweepError } from "../proto/contract.js";
@@ -16,6 +17,7 @@ import { Cohort } from "./cohort.js";
 import type { Control } from "./control.js";
 import { type Engine, engineError, metricsOf, type SliceResult } from "./engine.js";
 import { type JobPlan, planJob } from "./job.js";
+import { LaneSaver } from "./lane-saver.js";
 import type { Held, Job, Outcome, SavedLane, ThreadCommand, ThreadMessage } from "./messages.js";
 import { TrialFiles } from "./trial-files.js";
 
@@ -42,17 +44,6 @@ export interface CohortThreadOptions {
   readonly checkpointMillis: number;
 }
 
-/** Saving may take this share of the time at most. */
-const SAVING_SHARE = 0.02;
-
-/** What is known of an attempt in a lane, for its checkpoints. */
-interface Saving {
-  /** Epochs done. */
-  epoch: number;
-  due: number;
-  uploading: boolean;
-}
-
 export const THREAD_TIMES = { sliceMillis: 200, idleMillis: 2_000, memoryMillis: 6_000 } as const;
 
 /** An attempt that found no memory while others train; tried again whenever some is given back. */
@@ -65,7 +56,6 @@ interface Waiting {
 
 const CHECKPOINT_FAULTS: ReadonlySet<string> = new Set(["ENGINE_CORRUPT_CHECKPOINT", "ENGINE_FOREIGN_CHECKPOINT"]);
 
-const keyOf = ({ attempt, token }: Held): string => `${attempt} ${token}`;
 const same = (a: Held, b: Held): boolean => a.attempt === b.attempt && a.token === b.token;
 const heldOf = (job: Job): Held => ({ attempt: job.attempt, token: job.token });
 
@@ -74,7 +64,7 @@ export class CohortThread {
   private readonly commands: ThreadCommand[] = [];
   private cohorts: Cohort[] = [];
   private waiting: Waiting[] = [];
-  private readonly savings = new Map<string, Saving>();
+  private readonly saver: LaneSaver;
   private readonly files: TrialFiles;
   private wake: (() => void) | null = null;
   /** Memory came back since the waiting attempts were tried. */
@@ -86,11 +76,13 @@ export class CohortThread {
 
   constructor(options: CohortThreadOptions) {
     this.options = options;
-    this.files = new TrialFiles({
-      engine: options.engine,
-      post: (message) => this.post(message),
-      native: (call) => this.native(call),
-    });
+    const { engine, now, checkpointMillis } = options;
+    const talk = {
+      post: (message: ThreadMessage) => this.post(message),
+      native: <T>(call: () => T) => this.native(call),
+    };
+    this.files = new TrialFiles({ engine, ...talk });
+    this.saver = new LaneSaver({ now, checkpointMillis, ...talk });
   }
 
   /** Runs until `close` is commanded, or rejects with ENGINE_DEVICE_LOST after every attempt was given back. */
@@ -138,11 +130,9 @@ export class CohortThread {
       case "stop":
         this.stop(command.held, command.save);
         break;
-      case "uploaded": {
-        const saving = this.savings.get(keyOf(command.held));
-        if (saving) saving.uploading = false;
+      case "uploaded":
+        this.saver.uploaded(command.held);
         break;
-      }
       case "drop":
         this.drop(command.held);
         break;
@@ -172,8 +162,7 @@ export class CohortThread {
       const { seed, hyperparameters } = plan;
       this.native(() => cohort.add(held, { seed, hyperparameters, checkpoint: from?.data ?? null }));
       const fromEpoch = from?.epoch ?? 0;
-      const due = options.now() + options.checkpointMillis;
-      this.savings.set(keyOf(held), { epoch: fromEpoch, due, uploading: false });
+      this.saver.watch(held, fromEpoch);
       if (plan.keepWeights) this.files.keepWeightsOf(held, job);
       this.post({ kind: "started", held, fingerprint: options.engine.fingerprint(options.device), fromEpoch });
     } catch (thrown) {
@@ -269,7 +258,7 @@ export class CohortThread {
       return;
     }
     const place = this.find(held);
-    if (place && save) this.save(place.cohort, place.lane, held);
+    if (place && save) this.saver.save(place.cohort, place.lane, held);
     if (place) this.leave(place.cohort, place.lane, held, (weightsHash) => ({ kind: "stopped", weightsHash }));
   }
 
@@ -293,24 +282,6 @@ export class CohortThread {
     this.remove(cohort, lane);
   }
 
-  /** A lane that cannot be saved trains on all the same. */
-  private save(cohort: Cohort, lane: number, held: Held): void {
-    const saving = this.savings.get(keyOf(held));
-    if (!saving || saving.epoch === 0) return;
-    const { now, checkpointMillis } = this.options;
-    const started = now();
-    try {
-      const data = this.native(() => cohort.save(lane));
-      saving.uploading = true;
-      this.post({ kind: "saved", held, lane: { epoch: saving.epoch, data } });
-    } catch (thrown) {
-      const { code, message } = engineError(thrown);
-      const said = `a lane was not saved: ${message}`;
-      this.post({ kind: "log", level: "warn", event: "checkpoint-trouble", message: said, fields: { ...held, code } });
-    }
-    saving.due = now() + Math.max(checkpointMillis, (now() - started) / SAVING_SHARE);
-  }
-
   private remove(cohort: Cohort, lane: number): void {
     const held = cohort.attemptIn(lane);
     if (held) this.forget(held);
@@ -324,7 +295,7 @@ export class CohortThread {
 
   /** What is remembered of an attempt beside its lane. */
   private forget(held: Held): void {
-    this.savings.delete(keyOf(held));
+    this.saver.forget(held);
     this.files.forget(held);
   }
 
@@ -356,20 +327,12 @@ export class CohortThread {
     }
     for (const [lane, epoch] of last) {
       const held = cohort.attemptIn(lane);
-      if (held) this.consider(cohort, lane, held, epoch);
+      if (held) this.saver.consider(cohort, lane, held, epoch);
     }
     if (result.state === "idle" && cohort.size > 0) {
       // Would otherwise be asked for slices for ever.
       this.breakCohort(cohort, new ConvsweepError("ENGINE_INTERNAL", "the engine idles although lanes have not ended"));
     }
-  }
-
-  /** At the end of an epoch that another follows. */
-  private consider(cohort: Cohort, lane: number, held: Held, epoch: number): void {
-    const saving = this.savings.get(keyOf(held));
-    if (!saving) return;
-    saving.epoch = epoch;
-    if (!saving.uploading && this.options.now() >= saving.due) this.save(cohort, lane, held);
   }
 
   /** The session cannot go on: its attempts end, its memory comes back, the other cohorts are not touched. */
