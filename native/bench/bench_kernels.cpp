@@ -173,6 +173,37 @@ void bench_conv(Report& report, const KernelTable& k, Parallel& parallel, const 
              [&] { k.conv2d_backward_weights(parallel, s, x.get(), y.get(), dw.get(), scratch.get()); });
 }
 
+void bench_lstm(Report& report, const KernelTable& k, Parallel& parallel, const std::string& name, int batch, int steps,
+                int in, int units, bool every_step) {
+  RecurrentShape s;
+  s.cell = RecurrentShape::Cell::lstm;
+  s.batch = batch;
+  s.steps = steps;
+  s.in_features = in;
+  s.units = units;
+  s.every_step = every_step;
+  const std::int64_t run = std::int64_t{steps} * batch, columns = (batch + 15) / 16 * 16;
+  const std::int64_t weights = std::int64_t{4} * units * (in + units);
+  const Memory x = floats(in * run), y = floats(units * run), dx = floats(in * run), w = floats(weights);
+  const Memory dw = floats(weights), bias = floats(8 * units), dbias = floats(8 * units);
+  const Memory saved = floats(std::int64_t{7} * units * columns * steps);
+  const Memory scratch =
+      floats(static_cast<std::int64_t>(k.recurrent_scratch_bytes(s, parallel.width()) / sizeof(float)));
+  // Large weights would saturate every gate, which real ones do not.
+  for (std::int64_t i = 0; i < weights; ++i) w.get()[i] *= 0.1F;
+  const double flops = 2.0 * static_cast<double>(run) * 4 * units * (in + units);
+  const auto forward = [&] {
+    k.recurrent_forward(parallel, s, x.get(), w.get(), bias.get(), y.get(), saved.get(), scratch.get());
+  };
+  report.add(name + " forward", flops, forward);
+  // Backward writes over what forward kept.
+  report.add(name + " forward and backward", 3 * flops, [&] {
+    forward();
+    k.recurrent_backward(parallel, s, x.get(), y.get(), w.get(), dx.get(), dw.get(), dbias.get(), saved.get(),
+                         scratch.get());
+  });
+}
+
 void bench_pool(Report& report, const KernelTable& k, Parallel& parallel, const std::string& name, int batch,
                 int channels, int size, int window) {
   PoolShape s;
@@ -247,6 +278,8 @@ void bench_all(Report& report, const KernelTable& k, Parallel& parallel) {
   bench_pool(report, k, parallel, "tinycnn pool 4x4 of 28 n32", 32, 4, 28, 4);
   bench_pool(report, k, parallel, "lenet pool1 2x2 of 24 n100", 100, 20, 24, 2);
   bench_pool(report, k, parallel, "lenet pool2 2x2 of 8 n100", 100, 50, 8, 2);
+  bench_lstm(report, k, parallel, "lstm-rows lstm 28-128 n60", 60, 28, 28, 128, true);
+  bench_lstm(report, k, parallel, "lstm-rows lstm 128-128 n60", 60, 28, 128, 128, false);
   bench_elementwise(report, k, parallel);
 }
 

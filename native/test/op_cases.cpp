@@ -148,6 +148,8 @@ std::vector<LayerCase> make_cases() {
     add("full batch", recurrent(op, 9, true), {20, 1, 3}, 100, 4e-6);
   }
   add("wide", recurrent(Op::lstm, 130, true), {150, 1, 3}, 20, 1e-5);
+  // So many (step, image) that the gradients of the weights are summed some steps at a time.
+  add("long", recurrent(Op::lstm, 11, true), {5, 1, 23}, 37, 1e-5);
   return cases;
 }
 

@@ -218,22 +218,29 @@ void product(Parallel& parallel, const Product& p, const ProductPlan& plan, cons
   for_each_task(parallel, column_tasks * row_tasks, body);
 }
 
-// Packs A for Layout::packed: at(row, k) yields the element.
-template <class At>
-void pack_rows(Parallel& parallel, int m, int k, const ProductPlan& plan, float* to, const At& at) {
+// Packs A for Layout::packed: tile(row, rows, out) writes the `rows` rows of a tile from `row` on to out[k][rows].
+template <class Tile>
+void pack_tiles(Parallel& parallel, int m, int k, const ProductPlan& plan, float* to, const Tile& tile) {
   const int tasks = Index{m} * k > kSerialElements ? plan.tiles : 1;
   auto body = [&](int task, int) {
     const int t0 = tasks == 1 ? 0 : task, t1 = tasks == 1 ? plan.tiles : task + 1;
     for (int t = t0; t < t1; ++t) {
       const int row = static_cast<int>(part_begin(m, plan.tiles, t));
       const int rows = static_cast<int>(part_begin(m, plan.tiles, t + 1)) - row;
-      float* out = to + Index{row} * k;
-      for (int i = 0; i < k; ++i) {
-        for (int r = 0; r < rows; ++r) *out++ = at(row + r, i);
-      }
+      tile(row, rows, to + Index{row} * k);
     }
   };
   for_each_task(parallel, tasks, body);
+}
+
+// The same, element by element: at(row, k) yields one.
+template <class At>
+void pack_rows(Parallel& parallel, int m, int k, const ProductPlan& plan, float* to, const At& at) {
+  pack_tiles(parallel, m, k, plan, to, [&](int row, int rows, float* out) {
+    for (int i = 0; i < k; ++i) {
+      for (int r = 0; r < rows; ++r) *out++ = at(row + r, i);
+    }
+  });
 }
 
 }  // namespace convsweep::cpu::CONVSWEEP_ISA

@@ -6,12 +6,11 @@
 // waiting for anybody. Backward the same product runs transposed; the weights' gradient is one product over all steps at
 // the end.
 //
-// Guarantees: gate = fma over the input's features, then over the hidden units, ascending, then + (bias_ih + bias_hh).
-// Weight gradients add (step, image) in ascending order; a bias gradient keeps sixteen partial sums by image modulo 16
-// over the steps. Neither depends on blocks, tasks or vectors.
+// Guarantees: gate = fma over the input's features, then over the hidden units, ascending, then + (bias_ih + bias_hh),
+// whatever the blocks, tasks and vectors.
 #pragma once
 
-#include "kernels_impl_gemm.h"
+#include "kernels_impl_recurrent_weights.h"
 #include "ops/math.h"
 
 namespace convsweep::cpu::CONVSWEEP_ISA {
@@ -109,19 +108,12 @@ struct RecurrentPlan {
   }
 };
 
-// The gradient of the weights reads A by rows.
-inline ProductPlan recurrent_weights_plan(int gate_rows, int columns, int batch) {
-  const Runs runs{columns, 1};
-  return plan_product(Layout::rows, gate_rows, batch, &runs, 1);
-}
-
 template <class Cell>
 std::size_t recurrent_cell_scratch_bytes(const RecurrentShape& s, int width) {
   const RecurrentPlan<Cell> plan(s, width);
   const auto slots = static_cast<std::size_t>(width);
-  const std::size_t panels = larger(panel_bytes(recurrent_weights_plan(plan.gate_rows, s.in_features, s.batch)),
-                                    panel_bytes(recurrent_weights_plan(plan.gate_rows, s.units, s.batch)));
-  return larger(plan.packed_bytes() + plan.bias_bytes() + slots * plan.slot_bytes(), slots * panels);
+  return larger(plan.packed_bytes() + plan.bias_bytes() + slots * plan.slot_bytes(),
+                slots * RecurrentWeightsPlan(s, plan.gate_rows, width).slot_bytes());
 }
 
 // C = A B for the first `depth` of k and the tiles from `tile0`, B and C whole vectors.
@@ -198,55 +190,6 @@ void recurrent_cell_forward(Parallel& parallel, const RecurrentShape& s, const f
   for_each_task(parallel, plan.blocks, body);
 }
 
-// dweights[gate row][column] = sum over steps t >= first and images of the gate's gradient times
-// source(t)[column * stride + image].
-template <class Source>
-void recurrent_weights(Parallel& parallel, int gate_rows, int columns, const RecurrentShape& s, const float* saved,
-                       Index step_floats, Index saved_stride, int first, const Source& source, Index source_stride,
-                       float* dweights, float* buffers) {
-  const ProductPlan plan = recurrent_weights_plan(gate_rows, columns, s.batch);
-  const Index width = Index{plan.vectors} * kLanes;
-  const Index panels = ceil_div<Index>(columns, width);
-  const int threads = parallel.width();
-  const int row_tasks =
-      threads == 1 ? 1 : smaller(plan.tiles, larger(1, ceil_div(4 * threads, static_cast<int>(panels))));
-  const Index buffer_stride = static_cast<Index>(panel_bytes(plan) / sizeof(float));
-  auto body = [&](int task, int slot) {
-    const Index column = task / row_tasks * width;
-    const int here = static_cast<int>(smaller(width, columns - column)), vectors = ceil_div(here, kLanes);
-    const int tile0 = static_cast<int>(part_begin(plan.tiles, row_tasks, task % row_tasks));
-    const int tile1 = static_cast<int>(part_begin(plan.tiles, row_tasks, task % row_tasks + 1));
-    float* const buffer = buffers + slot * buffer_stride;
-    Product p;
-    p.m = gate_rows;
-    p.k = s.batch;
-    p.a_stride = saved_stride;
-    p.layout = Layout::rows;
-    p.c = dweights;
-    p.c_stride = columns;
-    TileArgs args;
-    args.c_stride = columns;
-    args.b = buffer;
-    args.b_stride = Index{vectors} * kLanes;
-    args.last_lanes = here - (vectors - 1) * kLanes;
-    for (int t = first; t < s.steps; ++t) {
-      const MatrixSource matrix{source(t), source_stride, true, false, s.batch, columns, width};
-      p.a = saved + t * step_floats;
-      for (int k0 = 0; k0 < s.batch; k0 += plan.depth) {
-        const int k1 = smaller(k0 + plan.depth, s.batch);
-        const MatrixSource::Panel panel{column, here};
-        matrix.pieces(panel, k0, k1, [&](int low, int high, const Operand& operand) {
-          matrix.pack(panel, operand, low, high, buffer, vectors * kLanes);
-        });
-        args.depth = k1 - k0;
-        args.first = t == first && k0 == 0;
-        product_tiles(p, plan, args, TileKind::rows, vectors, k0, column, false, tile0, tile1);
-      }
-    }
-  };
-  for_each_task(parallel, static_cast<int>(panels) * row_tasks, body);
-}
-
 template <class Cell>
 void recurrent_cell_backward(Parallel& parallel, const RecurrentShape& s, const float* x, const float* dy,
                              const float* weights, float* dx, float* dweights, float* dbias, float* saved,
@@ -261,8 +204,12 @@ void recurrent_cell_backward(Parallel& parallel, const RecurrentShape& s, const 
   const int rows = dx != nullptr ? plan.depth : units;
   const Runs runs{Index{plan.block_vectors} * kLanes, 1};
   const ProductPlan back = plan_product(Layout::packed, rows, gate_rows, &runs, 1);
-  pack_rows(parallel, rows, gate_rows, back, packed, [=](int row, int k) {
-    return row < units ? recurrent[Index{k} * units + row] : weights[Index{k} * in + (row - units)];
+  pack_tiles(parallel, rows, gate_rows, back, packed, [=](int row, int count, float* out) {
+    const int hidden = larger(0, smaller(units - row, count));
+    for (int k = 0; k < gate_rows; ++k, out += count) {
+      copy_floats(out, recurrent + Index{k} * units + row, hidden);
+      copy_floats(out + hidden, weights + Index{k} * in + (row + hidden - units), count - hidden);
+    }
   });
   // At the first step nobody needs the hidden state's gradient.
   int input_tile = 0;
@@ -308,29 +255,13 @@ void recurrent_cell_backward(Parallel& parallel, const RecurrentShape& s, const 
   };
   for_each_task(parallel, plan.blocks, body);
 
-  float* const buffers = reinterpret_cast<float*>(memory);
-  recurrent_weights(
-      parallel, gate_rows, in, s, saved, plan.step_floats(), plan.columns, 0,
-      [=](int t) { return x + Index{t} * s.batch; }, run, dweights, buffers);
   float* const dhidden = dweights + Index{gate_rows} * in;
   if (s.steps == 1) fill_floats(dhidden, 0.0F, Index{gate_rows} * units);
-  const Index hidden_row = Index{Cell::rows - 1} * plan.unit_stride();
-  recurrent_weights(
-      parallel, gate_rows, units, s, saved, plan.step_floats(), plan.columns, 1,
-      [=](int t) { return saved + (t - 1) * plan.step_floats() + hidden_row; }, plan.columns, dhidden, buffers);
-
-  const int tasks = task_count(parallel, gate_rows, kSerialElements / larger<Index>(run, 1) + 1);
-  auto sums = [&](int task, int) {
-    for (Index row = part_begin(gate_rows, tasks, task); row < part_begin(gate_rows, tasks, task + 1); ++row) {
-      Vec sum = Vec::zero();
-      for (int t = 0; t < s.steps; ++t) {
-        const float* const gate = saved + t * plan.step_floats() + row * plan.columns;
-        for_each_vector(0, s.batch, [&](Index i, Mask m) { sum = sum + load(gate + i, m); });
-      }
-      dbias[row] = dbias[gate_rows + row] = sum16(sum);
-    }
-  };
-  for_each_task(parallel, tasks, sums);
+  // The hidden state of the step before.
+  const float* const hidden = saved + Index{Cell::rows - 1} * plan.unit_stride() - plan.step_floats();
+  const WeightsSource sources[2] = {{x, s.batch, run, 0, in, dweights},
+                                    {hidden, plan.step_floats(), plan.columns, 1, units, dhidden}};
+  recurrent_weights(parallel, gate_rows, s, saved, Cell::rows * units, plan.columns, sources, dbias, memory);
 }
 
 inline std::size_t recurrent_scratch_bytes(const RecurrentShape& s, int width) {
