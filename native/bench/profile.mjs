@@ -28,12 +28,12 @@ export function profile(network, { lanes, threads, seconds, json }) {
     `${network.name}, batch ${recipe.batch_size}, ${lanes} lanes on ${threads} threads: ` +
       `${fixed((1000 * total) / steps, 3, 0)} ms a step of one lane, ${steps} steps\n`,
   );
-  process.stdout.write("layer                          ms   share   GFLOP/s    GB/s\n");
+  process.stdout.write("layer                          ms   share   GFLOP/s      MB    GB/s\n");
   for (const { layer, op, direction, milliseconds, share, seconds: took, flops, bytes } of rows) {
     const name = `${layer < 0 ? "" : `${layer} `}${op} ${direction}`;
     process.stdout.write(
       `${name.padEnd(26)}${fixed(milliseconds, 3, 7)}${fixed(100 * share, 1, 7)}%` +
-        `${flops > 0 ? fixed(flops / took / 1e9, 1, 10) : " ".repeat(10)}${bytes > 0 ? fixed(bytes / took / 1e9, 1, 8) : ""}\n`,
+        `${flops > 0 ? fixed(flops / took / 1e9, 1, 10) : " ".repeat(10)}${bytes > 0 ? `${fixed(bytes / steps / 1e6, 3, 8)}${fixed(bytes / took / 1e9, 1, 8)}` : ""}\n`,
     );
   }
 }

@@ -4,7 +4,7 @@
     python native/test/pytorch/open_weights.py kept VAL_LOSS
 
 Exits with 1 unless the mean loss agrees with VAL_LOSS, the trial's last val_loss, to 1e-4. For data sets of array files (.npy)
-and networks of one part; the order of images and their normalisation are worked out here, from what docs/sweep-file.md says.
+and networks that label images, nested ones too; the order of images and their normalisation are worked out here, from what docs/sweep-file.md says.
 """
 import json
 import sys
