@@ -53,7 +53,8 @@ export function enact(
   try {
     dispatch(draft, event);
     if (draft.placementDue) place(draft);
-    return { ...draft.answer(), undo: () => draft.rollback() };
+    const { mutations, effects } = draft.answer();
+    return { mutations, effects, undo: () => draft.rollback() };
   } catch (thrown) {
     draft.rollback();
     throw thrown;

@@ -123,9 +123,10 @@ export class Draft {
     if (at < this.#wakeAt) this.#wakeAt = at;
   }
 
+  /** Once, at the end. */
   answer(): Decision {
-    const wake = Number.isFinite(this.#wakeAt) ? [{ kind: "wakeAt" as const, at: millis(this.#wakeAt) }] : [];
-    return { mutations: this.#mutations, effects: [...this.#effects, ...wake] };
+    if (Number.isFinite(this.#wakeAt)) this.#effects.push({ kind: "wakeAt", at: millis(this.#wakeAt) });
+    return { mutations: this.#mutations, effects: this.#effects };
   }
 
   rollback(): void {

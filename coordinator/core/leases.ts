@@ -28,16 +28,18 @@ export function tick(draft: Draft, { judgesFrom = draft.now }: Extract<Event, { 
 }
 
 function judgeSilence(draft: Draft): void {
-  const expired = [...draft.state.attempts.values()].filter((attempt) => attempt.leaseUntil <= draft.now);
+  const expired: Attempt[] = [];
+  for (const attempt of draft.state.attempts.values()) if (attempt.leaseUntil <= draft.now) expired.push(attempt);
   for (const attempt of byToken(expired)) {
     loseWithWorker(draft, attempt, `lease expired on ${attempt.worker}`);
     // Its Assign may still be on the way. What goes to this worker next must find the lane empty.
     sendRevoke(draft, attempt);
   }
   // After the leases, because a worker that drains is gone with its last one.
-  const silent = [...draft.state.workers.values()].filter(
-    (worker) => silenceDeadline(draft.state, worker) <= draft.now,
-  );
+  const silent: Worker[] = [];
+  for (const worker of draft.state.workers.values()) {
+    if (silenceDeadline(draft.state, worker) <= draft.now) silent.push(worker);
+  }
   for (const worker of byName(silent)) unlink(draft, worker, "silent for the length of a lease");
 }
 
@@ -113,7 +115,8 @@ function askForTick(draft: Draft, judgesFrom: Millis): void {
   for (const worker of state.workers.values()) {
     draft.wakeAt(Math.max(silenceDeadline(state, worker), judgesFrom));
     for (const { refused } of worker.devices) {
-      for (const until of Object.values(refused ?? {})) if (until > draft.now) draft.wakeAt(until);
+      if (refused === undefined) continue;
+      for (const until of Object.values(refused)) if (until > draft.now) draft.wakeAt(until);
     }
   }
   for (const id of state.indexes.open) {

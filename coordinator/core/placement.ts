@@ -63,15 +63,22 @@ function somethingWaits(draft: Draft, which: "any" | "choosy" = "any"): boolean 
 
 /** Devices with a free lane, in an order that has no history. */
 function openPlaces(draft: Draft): readonly Place[] {
-  const taken = new Set([...draft.state.indexes.suspects].map((id) => draft.attempt(id)?.worker));
-  const roomy = [...draft.state.indexes.roomy].flatMap((id) =>
-    taken.has(id) ? [] : (draft.state.workers.get(id) ?? []),
-  );
-  return byName(roomy)
-    .flatMap((worker) =>
-      worker.devices.map((device) => ({ worker, device, busy: busyLanes(draft.state, worker, device.id) })),
-    )
-    .filter(({ device, busy }) => busy < device.lanes);
+  const { suspects, roomy } = draft.state.indexes;
+  const taken = new Set<Worker["id"] | undefined>();
+  for (const id of suspects) taken.add(draft.attempt(id)?.worker);
+  const workers: Worker[] = [];
+  for (const id of roomy) {
+    const worker = taken.has(id) ? undefined : draft.state.workers.get(id);
+    if (worker !== undefined) workers.push(worker);
+  }
+  const places: Place[] = [];
+  for (const worker of byName(workers)) {
+    for (const device of worker.devices) {
+      const busy = busyLanes(draft.state, worker, device.id);
+      if (busy < device.lanes) places.push({ worker, device, busy });
+    }
+  }
+  return places;
 }
 
 function leastLoaded(open: readonly Place[]): Place {
@@ -84,17 +91,28 @@ function trialFor(draft: Draft, next: Place): Trial | null {
   // Whether a sweep has a trial to draw is known only by drawing; those that had none are not asked twice.
   const dry = new Set<Sweep["id"]>();
   for (;;) {
-    const sweeps = openSweeps(draft.state).flatMap((id) => (dry.has(id) ? [] : [draft.sweep(id)]));
-    const byHand = sweeps.flatMap((sweep) => manualFor(draft, sweep, next) ?? []);
-    const first = byHand.sort((a, b) => a.createdAt - b.createdAt || a.sweep - b.sweep || a.number - b.number)[0];
-    if (first !== undefined) return first;
-    const candidates = sweeps.flatMap((sweep) => candidateOf(draft, sweep, next) ?? []);
+    const candidates: Candidate[] = [];
+    let first: Trial | null = null;
+    for (const id of openSweeps(draft.state)) {
+      if (dry.has(id)) continue;
+      const sweep = draft.sweep(id);
+      const byHand = manualFor(draft, sweep, next);
+      if (byHand !== null && (first === null || isOlder(byHand, first))) first = byHand;
+      // Nothing goes before what was put in by hand.
+      const candidate = first === null ? candidateOf(draft, sweep, next) : null;
+      if (candidate !== null) candidates.push(candidate);
+    }
+    if (first !== null) return first;
     const best = candidates.length > 1 ? candidates.sort(ranking(shareOf(draft, candidates.length)))[0] : candidates[0];
     if (best === undefined) return null;
     const trial = best.trial ?? nextOf(draft, best.sweep);
     if (trial !== null) return trial;
     dry.add(best.sweep.id);
   }
+}
+
+function isOlder(a: Trial, b: Trial): boolean {
+  return (a.createdAt - b.createdAt || a.sweep - b.sweep || a.number - b.number) < 0;
 }
 
 /** Lanes for each of `sweeps` if all were equal. */

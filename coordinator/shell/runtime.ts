@@ -283,8 +283,9 @@ export class Runtime implements History {
     for (const effect of effects) this.#release(effect);
     this.#options.listener.turnEnded(mutations, this.#options.clock.now());
     this.#wake.arm();
-    for (const action of this.#durable.splice(0)) action();
-    if (this.waiting < this.#turns.events) for (const action of this.#quiet.splice(0)) action();
+    if (this.#durable.length > 0) for (const action of this.#durable.splice(0)) action();
+    if (this.#quiet.length > 0 && this.waiting < this.#turns.events)
+      for (const action of this.#quiet.splice(0)) action();
   }
 
   /** Nothing of the turn is in the store, nor in memory any more. */

@@ -113,7 +113,7 @@ export class Disk {
     this.#flushing = null;
     this.#processes += 1;
     const before = this.#openings.at(-1);
-    const given = Math.max(this.load().lastToken, before?.tokens ?? 0, this.#generation * TOKENS_A_GENERATION);
+    const given = Math.max(this.#lastToken(), before?.tokens ?? 0, this.#generation * TOKENS_A_GENERATION);
     const tokens = before === undefined || this.#copied ? given : given + TOKENS_A_CRASH;
     this.#copied = false;
     const opening = { id: `opening-${this.#processes}`, commit: this.log.length, tokens };
@@ -227,6 +227,15 @@ export class Disk {
         this.#reports.set(attempt, [...(this.#reports.get(attempt) ?? []), mutation.report]);
       }
     }
+  }
+
+  /** As `load` gives it, without the rest. */
+  #lastToken(): number {
+    for (let batch = this.log.length - 1; batch >= 0; batch -= 1) {
+      const set = this.log[batch]?.findLast(({ kind }) => kind === "setTokens");
+      if (set?.kind === "setTokens") return set.last;
+    }
+    return 0;
   }
 
   load(): Snapshot {

@@ -61,6 +61,8 @@ export class DurableRecord {
   readonly #wentOnFrom = new Map<string, string>();
   readonly #asked = new Map<number, number>();
   readonly #ends = new Map<string, number>();
+  /** Of all attempts here. */
+  #highestToken = 0;
   /** Sweep cancelled -> highest token when that became durable. */
   readonly #cancelled = new Set<number>();
   readonly #witness: Witness;
@@ -243,10 +245,8 @@ export class DurableRecord {
     const before = this.#live.get(next.trial);
     if (before !== undefined) this.#fail("I5", `${next.id} is granted while ${before.id} lives`);
     this.#live.set(next.trial, next);
-    for (const other of this.attempts.values()) {
-      if (other !== next && other.token >= next.token)
-        this.#fail("I4", `${next.id} has token ${next.token}, ${other.id} ${other.token}`);
-    }
+    if (next.token > this.#highestToken) this.#highestToken = next.token;
+    else this.#tokenAgain(next);
     if (next.token > this.lastToken) this.#fail("I4", `token ${next.token} lies above the counter`);
     // A rerun may be asked for after the end of its sweep.
     if (sweep !== undefined && this.#cancelled.has(sweep.id) && trial?.origin.kind !== "rerun")
@@ -266,6 +266,13 @@ export class DurableRecord {
     const holder = previous === undefined ? undefined : this.#witness.bookOf(previous.incarnation);
     if (previous?.state === "lost" && holder?.alive === true && !holder.outcomes.has(previous.token)) {
       this.#witness.count("re-lease while old worker alive");
+    }
+  }
+
+  #tokenAgain(next: Attempt): void {
+    for (const other of this.attempts.values()) {
+      if (other !== next && other.token >= next.token)
+        this.#fail("I4", `${next.id} has token ${next.token}, ${other.id} ${other.token}`);
     }
   }
 
