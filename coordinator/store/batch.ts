@@ -4,38 +4,43 @@
  */
 import type { Mutation } from "../core/events.js";
 
-function entity(mutation: Mutation): string | null {
+export function lastPuts(batch: readonly Mutation[]): readonly Mutation[] {
+  // One set a kind: ids of different kinds may be equal, and to make a key of both costs more than all the rest.
+  const seen = new Map<Mutation["kind"], Set<string | number>>();
+  const kept: Mutation[] = [];
+  for (let i = batch.length - 1; i >= 0; i -= 1) {
+    const mutation = batch[i] as Mutation;
+    const entity = entityOf(mutation);
+    if (entity !== null) {
+      const known = seen.get(mutation.kind) ?? new Set();
+      if (known.has(entity)) continue;
+      seen.set(mutation.kind, known.add(entity));
+    }
+    kept.push(mutation);
+  }
+  return kept.reverse();
+}
+
+/** What a put is of, among those of its kind; `null` for what is only ever added. */
+function entityOf(mutation: Mutation): string | number | null {
   switch (mutation.kind) {
     case "putSweep":
-      return `s${mutation.sweep.id}`;
+      return mutation.sweep.id;
     case "putTrial":
-      return `t${mutation.trial.id}`;
+      return mutation.trial.id;
     case "putAttempt":
-      return `a${mutation.attempt.id}`;
+      return mutation.attempt.id;
     case "putWorker":
-      return `w${mutation.worker.id}`;
+      return mutation.worker.id;
     case "setTokens":
-      return "tokens";
     case "setSweeps":
-      return "sweeps";
+      return 0;
     case "putArtifact": {
       const { attempt, name, epoch } = mutation.artifact;
-      return `f${attempt} ${epoch} ${name}`;
+      return `${attempt} ${epoch} ${name}`;
     }
     case "addReport":
     case "addEvent":
       return null;
   }
-}
-
-export function lastPuts(batch: readonly Mutation[]): readonly Mutation[] {
-  const last = new Map<string, Mutation>();
-  for (const mutation of batch) {
-    const key = entity(mutation);
-    if (key !== null) last.set(key, mutation);
-  }
-  return batch.filter((mutation) => {
-    const key = entity(mutation);
-    return key === null || last.get(key) === mutation;
-  });
 }

@@ -20,6 +20,7 @@ import type {
 } from "../core/types.js";
 import { KIND, kindOf, metricFrom, realOf, toJson } from "./number.js";
 import type { KeptArtifact } from "./store.js";
+import type { TrialProgress } from "./written.js";
 
 export type Cell = number | string | null;
 
@@ -142,7 +143,7 @@ export function sweepFrom(row: SweepRow): Sweep {
 }
 
 export function trialCells(trial: Trial): TrialCells {
-  const { best, last, origin, verified } = trial;
+  const { origin, verified } = trial;
   const rerun = origin.kind === "rerun" ? origin : null;
   return [
     trial.id,
@@ -159,13 +160,7 @@ export function trialCells(trial: Trial): TrialCells {
     trial.attempts,
     trial.losses,
     trial.notBefore,
-    trial.epoch,
-    best ? kindOf(best.value) : null,
-    best ? best.value : null,
-    best ? best.epoch : null,
-    last === null ? null : kindOf(last),
-    last === null ? null : realOf(last),
-    toJson(trial.metrics),
+    ...progressCells(trial),
     trial.createdAt,
     trial.startedAt,
     trial.endedAt,
@@ -178,6 +173,24 @@ export function trialCells(trial: Trial): TrialCells {
     trial.checkpoints.length === 0 ? "[]" : toJson(trial.checkpoints as unknown as Json),
     trial.killed.length === 0 ? "[]" : toJson(trial.killed),
     trial.lineage.length === 0 ? "[]" : toJson(trial.lineage as unknown as Json),
+  ];
+}
+
+/** Epoch, best, last and metrics, as they stand in the row. */
+export function progressCells({
+  epoch,
+  best,
+  last,
+  metrics,
+}: TrialProgress): [number, number | null, number | null, number | null, number | null, number | null, string] {
+  return [
+    epoch,
+    best ? kindOf(best.value) : null,
+    best ? best.value : null,
+    best ? best.epoch : null,
+    last === null ? null : kindOf(last),
+    last === null ? null : realOf(last),
+    toJson(metrics),
   ];
 }
 

@@ -35,6 +35,7 @@ import {
   type Cell,
   eventCells,
   eventFrom,
+  progressCells,
   sweepCells,
   sweepFrom,
   trialCells,
@@ -45,6 +46,7 @@ import {
 import { prepareStatements, type ReportRow, type Statements } from "./statements.js";
 import type { KeptArtifact, Snapshot, Store, StoreInfo, StoreNote, StorePosition } from "./store.js";
 import { checkReferences, checkShapes, type Known } from "./validate.js";
+import { Written } from "./written.js";
 
 /** What the system says of a folder that nobody can write to. */
 const UNUSABLE_FOLDER: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR"]);
@@ -147,6 +149,7 @@ class SqliteStore implements Store {
   readonly #run: (batch: readonly Mutation[]) => void;
   readonly #known: Known;
   readonly #digests: Digests;
+  readonly #written = new Written();
   /** The spec last written for each sweep, by identity: an unchanged spec is not written again. */
   #specs = new Map<SweepId, SweepSpec>();
   #metricIds: Map<string, number>;
@@ -169,10 +172,11 @@ class SqliteStore implements Store {
     db.pragma("synchronous = NORMAL");
     this.#flush = new LogFlush(path);
     const sql = this.#sql;
+    const written = this.#written;
     this.#known = {
       sweep: (id) => this.#specs.has(id) || sql.hasSweep.get(id) !== undefined,
-      trial: (id) => sql.hasTrial.get(id) !== undefined,
-      tokenOf: (id) => sql.tokenOf.get(id) ?? null,
+      trial: (id) => written.hasTrial(id) || sql.hasTrial.get(id) !== undefined,
+      tokenOf: (id) => written.tokenOf(id) ?? sql.tokenOf.get(id) ?? null,
       holderOf: (token) => sql.holderOf.get(token) ?? null,
     };
   }
@@ -231,7 +235,7 @@ class SqliteStore implements Store {
 
   /** One transaction, in the log but not yet flushed. */
   #writeBatch(batch: readonly Mutation[]): void {
-    checkShapes(batch);
+    checkShapes(batch, this.#written);
     faultPoint("beforeBegin");
     try {
       this.#run(batch);
@@ -239,6 +243,7 @@ class SqliteStore implements Store {
       // They remember what the transaction that was rolled back had written.
       this.#specs = new Map();
       this.#digests.forget();
+      this.#written.forget();
       if (this.#db.open) this.#metricIds = this.#readMetricIds();
       throw commitError(thrown);
     }
@@ -346,15 +351,25 @@ class SqliteStore implements Store {
         return;
       }
       case "putTrial": {
-        const cells = trialCells(mutation.trial);
-        sql.putTrial.run(...cells);
-        if (mutation.trial.endedAt !== null) this.#digests.trialEnded(mutation.trial.id, cells);
+        const { trial } = mutation;
+        if (this.#written.onlyProgressed(trial)) sql.moveTrial.run(...progressCells(trial), trial.id);
+        else {
+          const cells = trialCells(trial);
+          sql.putTrial.run(...cells);
+          if (trial.endedAt !== null) this.#digests.trialEnded(trial.id, cells);
+        }
+        this.#written.noteTrial(trial);
         return;
       }
-      case "putAttempt":
-        sql.putAttempt.run(...attemptCells(mutation.attempt));
-        if (mutation.attempt.endedAt !== null) this.#digests.attemptEnded(mutation.attempt.token);
+      case "putAttempt": {
+        const { attempt } = mutation;
+        const { leaseUntil, lastEpoch, token } = attempt;
+        if (this.#written.onlyRenewed(attempt)) sql.renewAttempt.run(leaseUntil, lastEpoch, token);
+        else sql.putAttempt.run(...attemptCells(attempt));
+        this.#written.noteAttempt(attempt);
+        if (attempt.endedAt !== null) this.#digests.attemptEnded(token);
         return;
+      }
       case "putWorker":
         sql.putWorker.run(...workerCells(mutation.worker));
         return;

@@ -48,7 +48,11 @@ export interface Statements {
   readonly putSweep: Statement<Cell[]>;
   readonly putSpec: Statement<Cell[]>;
   readonly putTrial: Statement<Cell[]>;
+  /** Where a trial that is there stands: epoch, best, last, metrics; its id last. */
+  readonly moveTrial: Statement<Cell[]>;
   readonly putAttempt: Statement<Cell[]>;
+  /** Lease and last epoch of an attempt that is there; its token last. */
+  readonly renewAttempt: Statement<Cell[]>;
   readonly addMetric: Statement<Cell[]>;
   /** Adds so many metrics of reports at once: a call into SQLite costs more than a row. */
   addReports(rows: number): Statement<Cell[]>;
@@ -108,6 +112,11 @@ export function prepareStatements(db: Database): Statements {
         fingerprint = excluded.fingerprint, worker = excluded.worker, device = excluded.device,
         verified = excluded.verified, verified_detail = excluded.verified_detail,
         checkpoints = excluded.checkpoints, killed = excluded.killed, lineage = excluded.lineage`),
+    moveTrial: write(`
+      UPDATE base_trials SET
+        epoch = ?, best_kind = ?, best_value = ?, best_epoch = ?, last_kind = ?, last_value = ?, metrics = ?
+      WHERE id = ?`),
+    renewAttempt: write("UPDATE base_attempts SET lease_until = ?, last_epoch = ? WHERE token = ?"),
     putAttempt: write(`
       INSERT INTO base_attempts (${ATTEMPT_COLUMNS})
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

@@ -19,6 +19,7 @@ import type {
   Trial,
   Worker,
 } from "../core/types.js";
+import type { AttemptProgress, TrialProgress, Written } from "./written.js";
 
 const SWEEP_STATES = ["running", "paused", "completed", "cancelled", "failed"];
 const TRIAL_STATES = ["queued", "leased", "running", "paused", "completed", "stopped", "failed", "lost", "cancelled"];
@@ -55,7 +56,11 @@ function timeOrNull(value: unknown, path: string): void {
 
 /** Text that UTF-8 can hold: a lone surrogate would come back as another character. */
 function text(value: unknown, path: string): void {
-  if (typeof value !== "string" || /\p{Surrogate}/u.test(value)) refuse(path, "well-formed text", value);
+  if (!isText(value)) refuse(path, "well-formed text", value);
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === "string" && !/\p{Surrogate}/u.test(value);
 }
 
 function textOrNull(value: unknown, path: string): void {
@@ -74,17 +79,20 @@ function equal(value: unknown, expected: string, path: string): void {
   if (value !== expected) refuse(path, JSON.stringify(expected), value);
 }
 
+function isMetricValue(value: unknown): boolean {
+  return Number.isFinite(value) || value === "nan" || value === "inf" || value === "-inf";
+}
+
 function metricValue(value: unknown, path: string): void {
-  if (value === "nan" || value === "inf" || value === "-inf" || Number.isFinite(value)) return;
-  refuse(path, 'a finite number, "nan", "inf" or "-inf"', value);
+  if (!isMetricValue(value)) refuse(path, 'a finite number, "nan", "inf" or "-inf"', value);
 }
 
 function metrics(record: Readonly<Record<string, MetricValue>>, path: string): void {
   object(record, path);
   for (const name of Object.keys(record)) {
-    text(name, `${path} (a name)`);
+    if (!isText(name)) refuse(`${path} (a name)`, "well-formed text", name);
     if (name === "") refuse(path, "names that are not empty", name);
-    metricValue(record[name], `${path}.${name}`);
+    if (!isMetricValue(record[name])) metricValue(record[name], `${path}.${name}`);
   }
 }
 
@@ -132,13 +140,7 @@ function checkTrial(trial: Trial, path: string): void {
   whole(trial.attempts, `${path}.attempts`, 0);
   whole(trial.losses, `${path}.losses`, 0);
   time(trial.notBefore, `${path}.notBefore`);
-  time(trial.epoch, `${path}.epoch`);
-  if (trial.best !== null) {
-    if (!Number.isFinite(trial.best.value)) refuse(`${path}.best.value`, "a finite number", trial.best.value);
-    time(trial.best.epoch, `${path}.best.epoch`);
-  }
-  if (trial.last !== null) metricValue(trial.last, `${path}.last`);
-  metrics(trial.metrics, `${path}.metrics`);
+  checkTrialProgress(trial, path);
   time(trial.createdAt, `${path}.createdAt`);
   timeOrNull(trial.startedAt, `${path}.startedAt`);
   timeOrNull(trial.endedAt, `${path}.endedAt`);
@@ -155,6 +157,16 @@ function checkTrial(trial: Trial, path: string): void {
   checkLineage(trial, path);
   if (!Array.isArray(trial.checkpoints)) refuse(`${path}.checkpoints`, "a list", trial.checkpoints);
   for (const [i, checkpoint] of trial.checkpoints.entries()) checkCheckpoint(checkpoint, `${path}.checkpoints[${i}]`);
+}
+
+function checkTrialProgress({ epoch, best, last, metrics: newest }: TrialProgress, path: string): void {
+  time(epoch, `${path}.epoch`);
+  if (best !== null) {
+    if (!Number.isFinite(best.value)) refuse(`${path}.best.value`, "a finite number", best.value);
+    time(best.epoch, `${path}.best.epoch`);
+  }
+  if (last !== null) metricValue(last, `${path}.last`);
+  metrics(newest, `${path}.metrics`);
 }
 
 function checkCheckpoint({ digest, bytes, fingerprint, progress, at }: Checkpoint, path: string): void {
@@ -185,15 +197,19 @@ function checkAttempt(attempt: Attempt, path: string): void {
   text(attempt.incarnation, `${path}.incarnation`);
   text(attempt.device, `${path}.device`);
   oneOf(attempt.state, ATTEMPT_STATES, `${path}.state`);
-  time(attempt.leaseUntil, `${path}.leaseUntil`);
+  checkAttemptProgress(attempt, path);
   whole(attempt.fromEpoch, `${path}.fromEpoch`, 0);
-  time(attempt.lastEpoch, `${path}.lastEpoch`);
   time(attempt.offeredAt, `${path}.offeredAt`);
   timeOrNull(attempt.startedAt, `${path}.startedAt`);
   timeOrNull(attempt.endedAt, `${path}.endedAt`);
   text(attempt.cause, `${path}.cause`);
   textOrNull(attempt.fingerprint, `${path}.fingerprint`);
   if (attempt.stopping !== null) oneOf(attempt.stopping, STOPPING, `${path}.stopping`);
+}
+
+function checkAttemptProgress({ leaseUntil, lastEpoch }: AttemptProgress, path: string): void {
+  time(leaseUntil, `${path}.leaseUntil`);
+  time(lastEpoch, `${path}.lastEpoch`);
 }
 
 function checkReport(report: Report, path: string): void {
@@ -241,16 +257,18 @@ function checkEvent(event: EventRecord, path: string): void {
   text(event.detail, `${path}.detail`);
 }
 
-function checkShape(mutation: Mutation, path: string): void {
+function checkShape(mutation: Mutation, path: string, written: Written | null): void {
   switch (mutation.kind) {
     case "putSweep":
       checkSweep(mutation.sweep, `${path}.sweep`);
       return;
     case "putTrial":
-      checkTrial(mutation.trial, `${path}.trial`);
+      if (written?.onlyProgressed(mutation.trial)) checkTrialProgress(mutation.trial, `${path}.trial`);
+      else checkTrial(mutation.trial, `${path}.trial`);
       return;
     case "putAttempt":
-      checkAttempt(mutation.attempt, `${path}.attempt`);
+      if (written?.onlyRenewed(mutation.attempt)) checkAttemptProgress(mutation.attempt, `${path}.attempt`);
+      else checkAttempt(mutation.attempt, `${path}.attempt`);
       return;
     case "addReport":
       checkReport(mutation.report, `${path}.report`);
@@ -273,9 +291,9 @@ function checkShape(mutation: Mutation, path: string): void {
   }
 }
 
-/** Throws for the first member that no store may hold. */
-export function checkShapes(batch: readonly Mutation[]): void {
-  for (const [index, mutation] of batch.entries()) checkShape(mutation, `batch[${index}]`);
+/** Throws for the first member that no store may hold. What was checked when it was written is not checked again. */
+export function checkShapes(batch: readonly Mutation[], written: Written | null = null): void {
+  for (const [index, mutation] of batch.entries()) checkShape(mutation, `batch[${index}]`, written);
 }
 
 /** What a store already holds. */
@@ -314,7 +332,8 @@ export function checkReferences(batch: readonly Mutation[], known: Known): Reado
       trials.add(trial);
       const before = tokens.get(id) ?? known.tokenOf(id);
       if (before !== null && before !== token) refuse(`${path}.token`, `${before}, which ${id} has for life`, token);
-      const holder = holders.get(token) ?? known.holderOf(token);
+      // An attempt that has the token in the store already is its holder.
+      const holder = before === token ? id : (holders.get(token) ?? known.holderOf(token));
       if (holder !== null && holder !== id) refuse(`${path}.token`, `a token that ${holder} does not have`, token);
       tokens.set(id, token);
       holders.set(token, id);

@@ -100,6 +100,47 @@ export function storeConformance(name: string, makeStore: () => StoreFixture): v
       );
     });
 
+    it("keeps a trial that moves on by an epoch at a time, and everything else of it", () => {
+      const opening = sampleTrial(1, 0, { state: "running", startedAt: millis(5), epoch: 0 });
+      const holder = sampleAttempt(opening.trial.id, 1, 7, { state: "running", lastEpoch: 0, leaseUntil: millis(9) });
+      fixture.store.commit([sampleSweep(1), opening, holder]);
+      let { trial } = opening;
+      let { attempt } = holder;
+      for (const [epoch, value] of ([0.25, "nan", -0, "-inf", 0.5] as const).entries()) {
+        const best = typeof value === "number" ? { value, epoch: epoch + 1 } : trial.best;
+        trial = { ...trial, epoch: epoch + 1, best, last: value, metrics: { val_loss: value, epoch } };
+        attempt = { ...attempt, lastEpoch: epoch + 1, leaseUntil: millis(100 + epoch) };
+        fixture.store.commit([
+          { kind: "putTrial", trial },
+          { kind: "putAttempt", attempt },
+        ]);
+        const { trials, attempts } = fixture.store.load();
+        expect(exact({ trials, attempts })).toBe(exact({ trials: [trial], attempts: [attempt] }));
+      }
+      // More than an epoch changes, then an epoch alone again, of which a later put of the same batch is the last.
+      trial = { ...trial, losses: 1, checkpoints: [], fingerprint: "f", worker: null };
+      attempt = { ...attempt, stopping: "stopped", cause: "by hand" };
+      const early = { ...trial, epoch: 6 };
+      fixture.store.commit([
+        { kind: "putTrial", trial: early },
+        { kind: "putAttempt", attempt },
+      ]);
+      trial = { ...trial, epoch: 8, metrics: { val_loss: 1 } };
+      attempt = { ...attempt, lastEpoch: 8 };
+      fixture.store.commit([
+        { kind: "putTrial", trial: { ...early, epoch: 7 } },
+        { kind: "putAttempt", attempt },
+        { kind: "putTrial", trial },
+      ]);
+      fixture.store = fixture.reopen();
+      const { trials, attempts } = fixture.store.load();
+      expect(exact({ trials, attempts })).toBe(exact({ trials: [trial], attempts: [attempt] }));
+      const bad = { ...trial, epoch: 9, metrics: { val_loss: Number.NaN } };
+      expect(refusal(() => fixture.store.commit([{ kind: "putTrial", trial: bad }])).path).toBe(
+        "batch[0].trial.metrics.val_loss",
+      );
+    });
+
     it("answers events of one sweep or trial, the newest last, at most as many as asked for", () => {
       const { store } = fixture;
       store.commit([

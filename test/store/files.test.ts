@@ -22,7 +22,7 @@ import { APPLICATION_ID } from "../../coordinator/store/open.js";
 import { openSqliteStore } from "../../coordinator/store/sqlite.js";
 import type { Store } from "../../coordinator/store/store.js";
 import { attemptId, ConvsweepError, sweepId, trialId } from "../../proto/contract.js";
-import { sampleAttempt, sampleReport, sampleSweep, sampleTrial } from "../conformance/store-model.js";
+import { sampleAttempt, sampleEvent, sampleReport, sampleSweep, sampleTrial } from "../conformance/store-model.js";
 import { scratchFolder } from "./scratch.js";
 
 const trial = trialId(sweepId(1), 0);
@@ -246,6 +246,27 @@ describe("files of the sqlite store", () => {
     expect(run.stderr).toBe("");
     const syncs = readFileSync(trace, "utf8").match(/f(data)?sync\(/g)?.length ?? 0;
     expect(syncs).toBeGreaterThanOrEqual(200);
+  });
+
+  it("writes a trial whole after a transaction that held it was undone", () => {
+    const store = openStore(true);
+    const opening = sampleTrial(1, 0);
+    const holder = sampleAttempt(trial, 1, 1);
+    store.commit([sampleSweep(1)]);
+    const other = new Database(db);
+    other.exec("CREATE TRIGGER refusing BEFORE INSERT ON base_events BEGIN SELECT RAISE(ABORT, 'not now'); END");
+    expect(() => store.commit([opening, holder, sampleEvent()])).toThrow(/not now/);
+    other.exec("DROP TRIGGER refusing");
+    other.close();
+    const progress = { epoch: 3, metrics: { val_loss: 0.5 } };
+    store.commit([
+      { kind: "putTrial", trial: { ...opening.trial, ...progress } },
+      { kind: "putAttempt", attempt: { ...holder.attempt, lastEpoch: 3 } },
+    ]);
+    store.close();
+    const again = openStore();
+    expect(again.load().trials).toEqual([{ ...opening.trial, ...progress }]);
+    expect(again.load().attempts).toEqual([{ ...holder.attempt, lastEpoch: 3 }]);
   });
 
   it("backs up while commits go on, never over a file, and the copy is a store", async () => {
