@@ -18,7 +18,11 @@ export type Init = "he_normal" | "he_uniform" | "glorot_uniform" | "torch_unifor
 /** Rows, columns. */
 export type Pair = readonly [number, number];
 
-/** `same` pads total = kernel - 1 with stride 1, the smaller half first (as PyTorch does). */
+/**
+ * Zeros around the input. `same` adds as few as yield ceil(side / stride) rows and columns, the smaller half first: in all
+ * max((ceil(side / stride) - 1) * stride + kernel - side, 0), as TensorFlow and Keras do. With stride 1 that is PyTorch's
+ * `same`; with a larger one PyTorch has none.
+ */
 export type Padding = "valid" | "same" | Pair;
 
 export type LayerSpec =
@@ -56,8 +60,16 @@ export type LayerSpec =
   | { readonly op: "sigmoid" }
   /** Inverted dropout. The lane hyperparameter `dropout`, when given, replaces `rate` in every dropout layer. */
   | { readonly op: "dropout"; readonly rate: number }
+  /** The largest of a window; padding never is. */
   | { readonly op: "max_pool2d"; readonly size: Pair; readonly stride: Pair; readonly padding: Padding }
+  /** The mean of a window, in which padding counts as zeros (PyTorch's default; Keras leaves it out). */
   | { readonly op: "avg_pool2d"; readonly size: Pair; readonly stride: Pair; readonly padding: Padding }
+  /**
+   * `output` rows and columns, whatever the input's: window i of n over a side of s pixels is those from floor(i * s / n) to
+   * below ceil((i + 1) * s / n). PyTorch's AdaptiveMaxPool2d and AdaptiveAvgPool2d.
+   */
+  | { readonly op: "adaptive_max_pool2d"; readonly output: Pair }
+  | { readonly op: "adaptive_avg_pool2d"; readonly output: Pair }
   | { readonly op: "global_avg_pool2d" }
   | { readonly op: "global_max_pool2d" }
   | { readonly op: "flatten" }

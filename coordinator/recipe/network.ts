@@ -36,6 +36,8 @@ const ATTRIBUTES: Readonly<Record<Op, readonly string[]>> = {
   dropout: ["rate"],
   max_pool2d: ["size", "stride", "padding"],
   avg_pool2d: ["size", "stride", "padding"],
+  adaptive_max_pool2d: ["output"],
+  adaptive_avg_pool2d: ["output"],
   global_avg_pool2d: [],
   global_max_pool2d: [],
   flatten: [],
@@ -55,6 +57,8 @@ const SINGLE: readonly Op[] = [
   "dropout",
   "max_pool2d",
   "avg_pool2d",
+  "adaptive_max_pool2d",
+  "adaptive_avg_pool2d",
   "rnn",
   "lstm",
   "residual",
@@ -378,6 +382,9 @@ function buildLayer(
       const window = pair("size", null);
       return { op, size: window, stride: pair("stride", window), padding: padding() };
     }
+    case "adaptive_max_pool2d":
+    case "adaptive_avg_pool2d":
+      return { op, output: pair("output", null) };
     case "embedding":
       return { op, vocabulary: size("vocabulary"), units: size("units") };
     case "rnn":

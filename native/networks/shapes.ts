@@ -181,6 +181,13 @@ function inferLayer(spec: Exclude<LayerSpec, Join>, input: Extent, path: string)
       output = [channels, ...windows(input, spec.size, spec.stride, spec.padding, path, "size")];
       if (spec.op === "max_pool2d") checkWinner(spec.size, `${path}.size`);
       break;
+    case "adaptive_max_pool2d":
+    case "adaptive_avg_pool2d":
+      output = [channels, ...spec.output];
+      if (spec.op === "adaptive_max_pool2d") {
+        checkWinner([widest(rows, spec.output[0]), widest(columns, spec.output[1])], path);
+      }
+      break;
     case "global_avg_pool2d":
     case "global_max_pool2d":
       output = [channels, 1, 1];
@@ -267,6 +274,15 @@ function checkWinner(size: Pair, path: string): void {
   }
 }
 
+/** The largest part of `side` positions that falls to one of `count` windows, divided as an adaptive pool does. */
+function widest(side: number, count: number): number {
+  let most = 0;
+  for (let i = 0; i < count; i++) {
+    most = Math.max(most, Math.ceil(((i + 1) * side) / count) - Math.floor((i * side) / count));
+  }
+  return most;
+}
+
 function windows(
   input: Extent,
   kernel: Pair,
@@ -275,19 +291,13 @@ function windows(
   path: string,
   name: "kernel" | "size",
 ): readonly [number, number] {
-  if (padding === "same" && !(stride[0] === 1 && stride[1] === 1)) {
-    throw unexpected(
-      `${path}.padding`,
-      "two numbers where the stride is not 1x1",
-      `same with stride ${pairText(stride)}`,
-    );
-  }
   if (name === "size" && typeof padding === "object" && (2 * padding[0] > kernel[0] || 2 * padding[1] > kernel[1])) {
     throw unexpected(`${path}.padding`, `at most half the window ${pairText(kernel)}`, pairText(padding));
   }
   const along = (axis: 0 | 1): number => {
-    const total = padding === "same" ? kernel[axis] - 1 : padding === "valid" ? 0 : 2 * padding[axis];
-    const padded = (input[axis + 1] ?? 0) + total;
+    const side = input[axis + 1] ?? 0;
+    if (padding === "same") return Math.ceil(side / stride[axis]);
+    const padded = side + (padding === "valid" ? 0 : 2 * padding[axis]);
     return padded < kernel[axis] ? 0 : Math.floor((padded - kernel[axis]) / stride[axis]) + 1;
   };
   const [rows, columns] = [along(0), along(1)];

@@ -58,6 +58,12 @@ LayerSpec pool(Op op, Pair size, Pair stride, Padding padding) {
   return spec;
 }
 
+LayerSpec adaptive(Op op, Pair output) {
+  LayerSpec spec = of(op);
+  spec.output = output;
+  return spec;
+}
+
 LayerSpec recurrent(Op op, int units, bool return_sequences) {
   LayerSpec spec = of(op);
   spec.units = units;
@@ -91,6 +97,12 @@ std::vector<LayerCase> make_cases() {
   add("same of a kernel larger than the image", conv(2, {5, 5}, {1, 1}, same, 1, true), {2, 3, 2}, 3);
   add("stride", conv(4, {3, 3}, {2, 2}, pad(1, 1), 1, true), {3, 8, 7}, 3);
   add("uneven stride, kernel and padding", conv(3, {3, 2}, {2, 3}, pad(2, 1), 1, true), {2, 6, 9}, 17);
+  add("same, stride 2, the odd one at the end", conv(5, {3, 3}, {2, 2}, same, 1, true), {3, 8, 6}, 17);
+  add("same, stride 2 of odd sizes", conv(4, {3, 3}, {2, 2}, same, 1, false), {4, 7, 5}, 32);
+  add("same, uneven stride, images in fours", conv(6, {4, 5}, {2, 3}, same, 2, true), {4, 9, 10}, 20, 4e-6);
+  add("same, even kernel, stride 2", conv(18, {2, 2}, {2, 2}, same, 1, true), {20, 5, 7}, 8);
+  add("same, stride 2, first layer", conv(20, {5, 5}, {2, 2}, same, 1, true), {1, 12, 12}, 17, 4e-6);
+  add("same, stride beyond the kernel", conv(2, {1, 2}, {3, 3}, same, 1, true), {3, 7, 8}, 1);
   add("stride beyond the kernel", conv(2, {1, 2}, {3, 3}, valid, 1, true), {3, 7, 8}, 1);
   add("groups", conv(6, {3, 3}, {1, 1}, same, 3, true), {9, 5, 5}, 17);
   add("depthwise with stride", conv(4, {3, 3}, {2, 2}, pad(1, 1), 4, false), {4, 6, 6}, 3);
@@ -126,7 +138,18 @@ std::vector<LayerCase> make_cases() {
     add("overlapping, padded", pool(op, {3, 3}, {2, 2}, pad(1, 1)), {2, 7, 6}, 3);
     add("uneven", pool(op, {3, 2}, {1, 3}, pad(1, 0)), {2, 5, 8}, 17);
     add("same", pool(op, {2, 2}, {1, 1}, same), {2, 4, 5}, 1);
+    add("same, side by side, the last one half outside", pool(op, {2, 2}, {2, 2}, same), {3, 5, 7}, 17);
+    add("same, overlapping", pool(op, {3, 3}, {2, 2}, same), {2, 8, 6}, 32);
+    add("same, uneven", pool(op, {3, 4}, {2, 3}, same), {2, 6, 8}, 3);
     add("gaps between windows", pool(op, {1, 2}, {2, 3}, valid), {2, 5, 8}, 100);
+  }
+  for (const Op op : {Op::adaptive_max_pool2d, Op::adaptive_avg_pool2d}) {
+    add("evenly divided", adaptive(op, {2, 3}), {3, 4, 9}, 17);
+    add("overlapping", adaptive(op, {3, 4}), {2, 5, 7}, 32);
+    add("one side evenly", adaptive(op, {3, 2}), {2, 7, 8}, 3);
+    add("larger than the input", adaptive(op, {5, 3}), {2, 3, 3}, 17);
+    add("windows of 2 and 3", adaptive(op, {7, 7}), {4, 17, 16}, 20);
+    add("to one", adaptive(op, {1, 1}), {3, 5, 4}, 100);
   }
   for (const Op op : {Op::global_avg_pool2d, Op::global_max_pool2d}) {
     add("odd sizes", of(op), {5, 3, 4}, 17);

@@ -168,6 +168,10 @@ const simple: fc.Arbitrary<LayerSpec> = fc.oneof(
   pool("max_pool2d"),
   pool("avg_pool2d"),
   fc.record({
+    op: fc.constantFrom("adaptive_max_pool2d" as const, "adaptive_avg_pool2d" as const),
+    output: fc.oneof(pair, fc.constant<Pair>([65_535, 65_535])),
+  }),
+  fc.record({
     op: fc.constantFrom("rnn" as const, "lstm" as const),
     units: fc.integer({ min: 1, max: 9 }),
     return_sequences: fc.boolean(),

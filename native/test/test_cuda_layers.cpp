@@ -70,7 +70,7 @@ void run_emulated(LayerRun<float>& run, const LayerCall& call, bool training, st
 bool gives_cpu_bytes(Op op) {
   static const std::set<Op> all = {Op::relu,       Op::leaky_relu,        Op::tanh,
                                    Op::sigmoid,    Op::dropout,           Op::max_pool2d,
-                                   Op::avg_pool2d, Op::global_avg_pool2d, Op::global_max_pool2d,
+                                   Op::avg_pool2d, Op::adaptive_max_pool2d, Op::adaptive_avg_pool2d, Op::global_avg_pool2d, Op::global_max_pool2d,
                                    Op::flatten,    Op::reshape,           Op::rows_as_sequence,
                                    Op::embedding};
   return all.contains(op);

@@ -136,8 +136,10 @@ TEST_CASE("layers that do not fit are named") {
         "network.layers: expected the last layer to yield 4 values, one a class, found 5");
   CHECK(message(with_layers(R"({"op":"max_pool2d","size":[7,2],"stride":[2,2],"padding":"valid"})")) ==
         "network.layers[0].size: expected at most the padded input of 2x6x6, found 7x2");
-  CHECK(message(with_layers(R"({"op":"max_pool2d","size":[2,2],"stride":[2,2],"padding":"same"})")) ==
-        "network.layers[0].padding: expected two numbers where the stride is not 1x1, found same with stride 2x2");
+  CHECK(message(with_layers(R"({"op":"adaptive_max_pool2d","output":[2,0]})")) ==
+        "network.layers[0].output: expected integer from 1 to 65535, found 0");
+  CHECK(message(with_layers(R"({"op":"adaptive_avg_pool2d","output":[65535,65535]})")) ==
+        "network.layers[0]: expected at most 268435456 values an image, found 2x65535x65535");
   CHECK(message(with_layers(R"({"op":"avg_pool2d","size":[2,2],"stride":[2,2],"padding":[2,0]})")) ==
         "network.layers[0].padding: expected at most half the window 2x2, found 2x0");
   CHECK(message(with_layers(R"({"op":"conv2d","filters":4,"kernel":[1,1],"stride":[1,1],"padding":"valid",)"

@@ -108,6 +108,21 @@ const wrong: readonly (readonly [string, string, string])[] = [
     '3:56: network[0].conv_transpose2d.padding: expected a whole number >= 0 and <= 65536, found "same"',
   ],
   [
+    "an adaptive pool without its output",
+    net(["adaptive_avg_pool2d", "flatten", "linear: 10"]),
+    "3:5: network[0]: adaptive_avg_pool2d needs output",
+  ],
+  [
+    "an adaptive pool to nothing",
+    net(["adaptive_max_pool2d: [2, 0]", "flatten", "linear: 10"]),
+    "3:30: network[0].adaptive_max_pool2d.output[1]: expected a whole number >= 1 and <= 65536, found 0",
+  ],
+  [
+    "an adaptive pool with a window",
+    net(["adaptive_avg_pool2d: {size: 2}", "flatten", "linear: 10"]),
+    "3:27: network[0].adaptive_avg_pool2d.size: unknown key; the keys here are output",
+  ],
+  [
     "reshape to another size",
     net(["reshape: {shape: [2, 20, 20]}", "flatten", "linear: 10"]),
     "3:5: network[0].shape: expected as many values as the input of 1x28x28 has, found 2x20x20",

@@ -47,6 +47,7 @@ struct Extent {
 struct LayerShape {
   Op op = Op::flatten;
   Extent in, out;
+  // Of an adaptive pool the largest window.
   int kernel_rows = 1, kernel_columns = 1;
   int stride_rows = 1, stride_columns = 1;
   // Zero padding before the first row and column. After the last there is as much as `out` needs. conv_transpose2d: rows
@@ -173,8 +174,8 @@ struct BasicLayerCall {
   Lanes<Real> running_mean, running_var;
 
   // What a training forward leaves for its backward, saved_bytes(shape, n) of it: batch_norm {mean, 1 / sqrt(var +
-  // epsilon)} as Real[2][channels]; max_pool2d and global_max_pool2d the winner of each output element as an index into
-  // its window (row * kernel_columns + column), uint16; ties go to the first; rnn and lstm what recurrent_saved_rows says.
+  // epsilon)} as Real[2][channels]; max pools the winner of each output element as an index into its window (row *
+  // kernel_columns + column), uint16; ties go to the first; rnn and lstm what recurrent_saved_rows says.
   Lanes<std::byte> saved;
   // scratch_bytes(shape, n) of the backend, free for any use within the call.
   Lanes<std::byte> scratch;

@@ -40,6 +40,7 @@ struct LayerSpec {
   Pair kernel;      // of a convolution; the window of a pool
   Pair stride;
   Padding padding;
+  Pair output;                // adaptive_max_pool2d, adaptive_avg_pool2d: rows and columns they yield
   Pair output_padding{0, 0};  // conv_transpose2d
   int groups = 1;
   bool bias = false;

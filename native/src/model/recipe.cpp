@@ -125,6 +125,10 @@ LayerSpec Layers::parse_layer(const Json& json, const std::string& path, int dep
     case Op::avg_pool2d:
       parse_window(fields, "size", spec);
       break;
+    case Op::adaptive_max_pool2d:
+    case Op::adaptive_avg_pool2d:
+      spec.output = fields.pair("output", 1, max_side);
+      break;
     case Op::residual:
     case Op::branches:
       parse_parts(fields, spec, path, depth);

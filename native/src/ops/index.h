@@ -21,6 +21,34 @@ CONVSWEEP_HD inline int input_row(const LayerShape& s, int out_row, int kernel_r
 CONVSWEEP_HD inline int input_column(const LayerShape& s, int out_column, int kernel_column) {
   return out_column * s.stride_columns - s.pad_left + kernel_column;
 }
+
+// Positions [begin, end) of an axis.
+struct Span {
+  int begin, end;
+};
+
+// The part of `from` positions that falls on position `at` of `to`, as PyTorch divides an adaptive pool's input among its
+// windows: begin = floor(at * from / to), end = ceil((at + 1) * from / to). Parts overlap where `from` is no multiple of
+// `to`. With `from` and `to` exchanged: the windows that hold an input position.
+CONVSWEEP_HD inline Span adaptive_span(int at, int from, int to) {
+  return {static_cast<int>(std::int64_t{at} * from / to),
+          static_cast<int>(((std::int64_t{at} + 1) * from + to - 1) / to)};
+}
+CONVSWEEP_HD inline bool is_adaptive(Op op) { return op == Op::adaptive_max_pool2d || op == Op::adaptive_avg_pool2d; }
+// Whether an adaptive pool's windows are as large everywhere, side by side; kernel and stride then say how large.
+CONVSWEEP_HD inline bool divides_evenly(const LayerShape& s) {
+  return s.in.rows % s.out.rows == 0 && s.in.columns % s.out.columns == 0;
+}
+// Rows (or columns) of the input that an output row of a pool sees; may reach outside [0, extent).
+CONVSWEEP_HD inline Span window_rows(const LayerShape& s, int out_row) {
+  if (is_adaptive(s.op)) return adaptive_span(out_row, s.in.rows, s.out.rows);
+  return {input_row(s, out_row, 0), input_row(s, out_row, s.kernel_rows)};
+}
+CONVSWEEP_HD inline Span window_columns(const LayerShape& s, int out_column) {
+  if (is_adaptive(s.op)) return adaptive_span(out_column, s.in.columns, s.out.columns);
+  return {input_column(s, out_column, 0), input_column(s, out_column, s.kernel_columns)};
+}
+
 CONVSWEEP_HD inline bool inside(const Extent& e, int row, int column) {
   return row >= 0 && row < e.rows && column >= 0 && column < e.columns;
 }

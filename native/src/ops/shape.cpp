@@ -1,5 +1,6 @@
 #include "ops/shape.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "convsweep/error.h"
@@ -18,10 +19,13 @@ struct Axis {
   int before = 0, out = 0;
 };
 
+// `same`: TensorFlow's rule, which is PyTorch's where that has one (stride 1): as little padding as yields ceil(in /
+// stride) windows, the odd one at the end. More than the last window needs never is, so all of them see some input.
 Axis window_axis(int in, int kernel, int stride, const Padding& padding, int given) {
   int before = 0, total = 0;
   if (padding.kind == PaddingKind::same) {
-    total = kernel - 1;
+    const int windows = in / stride + (in % stride != 0 ? 1 : 0);
+    total = std::max((windows - 1) * stride + kernel - in, 0);
     before = total / 2;
   } else if (padding.kind == PaddingKind::pair) {
     before = given;
@@ -31,10 +35,6 @@ Axis window_axis(int in, int kernel, int stride, const Padding& padding, int giv
 }
 
 void set_window(LayerShape& s, const LayerSpec& spec, const std::string& path) {
-  if (spec.padding.kind == PaddingKind::same && !(spec.stride == Pair{1, 1})) {
-    throw unexpected(ErrorCode::ENGINE_BAD_RECIPE, path + ".padding", "two numbers where the stride is not 1x1",
-                     "same with stride " + text(spec.stride));
-  }
   const bool pool = s.op != Op::conv2d;
   if (pool && spec.padding.kind == PaddingKind::pair &&
       (2 * spec.padding.pair.rows > spec.kernel.rows || 2 * spec.padding.pair.columns > spec.kernel.columns)) {
@@ -121,6 +121,26 @@ void set_recurrent(LayerShape& s, const LayerSpec& spec, const std::string& path
   s.out = Extent{spec.units, 1, s.every_step ? s.in.columns : 1};
 }
 
+// The largest part of `in` positions that falls to one of `out` windows.
+int widest(int in, int out) {
+  int most = 0;
+  for (int i = 0; i < out; ++i) {
+    const Span span = adaptive_span(i, in, out);
+    most = std::max(most, span.end - span.begin);
+  }
+  return most;
+}
+
+void set_adaptive(LayerShape& s, const LayerSpec& spec) {
+  s.out.rows = spec.output.rows;
+  s.out.columns = spec.output.columns;
+  s.kernel_rows = widest(s.in.rows, s.out.rows);
+  s.kernel_columns = widest(s.in.columns, s.out.columns);
+  if (!divides_evenly(s)) return;
+  s.stride_rows = s.kernel_rows;
+  s.stride_columns = s.kernel_columns;
+}
+
 // The winner of a window is kept in 16 bits.
 void check_winner(const LayerShape& s, const std::string& path) {
   if (std::int64_t{s.kernel_rows} * s.kernel_columns > 65536) {
@@ -174,6 +194,11 @@ LayerShape infer_layer(const LayerSpec& spec, const Extent& in, int index, const
       break;
     case Op::avg_pool2d:
       set_window(s, spec, path);
+      break;
+    case Op::adaptive_max_pool2d:
+    case Op::adaptive_avg_pool2d:
+      set_adaptive(s, spec);
+      if (spec.op == Op::adaptive_max_pool2d) check_winner(s, path);
       break;
     case Op::global_avg_pool2d:
     case Op::global_max_pool2d:
@@ -282,7 +307,7 @@ std::vector<TensorShape> layer_parameters(const LayerShape& s) {
 
 std::size_t saved_bytes(const LayerShape& s, int n, std::size_t real_bytes) {
   if (s.op == Op::batch_norm) return 2 * static_cast<std::size_t>(s.in.channels) * real_bytes;
-  if (s.op == Op::max_pool2d || s.op == Op::global_max_pool2d) {
+  if (s.op == Op::max_pool2d || s.op == Op::adaptive_max_pool2d || s.op == Op::global_max_pool2d) {
     return static_cast<std::size_t>(s.out.size()) * static_cast<std::size_t>(n) * sizeof(std::uint16_t);
   }
   if (s.op == Op::rnn || s.op == Op::lstm) {

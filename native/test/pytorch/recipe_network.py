@@ -4,18 +4,22 @@ import torch
 from torch import nn
 
 
-def same_padding(kernel):
-    """PyTorch's order for nn.ZeroPad2d: left, right, top, bottom; the smaller half first."""
-    (kh, kw) = kernel
-    return ((kw - 1) // 2, kw - 1 - (kw - 1) // 2, (kh - 1) // 2, kh - 1 - (kh - 1) // 2)
+def same_padding(kernel, stride, x):
+    """TensorFlow's rule in PyTorch's order for nn.ZeroPad2d: left, right, top, bottom; the smaller half first."""
+    def along(side, k, s):
+        total = max((-(-side // s) - 1) * s + k - side, 0)
+        return total // 2, total - total // 2
+
+    return (*along(x.shape[3], kernel[1], stride[1]), *along(x.shape[2], kernel[0], stride[0]))
 
 
-def padded(padding, kernel):
+def padded(spec, kernel, x):
     """-> (layer in front or None, padding argument)."""
+    padding = spec["padding"]
     if padding == "valid":
         return None, 0
     if padding == "same":
-        left, right, top, bottom = same_padding(kernel)
+        left, right, top, bottom = same_padding(kernel, spec["stride"], x)
         if left == right and top == bottom:
             return None, (top, left)
         return nn.ZeroPad2d((left, right, top, bottom)), 0
@@ -84,7 +88,7 @@ def build_layer(spec, x, dropout):
     if op == "linear":
         return [nn.LazyLinear(spec["units"], bias=spec["bias"])]
     if op == "conv2d":
-        front, padding = padded(spec["padding"], spec["kernel"])
+        front, padding = padded(spec, spec["kernel"], x)
         conv = nn.LazyConv2d(spec["filters"], tuple(spec["kernel"]), tuple(spec["stride"]), padding, groups=spec["groups"], bias=spec["bias"])
         return [conv] if front is None else [front, conv]
     if op == "conv_transpose2d":
@@ -106,9 +110,13 @@ def build_layer(spec, x, dropout):
         return [nn.Dropout(spec["rate"] if dropout is None else dropout)]
     if op in ("max_pool2d", "avg_pool2d"):
         kind = nn.MaxPool2d if op == "max_pool2d" else nn.AvgPool2d
-        front, padding = padded(spec["padding"], spec["size"])
+        front, padding = padded(spec, spec["size"], x)
         assert front is None, "asymmetric pooling is not used by the catalogue"
         return [kind(tuple(spec["size"]), tuple(spec["stride"]), padding)]
+    if op == "adaptive_max_pool2d":
+        return [nn.AdaptiveMaxPool2d(tuple(spec["output"]))]
+    if op == "adaptive_avg_pool2d":
+        return [nn.AdaptiveAvgPool2d(tuple(spec["output"]))]
     if op == "global_avg_pool2d":
         return [nn.AdaptiveAvgPool2d(1)]
     if op == "global_max_pool2d":

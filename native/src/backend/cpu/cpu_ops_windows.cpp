@@ -1,11 +1,13 @@
 // Pools and batch_norm on the CPU.
 #include "backend/cpu/cpu_context.h"
 #include "backend/cpu/cpu_scratch.h"
+#include "ops/index.h"
 
 namespace convsweep::cpu {
 namespace {
 
-// A global pool is a pool whose one window is the whole plane; infer_layer has set the kernel so.
+// A global pool is a pool whose one window is the whole plane, and an adaptive one that divides its input evenly an
+// ordinary one; infer_layer has set kernel and stride so.
 PoolShape pool_shape(const LayerShape& s, int n) {
   PoolShape p;
   p.batch = n;
@@ -20,6 +22,7 @@ PoolShape pool_shape(const LayerShape& s, int n) {
   p.stride_w = s.stride_columns;
   p.pad_top = s.pad_top;
   p.pad_left = s.pad_left;
+  p.adaptive = is_adaptive(s.op) && !divides_evenly(s);
   return p;
 }
 
@@ -92,6 +95,9 @@ std::size_t max_pool2d_scratch_bytes(const LayerShape& shape, int n, int width) 
   // Enough for a fused one, whether it is or not.
   return most_scratch([&](const KernelTable& k) { return k.max_pool2d_fused_scratch_bytes(pool_shape(shape, n), width); });
 }
+void adaptive_max_pool2d_forward(ExecutionContext& context, const LayerCall& call) { max_forward(context, call); }
+void adaptive_max_pool2d_backward(ExecutionContext& context, const LayerCall& call) { max_backward(context, call); }
+std::size_t adaptive_max_pool2d_scratch_bytes(const LayerShape&, int, int) { return 0; }
 void global_max_pool2d_forward(ExecutionContext& context, const LayerCall& call) { max_forward(context, call); }
 void global_max_pool2d_backward(ExecutionContext& context, const LayerCall& call) { max_backward(context, call); }
 std::size_t global_max_pool2d_scratch_bytes(const LayerShape&, int, int) { return 0; }
@@ -99,6 +105,11 @@ std::size_t global_max_pool2d_scratch_bytes(const LayerShape&, int, int) { retur
 void avg_pool2d_forward(ExecutionContext& context, const LayerCall& call) { average_forward(context, call); }
 void avg_pool2d_backward(ExecutionContext& context, const LayerCall& call) { average_backward(context, call); }
 std::size_t avg_pool2d_scratch_bytes(const LayerShape&, int, int) { return 0; }
+void adaptive_avg_pool2d_forward(ExecutionContext& context, const LayerCall& call) { average_forward(context, call); }
+void adaptive_avg_pool2d_backward(ExecutionContext& context, const LayerCall& call) {
+  average_backward(context, call);
+}
+std::size_t adaptive_avg_pool2d_scratch_bytes(const LayerShape&, int, int) { return 0; }
 void global_avg_pool2d_forward(ExecutionContext& context, const LayerCall& call) { average_forward(context, call); }
 void global_avg_pool2d_backward(ExecutionContext& context, const LayerCall& call) { average_backward(context, call); }
 std::size_t global_avg_pool2d_scratch_bytes(const LayerShape&, int, int) { return 0; }

@@ -66,10 +66,12 @@ struct PoolShape {
   int size_h = 1, size_w = 1;
   int stride_h = 1, stride_w = 1;
   int pad_top = 0, pad_left = 0;
+  // Windows of sizes of their own, of which `size` is the largest (ops/index.h, adaptive_span); no stride, no padding.
+  bool adaptive = false;
 };
 
 inline PoolShape global_pool_shape(int batch, int channels, int height, int width) {
-  return {batch, channels, height, width, 1, 1, height, width, 1, 1, 0, 0};
+  return {batch, channels, height, width, 1, 1, height, width, 1, 1, 0, 0, false};
 }
 
 // A sequence is [features][steps][batch]. Weights: [gates * units][in_features], then [gates * units][units]; biases: two

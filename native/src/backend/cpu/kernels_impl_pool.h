@@ -8,7 +8,8 @@
 
 namespace convsweep::cpu::CONVSWEEP_ISA {
 
-// The part of [0, size) that lies inside [0, extent) once moved to `start`.
+// A window along an axis: input position of its first element, which padding may put outside, and the part [low, high)
+// of its elements that lies inside.
 struct Window {
   int start, low, high;
 };
@@ -17,14 +18,45 @@ inline Window window_at(int out, int stride, int pad, int size, int extent) {
   return {start, larger(0, -start), smaller(size, extent - start)};
 }
 
-// Windows [low, high) that hold input position `in`.
-struct Holders {
+// Positions [low, high).
+struct Range {
   int low, high;
 };
-inline Holders holders_of(int in, int stride, int pad, int size, int out_extent) {
+// adaptive_span() of ops/index.h, which code of an instruction set of its own cannot call.
+inline Range adaptive_range(int at, int from, int to) {
+  return {static_cast<int>(Index{at} * from / to), static_cast<int>(((Index{at} + 1) * from + to - 1) / to)};
+}
+inline Window adaptive_window(int out, int out_extent, int extent) {
+  const Range range = adaptive_range(out, extent, out_extent);
+  return {range.low, 0, range.high - range.low};
+}
+inline Window rows_of(const PoolShape& s, int row) {
+  return s.adaptive ? adaptive_window(row, s.out_height, s.in_height)
+                    : window_at(row, s.stride_h, s.pad_top, s.size_h, s.in_height);
+}
+inline Window columns_of(const PoolShape& s, int column) {
+  return s.adaptive ? adaptive_window(column, s.out_width, s.in_width)
+                    : window_at(column, s.stride_w, s.pad_left, s.size_w, s.in_width);
+}
+
+// Windows [low, high) that hold input position `in`.
+inline Range holders_of(int in, int stride, int pad, int size, int out_extent) {
   const int shifted = in + pad;
   const int low = shifted < size ? 0 : (shifted - size) / stride + 1;
   return {low, smaller(shifted / stride + 1, out_extent)};
+}
+inline Range row_holders(const PoolShape& s, int row) {
+  return s.adaptive ? adaptive_range(row, s.out_height, s.in_height)
+                    : holders_of(row, s.stride_h, s.pad_top, s.size_h, s.out_height);
+}
+inline Range column_holders(const PoolShape& s, int column) {
+  return s.adaptive ? adaptive_range(column, s.out_width, s.in_width)
+                    : holders_of(column, s.stride_w, s.pad_left, s.size_w, s.out_width);
+}
+
+// What the sum over a window is divided by: padding counts as zeros.
+inline float area_of(const PoolShape& s, const Window& rows, const Window& columns) {
+  return static_cast<float>(s.adaptive ? rows.high * columns.high : s.size_h * s.size_w);
 }
 
 // f(channel, row) for all rows of all channels.
@@ -45,9 +77,9 @@ inline void max_pool2d_forward(Parallel& parallel, const PoolShape& s, const flo
   const Index batch = s.batch, in_row = s.in_width * batch, in_plane = s.in_height * in_row;
   const Index out_row = s.out_width * batch;
   for_each_row(parallel, s.channels, s.out_height, out_row * s.size_h * s.size_w, [&](int channel, int row) {
-    const Window rows = window_at(row, s.stride_h, s.pad_top, s.size_h, s.in_height);
+    const Window rows = rows_of(s, row);
     for (int column = 0; column < s.out_width; ++column) {
-      const Window columns = window_at(column, s.stride_w, s.pad_left, s.size_w, s.in_width);
+      const Window columns = columns_of(s, column);
       const float* corner = x + channel * in_plane + rows.start * in_row + columns.start * batch;
       const Index out = (Index{channel} * s.out_height + row) * out_row + column * batch;
       for_each_vector(0, batch, [&](Index n, Mask m) {
@@ -68,24 +100,26 @@ inline void max_pool2d_forward(Parallel& parallel, const PoolShape& s, const flo
   });
 }
 
-// f(sum so far, offset of the window's output, index of the pixel in the window, mask) for each window that holds a
-// pixel; finish(sum) goes to dx.
+// f(sum so far, offset of the window's output, index of the pixel in the window, what area_of() says of the window, mask)
+// for each window that holds a pixel; finish(sum) goes to dx.
 template <class F, class G>
 void pool_backward(Parallel& parallel, const PoolShape& s, float* dx, F&& f, G&& finish) {
   const Index batch = s.batch, in_row = s.in_width * batch;
   const Index out_row = s.out_width * batch;
   for_each_row(parallel, s.channels, s.in_height, in_row, [&](int channel, int row) {
-    const Holders rows = holders_of(row, s.stride_h, s.pad_top, s.size_h, s.out_height);
+    const Range rows = row_holders(s, row);
     for (int column = 0; column < s.in_width; ++column) {
-      const Holders columns = holders_of(column, s.stride_w, s.pad_left, s.size_w, s.out_width);
+      const Range columns = column_holders(s, column);
       float* to = dx + (Index{channel} * s.in_height + row) * in_row + column * batch;
       for_each_vector(0, batch, [&](Index n, Mask m) {
         Vec sum = Vec::zero();
         for (int r = rows.low; r < rows.high; ++r) {
+          const Window below = rows_of(s, r);
           for (int c = columns.low; c < columns.high; ++c) {
+            const Window beside = columns_of(s, c);
             const Index out = (Index{channel} * s.out_height + r) * out_row + c * batch + n;
-            const int at = (row - (r * s.stride_h - s.pad_top)) * s.size_w + (column - (c * s.stride_w - s.pad_left));
-            sum = f(sum, out, at, m);
+            const int at = (row - below.start) * s.size_w + column - beside.start;
+            sum = f(sum, out, at, area_of(s, below, beside), m);
           }
         }
         store(to + n, finish(sum), m);
@@ -94,9 +128,10 @@ void pool_backward(Parallel& parallel, const PoolShape& s, float* dx, F&& f, G&&
   });
 }
 
-// Windows side by side, without padding: each input pixel belongs to one window or to none.
+// Windows side by side, without padding, not even behind the last one: each input pixel belongs to one window or to none.
 inline bool tiled(const PoolShape& s) {
-  return s.stride_h == s.size_h && s.stride_w == s.size_w && s.pad_top == 0 && s.pad_left == 0;
+  return !s.adaptive && s.stride_h == s.size_h && s.stride_w == s.size_w && s.pad_top == 0 && s.pad_left == 0 &&
+         s.out_height * s.size_h <= s.in_height && s.out_width * s.size_w <= s.in_width;
 }
 
 // Writes every pixel of a window from the window's one gradient, which is through(place, mask, 0 + dy): the sum of one
@@ -142,7 +177,7 @@ inline void max_pool2d_backward(Parallel& parallel, const PoolShape& s, const fl
   const Vec zero = Vec::zero();
   pool_backward(
       parallel, s, dx,
-      [=](Vec sum, Index out, int at, Mask m) {
+      [=](Vec sum, Index out, int at, float, Mask m) {
         return sum + select(equal(load_u16(argmax + out, m), Int::of(at)), load(dy + out, m), zero);
       },
       [](Vec sum) { return sum; });
@@ -151,11 +186,11 @@ inline void max_pool2d_backward(Parallel& parallel, const PoolShape& s, const fl
 inline void avg_pool2d_forward(Parallel& parallel, const PoolShape& s, const float* x, float* y) {
   const Index batch = s.batch, in_row = s.in_width * batch, in_plane = s.in_height * in_row;
   const Index out_row = s.out_width * batch;
-  const Vec size = Vec::of(static_cast<float>(s.size_h * s.size_w));
   for_each_row(parallel, s.channels, s.out_height, out_row * s.size_h * s.size_w, [&](int channel, int row) {
-    const Window rows = window_at(row, s.stride_h, s.pad_top, s.size_h, s.in_height);
+    const Window rows = rows_of(s, row);
     for (int column = 0; column < s.out_width; ++column) {
-      const Window columns = window_at(column, s.stride_w, s.pad_left, s.size_w, s.in_width);
+      const Window columns = columns_of(s, column);
+      const Vec area = Vec::of(area_of(s, rows, columns));
       const float* corner = x + channel * in_plane + rows.start * in_row + columns.start * batch;
       const Index out = (Index{channel} * s.out_height + row) * out_row + column * batch;
       for_each_vector(0, batch, [&](Index n, Mask m) {
@@ -163,16 +198,24 @@ inline void avg_pool2d_forward(Parallel& parallel, const PoolShape& s, const flo
         for (int r = rows.low; r < rows.high; ++r) {
           for (int c = columns.low; c < columns.high; ++c) sum = sum + load(corner + r * in_row + c * batch + n, m);
         }
-        store(y + out + n, sum / size, m);
+        store(y + out + n, sum / area, m);
       });
     }
   });
 }
 
+// Windows of one size: what they give back is divided once, after the sum.
 inline void avg_pool2d_backward(Parallel& parallel, const PoolShape& s, const float* dy, float* dx) {
+  if (s.adaptive) {
+    pool_backward(
+        parallel, s, dx,
+        [=](Vec sum, Index out, int, float area, Mask m) { return sum + load(dy + out, m) / Vec::of(area); },
+        [](Vec sum) { return sum; });
+    return;
+  }
   const Vec size = Vec::of(static_cast<float>(s.size_h * s.size_w));
   pool_backward(
-      parallel, s, dx, [=](Vec sum, Index out, int, Mask m) { return sum + load(dy + out, m); },
+      parallel, s, dx, [=](Vec sum, Index out, int, float, Mask m) { return sum + load(dy + out, m); },
       [=](Vec sum) { return sum / size; });
 }
 

@@ -1,5 +1,5 @@
-// Max and average pools over any window, stride and padding; the global ones are those whose window is the image. Bytes
-// as on the CPU.
+// Max and average pools over any window, stride and padding; the global ones are those whose window is the image, the
+// adaptive ones those whose windows have sizes of their own unless they divide the input evenly. Bytes as on the CPU.
 //
 // Forward, a thread an output element, goes over its window row by row. Backward gathers: a thread an input element
 // adds up what the windows that hold it give back, in ascending order, so overlapping windows need no atomics.
@@ -37,16 +37,36 @@ struct Place {
   }
 };
 
+// Windows of one size.
+struct Fixed {
+  static constexpr bool adaptive = false;
+};
+// Windows of sizes of their own: adaptive_span().
+struct Adaptive {
+  static constexpr bool adaptive = true;
+};
+
 // visit(value, index within the window) for each element of the window that is not padding.
-template <class Visit>
+template <class Windows, class Visit>
 __device__ inline void each_element(const LayerShape& s, int n, const float* x, const Place& out, const Visit& visit) {
-  for (int kr = 0; kr < s.kernel_rows; ++kr) {
-    const int row = input_row(s, out.row, kr);
-    if (row < 0 || row >= s.in.rows) continue;
-    for (int kc = 0; kc < s.kernel_columns; ++kc) {
-      const int column = input_column(s, out.column, kc);
-      if (column < 0 || column >= s.in.columns) continue;
-      visit(x[pixel_offset(s.in, out.channel, row, column, n) + out.image], kr * s.kernel_columns + kc);
+  if constexpr (Windows::adaptive) {
+    const Span rows = adaptive_span(out.row, s.in.rows, s.out.rows);
+    const Span columns = adaptive_span(out.column, s.in.columns, s.out.columns);
+    for (int row = rows.begin; row < rows.end; ++row) {
+      for (int column = columns.begin; column < columns.end; ++column) {
+        visit(x[pixel_offset(s.in, out.channel, row, column, n) + out.image],
+              (row - rows.begin) * s.kernel_columns + column - columns.begin);
+      }
+    }
+  } else {
+    for (int kr = 0; kr < s.kernel_rows; ++kr) {
+      const int row = input_row(s, out.row, kr);
+      if (row < 0 || row >= s.in.rows) continue;
+      for (int kc = 0; kc < s.kernel_columns; ++kc) {
+        const int column = input_column(s, out.column, kc);
+        if (column < 0 || column >= s.in.columns) continue;
+        visit(x[pixel_offset(s.in, out.channel, row, column, n) + out.image], kr * s.kernel_columns + kc);
+      }
     }
   }
 }
@@ -61,20 +81,36 @@ struct Holders {
   }
 };
 
-// visit(output element, index within its window) for each window that holds the element, in ascending order.
-template <class Visit>
+// visit(output element, index within its window, elements of an adaptive window) for each window that holds the element,
+// in ascending order.
+template <class Windows, class Visit>
 __device__ inline void each_window(const LayerShape& s, int n, const Place& in, const Visit& visit) {
-  const Holders rows(in.row, s.stride_rows, s.pad_top, s.kernel_rows, s.out.rows);
-  const Holders columns(in.column, s.stride_columns, s.pad_left, s.kernel_columns, s.out.columns);
-  for (int row = rows.low; row < rows.high; ++row) {
-    for (int column = columns.low; column < columns.high; ++column) {
-      const int kr = in.row - input_row(s, row, 0), kc = in.column - input_column(s, column, 0);
-      visit(pixel_offset(s.out, in.channel, row, column, n) + in.image, kr * s.kernel_columns + kc);
+  if constexpr (Windows::adaptive) {
+    const Span rows = adaptive_span(in.row, s.out.rows, s.in.rows);
+    const Span columns = adaptive_span(in.column, s.out.columns, s.in.columns);
+    for (int row = rows.begin; row < rows.end; ++row) {
+      const Span down = adaptive_span(row, s.in.rows, s.out.rows);
+      for (int column = columns.begin; column < columns.end; ++column) {
+        const Span across = adaptive_span(column, s.in.columns, s.out.columns);
+        visit(pixel_offset(s.out, in.channel, row, column, n) + in.image,
+              (in.row - down.begin) * s.kernel_columns + in.column - across.begin,
+              (down.end - down.begin) * (across.end - across.begin));
+      }
+    }
+  } else {
+    const Holders rows(in.row, s.stride_rows, s.pad_top, s.kernel_rows, s.out.rows);
+    const Holders columns(in.column, s.stride_columns, s.pad_left, s.kernel_columns, s.out.columns);
+    for (int row = rows.low; row < rows.high; ++row) {
+      for (int column = columns.low; column < columns.high; ++column) {
+        const int kr = in.row - input_row(s, row, 0), kc = in.column - input_column(s, column, 0);
+        visit(pixel_offset(s.out, in.channel, row, column, n) + in.image, kr * s.kernel_columns + kc, 0);
+      }
     }
   }
 }
 
 // A NaN beats all, of NaNs the last; of equals the first.
+template <class Windows>
 __global__ void __launch_bounds__(element_threads)
     max_pool_forward_kernel(LaneSet lanes, LayerShape s, int n, Lanes<const float> x, Lanes<float> y,
                             Lanes<std::byte> winners) {
@@ -83,7 +119,7 @@ __global__ void __launch_bounds__(element_threads)
   for (std::int64_t at = first_element(lanes); at < count; at += element_stride(lanes)) {
     float best = 0;
     int winner = -1;
-    each_element(s, n, x[lane], Place(s.out, n, at), [&](float value, int index) {
+    each_element<Windows>(s, n, x[lane], Place(s.out, n, at), [&](float value, int index) {
       if (winner < 0 || best < value || value != value) {
         best = value;
         winner = index;
@@ -96,6 +132,7 @@ __global__ void __launch_bounds__(element_threads)
   }
 }
 
+template <class Windows>
 __global__ void __launch_bounds__(element_threads)
     max_pool_backward_kernel(LaneSet lanes, LayerShape s, int n, Lanes<const float> dy, Lanes<const std::byte> winners,
                              Lanes<float> dx) {
@@ -104,13 +141,15 @@ __global__ void __launch_bounds__(element_threads)
   const auto* const winner = reinterpret_cast<const std::uint16_t*>(winners[lane]);
   for (std::int64_t at = first_element(lanes); at < count; at += element_stride(lanes)) {
     float sum = 0;
-    each_window(s, n, Place(s.in, n, at),
-                [&](std::int64_t out, int index) { sum = sum + (winner[out] == index ? dy[lane][out] : 0.0F); });
+    each_window<Windows>(s, n, Place(s.in, n, at), [&](std::int64_t out, int index, int) {
+      sum = sum + (winner[out] == index ? dy[lane][out] : 0.0F);
+    });
     dx[lane][at] = sum;
   }
 }
 
 // Padding counts as zeros.
+template <class Windows>
 __global__ void __launch_bounds__(element_threads)
     avg_pool_forward_kernel(LaneSet lanes, LayerShape s, int n, Lanes<const float> x, Lanes<float> y) {
   const int lane = element_lane(lanes);
@@ -118,11 +157,20 @@ __global__ void __launch_bounds__(element_threads)
   const float size = static_cast<float>(s.kernel_rows * s.kernel_columns);
   for (std::int64_t at = first_element(lanes); at < count; at += element_stride(lanes)) {
     float sum = 0;
-    each_element(s, n, x[lane], Place(s.out, n, at), [&](float value, int) { sum = sum + value; });
-    y[lane][at] = sum / size;
+    const Place out(s.out, n, at);
+    each_element<Windows>(s, n, x[lane], out, [&](float value, int) { sum = sum + value; });
+    if constexpr (Windows::adaptive) {
+      const Span rows = adaptive_span(out.row, s.in.rows, s.out.rows);
+      const Span columns = adaptive_span(out.column, s.in.columns, s.out.columns);
+      y[lane][at] = sum / static_cast<float>((rows.end - rows.begin) * (columns.end - columns.begin));
+    } else {
+      y[lane][at] = sum / size;
+    }
   }
 }
 
+// Windows of one size: what they give back is divided once, after the sum.
+template <class Windows>
 __global__ void __launch_bounds__(element_threads)
     avg_pool_backward_kernel(LaneSet lanes, LayerShape s, int n, Lanes<const float> dy, Lanes<float> dx) {
   const int lane = element_lane(lanes);
@@ -130,8 +178,10 @@ __global__ void __launch_bounds__(element_threads)
   const float size = static_cast<float>(s.kernel_rows * s.kernel_columns);
   for (std::int64_t at = first_element(lanes); at < count; at += element_stride(lanes)) {
     float sum = 0;
-    each_window(s, n, Place(s.in, n, at), [&](std::int64_t out, int) { sum = sum + dy[lane][out]; });
-    dx[lane][at] = sum / size;
+    each_window<Windows>(s, n, Place(s.in, n, at), [&](std::int64_t out, int, int area) {
+      sum = sum + (Windows::adaptive ? dy[lane][out] / static_cast<float>(area) : dy[lane][out]);
+    });
+    dx[lane][at] = Windows::adaptive ? sum : sum / size;
   }
 }
 
@@ -311,12 +361,38 @@ void fused_backward(ExecutionContext& context, const LayerCall& call) {
   }
 }
 
+template <class Windows>
+void max_forward(ExecutionContext& context, const LayerCall& call) {
+  CONVSWEEP_LAUNCH(max_pool_forward_kernel<Windows>, out_grid(call), dim3(element_threads), 0, cast(context).stream,
+                   call.lanes, call.shape, call.n, call.x, call.y, call.training ? call.saved : Lanes<std::byte>{});
+}
+
+template <class Windows>
+void max_backward(ExecutionContext& context, const LayerCall& call) {
+  CONVSWEEP_LAUNCH(max_pool_backward_kernel<Windows>, in_grid(call), dim3(element_threads), 0, cast(context).stream,
+                   call.lanes, call.shape, call.n, call.dy, Lanes<const std::byte>(call.saved), call.dx);
+}
+
+template <class Windows>
+void avg_forward(ExecutionContext& context, const LayerCall& call) {
+  CONVSWEEP_LAUNCH(avg_pool_forward_kernel<Windows>, out_grid(call), dim3(element_threads), 0, cast(context).stream,
+                   call.lanes, call.shape, call.n, call.x, call.y);
+}
+
+template <class Windows>
+void avg_backward(ExecutionContext& context, const LayerCall& call) {
+  CONVSWEEP_LAUNCH(avg_pool_backward_kernel<Windows>, in_grid(call), dim3(element_threads), 0, cast(context).stream,
+                   call.lanes, call.shape, call.n, call.dy, call.dx);
+}
+
+bool sized_apart(const LayerShape& s) { return is_adaptive(s.op) && !divides_evenly(s); }
+
 void max_forward(ExecutionContext& context, const LayerCall& call) {
   if (call.fusion.pool()) {
     return call.fusion.activation == Op::tanh ? fused_forward<Tanh>(context, call) : fused_forward<Relu>(context, call);
   }
-  CONVSWEEP_LAUNCH(max_pool_forward_kernel, out_grid(call), dim3(element_threads), 0, cast(context).stream, call.lanes,
-                   call.shape, call.n, call.x, call.y, call.training ? call.saved : Lanes<std::byte>{});
+  if (sized_apart(call.shape)) return max_forward<Adaptive>(context, call);
+  max_forward<Fixed>(context, call);
 }
 
 void max_backward(ExecutionContext& context, const LayerCall& call) {
@@ -325,19 +401,19 @@ void max_backward(ExecutionContext& context, const LayerCall& call) {
     return call.fusion.activation == Op::tanh ? fused_backward<Tanh>(context, call)
                                               : fused_backward<Relu>(context, call);
   }
-  CONVSWEEP_LAUNCH(max_pool_backward_kernel, in_grid(call), dim3(element_threads), 0, cast(context).stream, call.lanes,
-                   call.shape, call.n, call.dy, Lanes<const std::byte>(call.saved), call.dx);
+  if (sized_apart(call.shape)) return max_backward<Adaptive>(context, call);
+  max_backward<Fixed>(context, call);
 }
 
 void avg_forward(ExecutionContext& context, const LayerCall& call) {
-  CONVSWEEP_LAUNCH(avg_pool_forward_kernel, out_grid(call), dim3(element_threads), 0, cast(context).stream, call.lanes,
-                   call.shape, call.n, call.x, call.y);
+  if (sized_apart(call.shape)) return avg_forward<Adaptive>(context, call);
+  avg_forward<Fixed>(context, call);
 }
 
 void avg_backward(ExecutionContext& context, const LayerCall& call) {
   if (!call.dx) return;
-  CONVSWEEP_LAUNCH(avg_pool_backward_kernel, in_grid(call), dim3(element_threads), 0, cast(context).stream, call.lanes,
-                   call.shape, call.n, call.dy, call.dx);
+  if (sized_apart(call.shape)) return avg_backward<Adaptive>(context, call);
+  avg_backward<Fixed>(context, call);
 }
 
 }  // namespace
@@ -348,8 +424,10 @@ void avg_backward(ExecutionContext& context, const LayerCall& call) {
   std::size_t name##_scratch_bytes(const LayerShape&, int, int) { return 0; }
 
 CONVSWEEP_POOL(max_pool2d, max)
+CONVSWEEP_POOL(adaptive_max_pool2d, max)
 CONVSWEEP_POOL(global_max_pool2d, max)
 CONVSWEEP_POOL(avg_pool2d, avg)
+CONVSWEEP_POOL(adaptive_avg_pool2d, avg)
 CONVSWEEP_POOL(global_avg_pool2d, avg)
 #undef CONVSWEEP_POOL
 

@@ -9,19 +9,29 @@
 namespace convsweep::reference {
 namespace {
 
-// Calls visit(offset in y, row, column, index in the window) for every window and each of its elements that is not
-// padding. Offsets are those of image 0.
+// f(row, column, index in the window) for each element of an output's window that is not padding.
+template <class F>
+void each_in_window(const LayerShape& s, int r, int q, F f) {
+  const Span rows = window_rows(s, r), columns = window_columns(s, q);
+  for (int row = rows.begin; row < rows.end; ++row) {
+    for (int column = columns.begin; column < columns.end; ++column) {
+      if (inside(s.in, row, column)) f(row, column, (row - rows.begin) * s.kernel_columns + column - columns.begin);
+    }
+  }
+}
+
+// What an average divides by: padding counts as zeros.
+double window_area(const LayerShape& s, int r, int q) {
+  const Span rows = window_rows(s, r), columns = window_columns(s, q);
+  return static_cast<double>(rows.end - rows.begin) * (columns.end - columns.begin);
+}
+
+// visit(offset in y, row of y, column of y) for every output; the offset is that of image 0.
 template <class Visit>
-void each_element(const LayerShape& s, int n, Visit visit) {
+void each_output(const LayerShape& s, int n, Visit visit) {
   for (int c = 0; c < s.out.channels; ++c) {
     for (int r = 0; r < s.out.rows; ++r) {
-      for (int q = 0; q < s.out.columns; ++q) {
-        const std::int64_t to = pixel_offset(s.out, c, r, q, n);
-        for (int i = 0; i < s.kernel_rows * s.kernel_columns; ++i) {
-          const int row = input_row(s, r, i / s.kernel_columns), column = input_column(s, q, i % s.kernel_columns);
-          if (inside(s.in, row, column)) visit(to, pixel_offset(s.in, c, row, column, n), i);
-        }
-      }
+      for (int q = 0; q < s.out.columns; ++q) visit(pixel_offset(s.out, c, r, q, n), c, r, q);
     }
   }
 }
@@ -30,14 +40,12 @@ void each_element(const LayerShape& s, int n, Visit visit) {
 template <class Real>
 int window_winner(const LayerShape& s, const Real* x, int n, int c, int r, int q, Real* largest) {
   int winner = -1;
-  for (int i = 0; i < s.kernel_rows * s.kernel_columns; ++i) {
-    const int row = input_row(s, r, i / s.kernel_columns), column = input_column(s, q, i % s.kernel_columns);
-    if (!inside(s.in, row, column)) continue;
+  each_in_window(s, r, q, [&](int row, int column, int i) {
     const Real value = x[pixel_offset(s.in, c, row, column, n)];
-    if (winner >= 0 && !(value > *largest) && !(std::isnan(value) && !std::isnan(*largest))) continue;
+    if (winner >= 0 && !(value > *largest) && !(std::isnan(value) && !std::isnan(*largest))) return;
     winner = i;
     *largest = value;
-  }
+  });
   return winner;
 }
 
@@ -47,63 +55,69 @@ void max_forward(const BasicLayerCall<Real>& call) {
   for (int k = 0; k < call.lanes.count; ++k) {
     const int lane = call.lanes[k];
     auto* winners = reinterpret_cast<std::uint16_t*>(call.saved[lane]);
-    for (int c = 0; c < s.out.channels; ++c) {
-      for (int r = 0; r < s.out.rows; ++r) {
-        for (int q = 0; q < s.out.columns; ++q) {
-          for (int n = 0; n < call.n; ++n) {
-            const std::int64_t to = pixel_offset(s.out, c, r, q, call.n) + n;
-            const int winner = window_winner(s, call.x[lane] + n, call.n, c, r, q, &call.y[lane][to]);
-            if (call.training) winners[to] = static_cast<std::uint16_t>(winner);
-          }
-        }
+    each_output(s, call.n, [&](std::int64_t first, int c, int r, int q) {
+      for (int n = 0; n < call.n; ++n) {
+        const std::int64_t to = first + n;
+        const int winner = window_winner(s, call.x[lane] + n, call.n, c, r, q, &call.y[lane][to]);
+        if (call.training) winners[to] = static_cast<std::uint16_t>(winner);
       }
-    }
+    });
   }
 }
 
 template <class Real>
 void max_backward(const BasicLayerCall<Real>& call) {
   if (!call.dx) return;
+  const LayerShape& s = call.shape;
   for (int k = 0; k < call.lanes.count; ++k) {
     const int lane = call.lanes[k];
     const auto* winner = reinterpret_cast<const std::uint16_t*>(call.saved[lane]);
     for (std::int64_t i = 0; i < call.shape.in.size() * call.n; ++i) call.dx[lane][i] = 0;
-    each_element(call.shape, call.n, [&](std::int64_t to, std::int64_t from, int i) {
-      for (int n = 0; n < call.n; ++n) {
-        if (winner[to + n] == i) call.dx[lane][from + n] += call.dy[lane][to + n];
-      }
+    each_output(s, call.n, [&](std::int64_t to, int c, int r, int q) {
+      each_in_window(s, r, q, [&](int row, int column, int i) {
+        const std::int64_t from = pixel_offset(s.in, c, row, column, call.n);
+        for (int n = 0; n < call.n; ++n) {
+          if (winner[to + n] == i) call.dx[lane][from + n] += call.dy[lane][to + n];
+        }
+      });
     });
   }
 }
 
 template <class Real>
 void average_forward(const BasicLayerCall<Real>& call) {
-  const double area = static_cast<double>(call.shape.kernel_rows) * call.shape.kernel_columns;
+  const LayerShape& s = call.shape;
   for (int k = 0; k < call.lanes.count; ++k) {
     const int lane = call.lanes[k];
-    std::vector<double> sum(static_cast<std::size_t>(call.shape.out.size() * call.n), 0.0);
-    each_element(call.shape, call.n, [&](std::int64_t to, std::int64_t from, int) {
+    each_output(s, call.n, [&](std::int64_t to, int c, int r, int q) {
       for (int n = 0; n < call.n; ++n) {
-        sum[static_cast<std::size_t>(to + n)] += static_cast<double>(call.x[lane][from + n]);
+        double sum = 0;
+        each_in_window(s, r, q, [&](int row, int column, int) {
+          sum += static_cast<double>(call.x[lane][pixel_offset(s.in, c, row, column, call.n) + n]);
+        });
+        call.y[lane][to + n] = static_cast<Real>(sum / window_area(s, r, q));
       }
     });
-    for (std::size_t i = 0; i < sum.size(); ++i) call.y[lane][i] = static_cast<Real>(sum[i] / area);
   }
 }
 
 template <class Real>
 void average_backward(const BasicLayerCall<Real>& call) {
   if (!call.dx) return;
-  const double area = static_cast<double>(call.shape.kernel_rows) * call.shape.kernel_columns;
+  const LayerShape& s = call.shape;
   for (int k = 0; k < call.lanes.count; ++k) {
     const int lane = call.lanes[k];
-    std::vector<double> sum(static_cast<std::size_t>(call.shape.in.size() * call.n), 0.0);
-    each_element(call.shape, call.n, [&](std::int64_t to, std::int64_t from, int) {
-      for (int n = 0; n < call.n; ++n) {
-        sum[static_cast<std::size_t>(from + n)] += static_cast<double>(call.dy[lane][to + n]);
-      }
+    std::vector<double> sum(static_cast<std::size_t>(s.in.size() * call.n), 0.0);
+    each_output(s, call.n, [&](std::int64_t to, int c, int r, int q) {
+      const double area = window_area(s, r, q);
+      each_in_window(s, r, q, [&](int row, int column, int) {
+        const std::int64_t from = pixel_offset(s.in, c, row, column, call.n);
+        for (int n = 0; n < call.n; ++n) {
+          sum[static_cast<std::size_t>(from + n)] += static_cast<double>(call.dy[lane][to + n]) / area;
+        }
+      });
     });
-    for (std::size_t i = 0; i < sum.size(); ++i) call.dx[lane][i] = static_cast<Real>(sum[i] / area);
+    for (std::size_t i = 0; i < sum.size(); ++i) call.dx[lane][i] = static_cast<Real>(sum[i]);
   }
 }
 
@@ -119,8 +133,10 @@ void average_backward(const BasicLayerCall<Real>& call) {
     kind##_backward(call);                                 \
   }
 CONVSWEEP_POOL(max_pool2d, max)
+CONVSWEEP_POOL(adaptive_max_pool2d, max)
 CONVSWEEP_POOL(global_max_pool2d, max)
 CONVSWEEP_POOL(avg_pool2d, average)
+CONVSWEEP_POOL(adaptive_avg_pool2d, average)
 CONVSWEEP_POOL(global_avg_pool2d, average)
 #undef CONVSWEEP_POOL
 
@@ -198,8 +214,10 @@ void batch_norm_backward(const BasicLayerCall<Real>& call) {
   template void name##_backward(const BasicLayerCall<Real>&);
 #define CONVSWEEP_INSTANTIATE(Real)       \
   CONVSWEEP_BOTH(max_pool2d, Real)        \
+  CONVSWEEP_BOTH(adaptive_max_pool2d, Real) \
   CONVSWEEP_BOTH(global_max_pool2d, Real) \
   CONVSWEEP_BOTH(avg_pool2d, Real)        \
+  CONVSWEEP_BOTH(adaptive_avg_pool2d, Real) \
   CONVSWEEP_BOTH(global_avg_pool2d, Real) \
   CONVSWEEP_BOTH(batch_norm, Real)
 CONVSWEEP_INSTANTIATE(float)
