@@ -63,8 +63,8 @@ const CLASS_NAMES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** What the classes are called, in the order of their numbers; the numbers themselves where nobody named them. */
-export function classNamesOf({ name, classes, folder }: DatasetSpec): readonly string[] {
-  const names = folder?.classes ?? CLASS_NAMES[name];
+export function classNamesOf({ name, classes, folder, arrays, records }: DatasetSpec): readonly string[] {
+  const names = (folder ?? arrays ?? records)?.classes ?? CLASS_NAMES[name];
   return names?.length === classes ? names : Array.from({ length: classes }, (_, number) => String(number));
 }
 

@@ -41,9 +41,10 @@ const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 const unexpected = (file: string, expected: string, found: string): RangeError =>
   new RangeError(`${file}: expected ${expected}, found ${found}`);
 
+const entries = (path: string) => readdirSync(path, { withFileTypes: true }).filter(({ name }) => name[0] !== ".");
+
 /** `wanted`: the size of all images, or `null` for the one that they have. Throws RangeError, or what the file system throws. */
 export function readImageFolder(folder: string, wanted: Size | null): ImageFolder {
-  const entries = (path: string) => readdirSync(path, { withFileTypes: true }).filter(({ name }) => name[0] !== ".");
   const classNames = entries(folder)
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => name)
@@ -51,11 +52,41 @@ export function readImageFolder(folder: string, wanted: Size | null): ImageFolde
   if (classNames.length < 2 || classNames.length > MAX_CLASSES) {
     throw unexpected(folder, `2 to ${MAX_CLASSES} subfolders, one a class`, String(classNames.length));
   }
+  return readClasses(folder, { size: wanted, like: null, classNames }, classNames);
+}
+
+/**
+ * A folder of test images beside the one that is trained on, `like`, whose classes, channels and size it has; not every class
+ * must have a subfolder. Throws as readImageFolder does.
+ */
+export function readTestFolder(folder: string, wanted: Size | null, like: TrainingFolder): ImageFolder {
+  const names = entries(folder).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+  const stranger = names.sort(byName).find((name) => !like.classNames.includes(name));
+  if (stranger !== undefined) {
+    throw unexpected(folder, `subfolders called as the classes trained on (${like.classNames.join(", ")})`, stranger);
+  }
+  if (names.length === 0) throw unexpected(folder, "at least one subfolder, one a class", "none");
+  return readClasses(folder, { size: wanted, like, classNames: like.classNames }, names);
+}
+
+/** What of the training images' folder the test images must have. */
+export type TrainingFolder = Pick<ImageFolder, "classNames" | "shape">;
+
+interface Wish {
+  /** Of all images; `null` for the one that they have. */
+  readonly size: Size | null;
+  readonly classNames: readonly string[];
+  /** Whose channels and, without a size, whose size the images must have; `null`: any. */
+  readonly like: TrainingFolder | null;
+}
+
+/** `names`: the subfolders to read. */
+function readClasses(folder: string, { size, classNames, like }: Wish, names: readonly string[]): ImageFolder {
   const hash = createHash("sha256");
   const read: Planes[] = [];
   const labels: number[] = [];
   let bytes = 0;
-  for (const [label, name] of classNames.entries()) {
+  for (const name of names) {
     const files = entries(join(folder, name)).map((entry) => entry.name);
     if (files.length === 0) throw unexpected(join(folder, name), "at least one PNG or JPEG file", "none");
     for (const fileName of files.sort(byName)) {
@@ -65,20 +96,22 @@ export function readImageFolder(folder: string, wanted: Size | null): ImageFolde
       }
       const content = readFileSync(file);
       hash.update(`${name}/${fileName}\0${createHash("sha256").update(content).digest("hex")}\n`);
-      const image = planesOf(file, content, wanted);
-      const first = read[0] ?? image;
+      const image = planesOf(file, content, size);
+      const first =
+        like === null ? (read[0] ?? image) : { file: "each that is trained on", size: [like.shape[1], like.shape[2]] };
       if (image.size.join() !== first.size.join()) {
-        const text = ({ size: [rows, columns] }: Planes): string => `${columns}x${rows} pixels`;
-        throw unexpected(file, `${text(first)} as ${first.file} has (or say a size)`, text(image));
+        const text = ([rows, columns]: readonly number[]): string => `${columns}x${rows} pixels`;
+        throw unexpected(file, `${text(first.size)} as ${first.file} has (or say a size)`, text(image.size));
       }
+      if (like?.shape[0] === 1 && image.channels === 3) throw unexpected(file, "a grey image as all are", "colours");
       bytes += 3 * image.size[0] * image.size[1];
       if (bytes > MAX_BYTES) throw unexpected(folder, `at most ${MAX_BYTES} bytes of pixels`, "more");
       read.push(image);
-      labels.push(label);
+      labels.push(classNames.indexOf(name));
     }
   }
   const [rows, columns] = read[0]?.size ?? [0, 0];
-  const channels = read.some((image) => image.channels === 3) ? 3 : 1;
+  const channels = like?.shape[0] ?? (read.some((image) => image.channels === 3) ? 3 : 1);
   const plane = rows * columns;
   const images = new Uint8Array(read.length * channels * plane);
   for (const [i, image] of read.entries()) {

@@ -126,6 +126,8 @@ export interface DatasetSpec {
   readonly text?: TextSource;
   /** Array files of one's own; absent otherwise. */
   readonly arrays?: ArraySource;
+  /** Files of records as CIFAR's; absent otherwise. */
+  readonly records?: RecordSource;
   /** A folder of images by class; absent otherwise. */
   readonly folder?: FolderSource;
 }
@@ -140,15 +142,37 @@ export interface FolderSource {
   readonly classes: readonly string[];
   /** Rows and columns that every image is brought to; absent: they all have them. */
   readonly size?: readonly [number, number];
+  /** The test images: a folder with subfolders of the same names; absent: none. */
+  readonly test?: OwnFileSource;
 }
 
 /** Images and labels in `.npy` or IDX files; taken in the order of `orderOf` (arrays.ts), the last ones are for validation. */
-export interface ArraySource {
-  readonly images: ArrayFile;
-  readonly labels: ArrayFile;
+export interface ArraySource extends ArrayPair {
+  /** Names by label; absent: nobody named them. */
+  readonly classes?: readonly string[];
+  /** The test images, in the order of the file; absent: none. */
+  readonly test?: ArrayPair;
 }
 
-export interface ArrayFile {
+export interface ArrayPair {
+  readonly images: OwnFileSource;
+  readonly labels: OwnFileSource;
+}
+
+/**
+ * Files of records of the same length (records.ts), one after another: label bytes, of which the last one counts, and the
+ * image, a plane a channel. Taken in the order of `orderOf` from the first file's digest, the last ones are for validation.
+ */
+export interface RecordSource {
+  readonly files: readonly OwnFileSource[];
+  readonly label_bytes: number;
+  /** Names by label; absent: nobody named them. */
+  readonly classes?: readonly string[];
+  /** The test images, in the order of the files; absent: none. */
+  readonly test?: readonly OwnFileSource[];
+}
+
+export interface OwnFileSource {
   /** Absolute, on every machine that trains. */
   readonly path: string;
   /** Of the file's bytes, in hex. */

@@ -7,6 +7,7 @@ import { ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../../proto/c
 import { addBackup } from "./backup.js";
 import { addCerts } from "./certs.js";
 import { addGlobalOptions } from "./context.js";
+import { addData } from "./data.js";
 import { addDoctor } from "./doctor.js";
 import { addEvents } from "./events.js";
 import { addPage } from "./page.js";
@@ -71,6 +72,7 @@ Exit codes: 0 done, 1 a run failed, 2 bad input, 65 the store is damaged, 74 its
   addRun(program);
   addUp(program);
   addWorkerVerbs(program);
+  addData(program);
   addPlan(program);
   addPage(program);
   addSweep(program);

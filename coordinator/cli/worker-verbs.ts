@@ -1,4 +1,4 @@
-/** `convsweep worker`, `devices` and `data`: verbs of the worker program, passed on to it as they are. */
+/** `convsweep worker` and `devices`: verbs of the worker program, passed on to it as they are. */
 import { join } from "node:path";
 import type { Command } from "commander";
 import { findRunning } from "./connect.js";
@@ -56,29 +56,5 @@ Examples:
     .addHelpText("after", "\nExample:\n  convsweep devices --json")
     .action(async (_options: object, command: Command) => {
       process.exitCode = await runWorkerProgram(["devices", ...(contextOf(command).options.json ? ["--json"] : [])]);
-    });
-
-  program
-    .command("data")
-    .description("data sets: list, fetch, check")
-    .argument("<verb>", "list, fetch or check")
-    .argument("[names...]", "mnist, fashion-mnist, cifar10, cifar100; `all` of them with fetch")
-    .option("--data <dir>", "folder of data sets (default: $CONVSWEEP_DATA or ~/.cache/convsweep/data)")
-    .addHelpText(
-      "after",
-      `
-Examples:
-  convsweep data list
-  convsweep data fetch mnist
-  convsweep data check cifar10 --data /data`,
-    )
-    .action(async (verb: string, names: string[], options: { data?: string }, command: Command) => {
-      process.exitCode = await runWorkerProgram([
-        "data",
-        verb,
-        ...names,
-        ...(options.data === undefined ? [] : ["--data", options.data]),
-        ...(contextOf(command).options.json ? ["--json"] : []),
-      ]);
     });
 }

@@ -1,14 +1,14 @@
 /**
- * A folder of images by class as a data set: `dataset: {folder: flowers, size: 32}`.
+ * A folder of images by class as a data set: `dataset: {folder: flowers, size: 32}`, perhaps with `test: more-flowers`.
  *
  * Guarantees: shape, names of the classes and a digest over all files stand in the spec, so that a worker can tell whether its own
  * folder is the same. Not here: reading it for training (worker/data/image-folder.ts).
  */
 import { basename } from "node:path";
-import { type ImageFolder, readImageFolder, type Size } from "../../native/image-folder.js";
+import { type ImageFolder, readImageFolder, readTestFolder, type Size } from "../../native/image-folder.js";
 import type { DatasetSpec } from "../../native/recipe.js";
-import { heldOutOf } from "./arrays.js";
 import type { OwnFiles } from "./own-files.js";
+import { heldOutOf } from "./own-images.js";
 import type { FileNode, Reader } from "./reader.js";
 
 const MAX_SIDE = 4_096;
@@ -24,28 +24,39 @@ export function compileFolder(
   validation: FileNode | undefined,
   files: OwnFiles,
 ): DatasetSpec {
-  const fields = reader.fields(node, "dataset", ["folder", "size"]);
+  const fields = reader.fields(node, "dataset", ["folder", "size", "test"]);
   const given = fields.get("folder")?.value ?? node;
   const size = sizeOf(reader, fields.get("size")?.value);
-  const path = files.resolve(reader.text(given, "dataset.folder", "the path of a folder"));
-  let found: ImageFolder;
-  try {
-    found = readImageFolder(path, size);
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    if (!(cause instanceof RangeError) && code === undefined) throw cause;
-    throw reader.error(given.at, "dataset.folder", message);
-  }
+  const read = (folder: FileNode, key: string, like: ImageFolder | null) => {
+    const path = files.resolve(reader.text(folder, key, "the path of a folder"));
+    try {
+      const found = like === null ? readImageFolder(path, size) : readTestFolder(path, size, like);
+      return { path, found };
+    } catch (cause) {
+      const { code, message } = cause as NodeJS.ErrnoException;
+      if (!(cause instanceof RangeError) && code === undefined) throw cause;
+      throw reader.error(folder.at, key, message);
+    }
+  };
+  const { path, found } = read(given, "dataset.folder", null);
   const { shape, classNames, labels, sha256 } = found;
+  const testNode = fields.get("test")?.value;
+  const test = testNode === undefined ? null : read(testNode, "dataset.test", found);
   return {
     name: basename(path),
     shape,
     classes: classNames.length,
     validation: heldOutOf(reader, validation, labels.length),
     train_images: labels.length,
-    test_images: 0,
+    test_images: test?.found.labels.length ?? 0,
     seed: null,
-    folder: { path, sha256, classes: classNames, ...(size === null ? {} : { size }) },
+    folder: {
+      path,
+      sha256,
+      classes: classNames,
+      ...(size === null ? {} : { size }),
+      ...(test === null ? {} : { test: { path: test.path, sha256: test.found.sha256 } }),
+    },
   };
 }
 

@@ -10,9 +10,10 @@ import { compileFolder, isFolder } from "./image-folder.js";
 import { nearest } from "./nearest.js";
 import type { OwnFiles } from "./own-files.js";
 import { type FileNode, isNothing, type MapEntry, type Reader } from "./reader.js";
+import { compileRecords, isRecords } from "./records.js";
 import { compileText, isText } from "./text.js";
 
-/** `cifar10`, `{name: synthetic-digits, seed: 3, train_images: 2000, test_images: 500}`, `{text: my.txt}`, `{folder: mine}` or `{images: my.npy, labels: mine.npy}`. */
+/** `cifar10`, `{name: synthetic-digits, seed: 3, train_images: 2000, test_images: 500}`, `{text: my.txt}`, `{folder: mine}`, `{records: mine.bin}` or `{images: my.npy, labels: mine.npy}`. */
 export function compileDataset(
   reader: Reader,
   node: FileNode,
@@ -20,6 +21,7 @@ export function compileDataset(
   files: OwnFiles,
 ): DatasetSpec {
   if (isArrays(node)) return compileArrays(reader, node, validation, files);
+  if (isRecords(node)) return compileRecords(reader, node, validation, files);
   if (isFolder(node)) return compileFolder(reader, node, validation, files);
   if (isText(node)) return compileText(reader, node, validation, files);
   const names = datasets.map((info) => info.name);

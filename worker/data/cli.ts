@@ -7,10 +7,13 @@
  *
  * Does not exit the process: the caller does with the code returned.
  */
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import type { DatasetSpec } from "../../native/recipe.js";
 import { type ConvsweepError, toConvsweepError } from "../../proto/contract.js";
 import { dataFolder } from "./cache.js";
 import { type Check, checkDataset, type Survey, survey } from "./check.js";
+import { checkSpec } from "./check-own.js";
 import { DOWNLOAD_DEFAULTS, type DownloadOptions } from "./download.js";
 import { fetchDataset } from "./fetch.js";
 import { type Meter, meter, size } from "./meter.js";
@@ -56,6 +59,8 @@ export function processIo(signal: AbortSignal | null): DataIo {
 
 interface Command {
   readonly names: readonly string[];
+  /** With check: data sets that a sweep file describes. */
+  readonly specs: readonly DatasetSpec[];
   readonly dir: string;
   readonly json: boolean;
   readonly io: DataIo;
@@ -76,7 +81,8 @@ export async function dataCommand(args: readonly string[], io: DataIo): Promise<
     io.out(DATA_USAGE);
     return 0;
   }
-  const command = { names, dir: dataFolder(values.data ?? null, io.env), json: values.json === true, io };
+  const specs = values.specs === undefined ? [] : (JSON.parse(readFileSync(values.specs, "utf8")) as DatasetSpec[]);
+  const command = { names, specs, dir: dataFolder(values.data ?? null, io.env), json: values.json === true, io };
   const unknown = names.find((name) => !Object.hasOwn(io.datasets, name) && !(name === "all" && verb === "fetch"));
   if (unknown !== undefined) {
     const generated = unknown === SYNTHETIC.name ? " (it is generated and needs no files)" : "";
@@ -105,6 +111,8 @@ function parse(args: readonly string[]) {
     options: {
       data: { type: "string" },
       json: { type: "boolean" },
+      // What the coordinator's command line made of sweep files and paths: a file of DatasetSpecs.
+      specs: { type: "string" },
       help: { type: "boolean", short: "h" },
     },
   });
@@ -136,10 +144,15 @@ async function list(command: Command): Promise<number> {
 }
 
 async function check(command: Command): Promise<number> {
-  const { dir, io, json, names } = command;
+  const { dir, io, json, names, specs } = command;
   const results: Check[] = [];
-  for (const dataset of chosen(command)) {
-    const result = await checkDataset(dataset, dir);
+  const named = specs.length > 0 && names.length === 0 ? [] : chosen(command);
+  const checks = [
+    ...named.map((dataset) => () => checkDataset(dataset, dir)),
+    ...specs.map((spec) => () => checkSpec(spec, dir)),
+  ];
+  for (const look of checks) {
+    const result = await look();
     results.push(result);
     if (json) continue;
     io.out(`${result.name.padEnd(17)}${result.state}${result.folder === null ? "" : `   ${result.folder}`}\n`);
@@ -147,7 +160,8 @@ async function check(command: Command): Promise<number> {
   }
   if (json) io.out(`${JSON.stringify({ folder: dir, datasets: results })}\n`);
   // Asked for nothing in particular, what is missing is not a failure.
-  const bad = results.some(({ state }) => state === "wrong" || (state === "missing" && names.length > 0));
+  const asked = names.length + specs.length > 0;
+  const bad = results.some(({ state }) => state === "wrong" || (state === "missing" && asked));
   return bad ? 1 : 0;
 }
 

@@ -18,6 +18,7 @@ import { readRecords } from "./cifar.js";
 import { readIdxImages, readIdxLabels } from "./idx.js";
 import { readFolder } from "./image-folder.js";
 import { PUBLISHED_NAMES, type PublishedIdx, type PublishedRecords, published } from "./publishers.js";
+import { readOwnRecords } from "./records.js";
 import { readText } from "./text.js";
 
 export interface LoadedDataset {
@@ -50,9 +51,10 @@ export async function loadDataset(spec: DatasetSpec, dir: string, generate: Gene
     const key = JSON.stringify(["generated", spec.name, seed, train_images, test_images]);
     return shared(key, async () => generate(seed, train_images, test_images));
   }
-  const { text, arrays, folder } = spec;
+  const { text, arrays, folder, records } = spec;
   if (text !== undefined) return shared(JSON.stringify(["text", spec]), () => readText(spec, text));
   if (arrays !== undefined) return shared(JSON.stringify(["arrays", spec]), () => readArrays(spec, arrays));
+  if (records !== undefined) return shared(JSON.stringify(["records", spec]), () => readOwnRecords(spec, records));
   if (folder !== undefined) {
     return shared(JSON.stringify(["folder", spec]), async () => readFolder(spec, folder));
   }

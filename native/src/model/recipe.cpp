@@ -225,17 +225,6 @@ void parse_text(const Json& json, DatasetSpec& dataset) {
   dataset.text = true;
 }
 
-// Where the images come from is the worker's business.
-void check_arrays(const Json& json) {
-  Fields fields(json, "dataset.arrays");
-  for (const char* key : {"images", "labels"}) {
-    Fields file(fields.get(key), std::string("dataset.arrays.") + key);
-    for (const char* name : {"path", "sha256"}) file.text(name);
-    file.done();
-  }
-  fields.done();
-}
-
 DatasetSpec parse_dataset(const Json& json) {
   Fields fields(json, "dataset");
   DatasetSpec dataset;
@@ -252,9 +241,10 @@ DatasetSpec parse_dataset(const Json& json) {
   }
   if (!fields.get("seed").is_null()) fields.integer("seed", 0, 4294967295);
   if (fields.has("text")) parse_text(fields.get("text"), dataset);
-  if (fields.has("arrays")) check_arrays(fields.get("arrays"));
-  // So is a folder of images.
-  if (fields.has("folder")) fields.get("folder");
+  // Where images of one's own come from is the worker's business.
+  for (const char* key : {"arrays", "records", "folder"}) {
+    if (fields.has(key)) fields.get(key);
+  }
   fields.done();
   return dataset;
 }
