@@ -42,7 +42,8 @@ module.exports = {
       { path: "^coordinator/" },
       {
         path: "^native/",
-        pathNot: "^native/(networks/|recipe\\.ts|hyperparameters\\.ts|datasets\\.ts|arrays\\.ts|image-folder\\.ts|records\\.ts)",
+        pathNot:
+          "^native/(networks/|recipe\\.ts|hyperparameters\\.ts|datasets\\.ts|arrays\\.ts|image-folder\\.ts|records\\.ts)",
       },
       "the coordinator never loads the engine",
     ),
