@@ -251,6 +251,7 @@ async function assemble(
     await http?.close();
     await (gracefully ? grpc.drain() : grpc.destroy());
     await files.settled();
+    examinations.close();
     await backups.close();
     doors.close();
     store.close();
