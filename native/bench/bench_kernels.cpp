@@ -147,14 +147,15 @@ void bench_linear(Report& report, const KernelTable& k, Parallel& parallel, cons
 }
 
 void bench_conv(Report& report, const KernelTable& k, Parallel& parallel, const std::string& name, int batch, int in,
-                int size, int out, int kernel, int pad_low, int pad_high, bool first) {
+                int size, int out, int kernel, int pad_low, int pad_high, bool first, int stride = 1) {
   ConvShape s;
   s.batch = batch;
   s.in_channels = in;
   s.in_height = s.in_width = size;
   s.out_channels = out;
-  s.out_height = s.out_width = size + pad_low + pad_high - kernel + 1;
+  s.out_height = s.out_width = (size + pad_low + pad_high - kernel) / stride + 1;
   s.kernel_h = s.kernel_w = kernel;
+  s.stride_h = s.stride_w = stride;
   s.pad_top = s.pad_left = pad_low;
   const std::int64_t in_count = std::int64_t{in} * size * size * batch;
   const std::int64_t out_count = std::int64_t{out} * s.out_height * s.out_width * batch;
@@ -166,7 +167,8 @@ void bench_conv(Report& report, const KernelTable& k, Parallel& parallel, const 
   report.add(name + " forward", flops,
              [&] { k.conv2d_forward(parallel, s, x.get(), w.get(), bias.get(), y.get(), scratch.get()); });
   if (!first) {
-    report.add(name + " backward data", 2.0 * static_cast<double>(in_count) * out * kernel * kernel,
+    // Of a strided kernel's taps only every stride-th falls on an input.
+    report.add(name + " backward data", 2.0 * static_cast<double>(in_count) * out * kernel * kernel / (stride * stride),
                [&] { k.conv2d_backward_data(parallel, s, y.get(), w.get(), dx.get(), scratch.get()); });
   }
   report.add(name + " backward weights", flops,
@@ -275,6 +277,12 @@ void bench_all(Report& report, const KernelTable& k, Parallel& parallel) {
   bench_conv(report, k, parallel, "convnet5 conv3 32-64 k3 16 n100", 100, 32, 16, 64, 3, 1, 1, false);
   bench_conv(report, k, parallel, "resnet 128-128 k3 16 n128", 128, 128, 16, 128, 3, 1, 1, false);
   bench_conv(report, k, parallel, "resnet 512-512 k3 4 n128", 128, 512, 4, 512, 3, 1, 1, false);
+  // Forward and backward of its transposed convolutions are backward and forward of these.
+  bench_conv(report, k, parallel, "gan conv1 1-64 k4 28 stride 2 n60", 60, 1, 28, 64, 4, 1, 1, false, 2);
+  bench_conv(report, k, parallel, "gan conv2 64-128 k4 14 stride 2 n60", 60, 64, 14, 128, 4, 1, 1, false, 2);
+  bench_conv(report, k, parallel, "gan conv3 128-256 k3 7 stride 2 n60", 60, 128, 7, 256, 3, 1, 1, false, 2);
+  bench_conv(report, k, parallel, "gan conv4 256-1 k4 4 n60", 60, 256, 4, 1, 4, 0, 0, false);
+  bench_conv(report, k, parallel, "gan up1 256-100 k4 4 n60", 60, 256, 4, 100, 4, 0, 0, false);
   bench_pool(report, k, parallel, "tinycnn pool 4x4 of 28 n32", 32, 4, 28, 4);
   bench_pool(report, k, parallel, "lenet pool1 2x2 of 24 n100", 100, 20, 24, 2);
   bench_pool(report, k, parallel, "lenet pool2 2x2 of 8 n100", 100, 50, 8, 2);

@@ -5,7 +5,7 @@
 
 #include "kernels_impl_augment.h"
 #include "kernels_impl_conv.h"
-#include "kernels_impl_conv_weights.h"
+#include "kernels_impl_conv_weights_strided.h"
 #include "kernels_impl_elementwise.h"
 #include "kernels_impl_gather.h"
 #include "kernels_impl_gemm.h"
@@ -23,7 +23,9 @@ inline std::size_t conv2d_scratch_bytes(const ConvShape& s, int width) {
   const int out = s.out_channels / s.groups, in = s.in_channels / s.groups, taps = s.kernel_h * s.kernel_w;
   const std::size_t a = ConvPlan(flattened(forward_taps(s, nullptr)), out, in * taps).bytes(width);
   const std::size_t b = ConvPlan(flattened(backward_taps(s, nullptr)), in, out * taps).bytes(width);
-  return larger(larger(a, b), conv2d_weights_scratch_bytes(s, width));
+  const std::size_t c =
+      s.stride_w == 1 ? conv2d_weights_scratch_bytes(s, width) : StridedWeightPlan(s, width).bytes(s.groups, width);
+  return larger(larger(a, b), c);
 }
 
 // Directly, or by Winograd's transforms where the shape gains from them.
@@ -42,6 +44,7 @@ inline void conv2d_backward_data(Parallel& parallel, const ConvShape& s, const f
 inline void conv2d_backward_weights(Parallel& parallel, const ConvShape& s, const float* x, const float* dy,
                                     float* dweights, void* scratch) {
   if (winograd_fits(s)) return winograd_backward_weights(parallel, s, x, dy, dweights, scratch);
+  if (s.stride_w != 1) return strided_backward_weights(parallel, s, x, dy, dweights, scratch);
   direct_backward_weights(parallel, s, x, dy, dweights, scratch);
 }
 

@@ -1,10 +1,11 @@
-// The weight gradient of a convolution: dot products over (row, column, image), sixteen partial sums each.
+// The weight gradient of a convolution whose neighbouring columns see neighbouring columns: dot products over (row,
+// column, image), sixteen partial sums each.
 //
 // Guarantees: element (column, image) of an output row goes to partial sum (column * batch + image) mod 16; rows in
 // ascending order; a tap on padding takes part with x = 0; the sums of one weight meet in the fixed tree of sum16.
 // Tiles, blocks and tasks change no byte. Both operands are read along the contiguous axis, so nothing is transposed.
-// Taps inside the image are read where they lie; stretches of a row where some tap of a tile is on padding, and strided
-// rows, are unfolded into a small buffer first.
+// Taps inside the image are read where they lie; stretches of a row where some tap of a tile is on padding are unfolded
+// into a small buffer first. With a stride: kernels_impl_conv_weights_strided.h.
 #pragma once
 
 #include "kernels_impl_dot.h"
@@ -58,6 +59,43 @@ struct Tap {
   int channel, row, column;
 };
 
+// The tap with index k = (channel, kernel row, kernel column).
+inline Tap tap_at(const Taps& taps, int k) {
+  return {k / (taps.kernel_w * taps.kernel_h), k / taps.kernel_w % taps.kernel_h, k % taps.kernel_w};
+}
+
+// What a tap sees from columns [from, from + count) of a grid row; 0 on padding.
+inline void unfold(const Taps& taps, const Tap& tap, int grid_row, Index from, Index count, float* to) {
+  const int row = taps.row(grid_row, tap.row);
+  if (row < 0 || row >= taps.source_h) {
+    fill_floats(to, 0.0F, count);
+    return;
+  }
+  const float* line = taps.source + tap.channel * taps.source_plane() + row * taps.source_row();
+  int column = static_cast<int>(from / taps.batch);
+  Index image = from % taps.batch;
+  while (count > 0) {
+    const Index here = smaller<Index>(taps.batch - image, count);
+    const int source_column = taps.column(column, tap.column);
+    if (source_column < 0 || source_column >= taps.source_w) {
+      fill_floats(to, 0.0F, here);
+    } else {
+      copy_floats(to, line + Index{source_column} * taps.batch + image, here);
+    }
+    to += here;
+    count -= here;
+    image = 0;
+    ++column;
+  }
+}
+
+// dweights[row][k] of rows [row0, row1) and taps [tap0, tap1) from their partial sums, [row][tap][16].
+inline void add_up(const float* sums, Index row0, Index row1, Index tap0, Index tap1, Index k, float* dweights) {
+  for (Index row = row0; row < row1; ++row) {
+    for (Index tap = tap0; tap < tap1; ++tap, sums += kLanes) dweights[row * k + tap] = sum16(load(sums));
+  }
+}
+
 // Some taps of one group against some rows of dy.
 struct WeightTask {
   const Taps& taps;
@@ -89,10 +127,10 @@ struct WeightTask {
     const int k0 = static_cast<int>(first_tap(t));
     tile.count = static_cast<int>(first_tap(t + 1)) - k0;
     tile.sums = sums_of(t);
-    Tap at{k0 / (taps.kernel_w * taps.kernel_h), k0 / taps.kernel_w % taps.kernel_h, k0 % taps.kernel_w};
+    Tap at = tap_at(taps, k0);
     const Index length = taps.run();
     tile.low = 0;
-    tile.high = taps.contiguous() ? length : 0;
+    tile.high = length;
     for (int i = 0; i < tile.count; ++i) {
       tile.tap[i] = at;
       const Index shift = taps.shift(at.column);
@@ -145,34 +183,10 @@ struct WeightTask {
     const float* lines[kDotTaps];
     for (int i = 0; i < tile.count; ++i) {
       float* line = buffer + i * kDotColumns;
-      unfold(tile.tap[i], grid_row, from, to - from, line);
+      unfold(taps, tile.tap[i], grid_row, from, to - from, line);
       lines[i] = line;
     }
     dot(tile, lines, grid_row, 1, from, to - from, 0);
-  }
-
-  void unfold(const Tap& tap, int grid_row, Index from, Index count, float* to) const {
-    const int row = taps.row(grid_row, tap.row);
-    if (row < 0 || row >= taps.source_h) {
-      fill_floats(to, 0.0F, count);
-      return;
-    }
-    const float* line = taps.source + tap.channel * taps.source_plane() + row * taps.source_row();
-    int column = static_cast<int>(from / taps.batch);
-    Index image = from % taps.batch;
-    while (count > 0) {
-      const Index here = smaller<Index>(taps.batch - image, count);
-      const int source_column = taps.column(column, tap.column);
-      if (source_column < 0 || source_column >= taps.source_w) {
-        fill_floats(to, 0.0F, here);
-      } else {
-        copy_floats(to, line + Index{source_column} * taps.batch + image, here);
-      }
-      to += here;
-      count -= here;
-      image = 0;
-      ++column;
-    }
   }
 
   // Columns [from, to) of rows [row0, row1); more rows than one only with whole rows.
@@ -215,11 +229,7 @@ struct WeightTask {
       }
     }
     for (int t = tap_tile0; t < tap_tile1; ++t) {
-      const Index k0 = first_tap(t), count = first_tap(t + 1) - k0;
-      const float* from = sums_of(t);
-      for (Index r = first_row(row_tile0); r < first_row(row_tile1); ++r) {
-        for (Index i = 0; i < count; ++i, from += kLanes) dweights[r * plan.k + k0 + i] = sum16(load(from));
-      }
+      add_up(sums_of(t), first_row(row_tile0), first_row(row_tile1), first_tap(t), first_tap(t + 1), plan.k, dweights);
     }
   }
 };

@@ -56,6 +56,13 @@ CONVSWEEP_INLINE Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
 CONVSWEEP_INLINE Vec load(const float* p, Mask m) { return {_mm512_maskz_loadu_ps(m.m, p)}; }
 CONVSWEEP_INLINE void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
 CONVSWEEP_INLINE void store(float* p, Vec a, Mask m) { _mm512_mask_storeu_ps(p, m.m, a.v); }
+// Code that has registers for less than a Vec works on parts; here a part is all of it.
+using Part = Vec;
+inline constexpr int kPartLanes = 16;
+CONVSWEEP_INLINE Part load_part(const float* p) { return load(p); }
+CONVSWEEP_INLINE Part load_part(const float* p, int lanes) { return load(p, first_lanes(lanes)); }
+CONVSWEEP_INLINE void store_part(float* p, Part a) { store(p, a); }
+
 CONVSWEEP_INLINE Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
 CONVSWEEP_INLINE Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
 CONVSWEEP_INLINE Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }

@@ -123,6 +123,13 @@ CONVSWEEP_INLINE void store(float* p, Vec a, Mask m) {
     if (m.m[i]) p[i] = a.v[i];
   }
 }
+// Code that has registers for less than a Vec works on parts; here a part is all of it.
+using Part = Vec;
+inline constexpr int kPartLanes = 16;
+CONVSWEEP_INLINE Part load_part(const float* p) { return load(p); }
+CONVSWEEP_INLINE Part load_part(const float* p, int lanes) { return load(p, first_lanes(lanes)); }
+CONVSWEEP_INLINE void store_part(float* p, Part a) { store(p, a); }
+
 CONVSWEEP_INLINE Vec operator+(Vec a, Vec b) {
   return lanes<Vec>([&](int i) { return a.v[i] + b.v[i]; });
 }
