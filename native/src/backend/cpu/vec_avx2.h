@@ -97,7 +97,8 @@ CONVSWEEP_INLINE void store(float* p, Vec a) {
   _mm256_storeu_ps(p, a.lo);
   _mm256_storeu_ps(p + 8, a.hi);
 }
-// A masked store takes some processors (AMD's before Zen 4) a dozen cycles and more, a branch nearly nothing: masks repeat.
+// A masked store takes some processors (AMD's before Zen 4) a dozen cycles and more, a branch nearly nothing: masks
+// repeat.
 CONVSWEEP_INLINE void store_half(float* p, __m256 a, __m256i m) {
   const int lanes = _mm256_movemask_ps(_mm256_castsi256_ps(m));
   if (lanes == 0xFF) {
@@ -112,7 +113,8 @@ CONVSWEEP_INLINE void store(float* p, Vec a, Mask m) {
   store_half(p, a.lo, m.lo);
   store_half(p + 8, a.hi, m.hi);
 }
-// What one register holds of a Vec, for code that has registers for no more. `lanes` of it are loaded, the others are 0.
+// What one register holds of a Vec, for code that has registers for no more. `lanes` of it are loaded, the others are
+// 0.
 struct Part {
   __m256 of;
 };
@@ -166,8 +168,8 @@ CONVSWEEP_INLINE void transpose_bytes(const std::uint8_t* const* from, std::uint
   __m128i a[16], b[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) a[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from[i]));
-    // Four rounds of pairing rows i and i + 8: the index of a byte turns from (image, pixel) to (pixel, image) bit by
-    // bit.
+  // Four rounds of pairing rows i and i + 8: the index of a byte turns from (image, pixel) to (pixel, image) bit by
+  // bit.
 #pragma GCC unroll 4
   for (int round = 0; round < 4; ++round) {
 #pragma GCC unroll 8
