@@ -216,6 +216,10 @@ TEST_CASE("convolutions agree with a plain loop: kernels, strides, padding, grou
   }
   check_conv({"5x5, 20 to 50, batch 100", conv(100, 1, 3, 12, 12, 50, 5, 5, 1, 1, 0, 0, 0, 0)});
   check_conv({"long rows", conv(128, 1, 2, 4, 20, 6, 3, 3, 1, 1, 1, 1, 1, 1)});
+  check_conv({"stride 2, rows of several stretches", conv(130, 1, 2, 7, 19, 5, 3, 3, 2, 2, 1, 1, 1, 1)});
+  check_conv(
+      {"stride 2, some rows at once, several blocks of them", conv(21, 2, 4, 21, 20, 6, 4, 4, 2, 2, 1, 1, 1, 1)});
+  check_conv({"stride 2, several tasks of channels", conv(40, 1, 24, 5, 20, 150, 3, 3, 2, 2, 1, 1, 1, 1)});
   check_conv({"many channels", conv(16, 1, 80, 4, 4, 96, 3, 3, 1, 1, 1, 1, 1, 1)}, 4);
 }
 
