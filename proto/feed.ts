@@ -119,6 +119,8 @@ export interface FeedHello {
   readonly kind: "hello";
   /** Where it stopped; `null` for a first visit. */
   readonly resume: { readonly feed: string; readonly seq: number } | null;
+  /** Takes a snapshot in parts: the best trials of each sweep, then `rows`. Without it a snapshot is one message. */
+  readonly parts?: boolean | undefined;
 }
 
 export type FeedMessage =
@@ -127,10 +129,14 @@ export type FeedMessage =
       readonly feed: string;
       readonly seq: number;
       readonly version: string;
+      /** How many trials come in `rows` before the first delta. */
+      readonly rest: number;
       readonly sweeps: readonly SweepRow[];
       readonly trials: readonly TrialRow[];
       readonly workers: readonly WorkerRow[];
     }
+  /** More trials of the snapshot numbered `seq`; one who has not all of them cannot resume. */
+  | { readonly kind: "rows"; readonly seq: number; readonly trials: readonly TrialRow[] }
   | { readonly kind: "delta"; readonly seq: number; readonly changes: readonly FeedChange[] };
 
 /** Answer of GET /api/curves?sweep=ID&limit=N: curves of the best N trials and of those that run. */

@@ -50,7 +50,8 @@ export function applyFeedMessage(model: SweepModel, message: FeedMessage): Seen 
     const known = new Map(model.trials);
     model.trials.clear();
     for (const row of message.trials) takeTrial(row, known.get(row.id));
-  } else {
+  } else if (message.kind === "delta") {
+    // `rows` come only to who asks for them.
     for (const change of message.changes) take(change);
   }
   return { reports, ended };

@@ -196,7 +196,7 @@ function watch(hub: FeedHub, call: ServerWritableStream<WatchRequest, WatchRespo
         call.emit("error", errorToStatus(new ConvsweepError("UNAVAILABLE", message)));
       },
     },
-    { resume: null, sweep: call.request.sweep === 0 ? null : sweepOf(call.request.sweep) },
+    { resume: null, sweep: call.request.sweep === 0 ? null : sweepOf(call.request.sweep), parts: false },
   );
   // An error event is also how the stream's own end is said; there is nothing more to do than to leave.
   call.on("error", leave);

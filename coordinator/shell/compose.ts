@@ -325,7 +325,7 @@ function watchHub(hub: FeedHub, listener: (message: FeedMessage) => void, log: L
       },
       close: () => {},
     },
-    { resume: null, sweep: null },
+    { resume: null, sweep: null, parts: false },
   );
 }
 

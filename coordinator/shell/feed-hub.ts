@@ -17,7 +17,7 @@ import type { State } from "../core/state.js";
 import { changesOf } from "../core/views.js";
 import type { Clock } from "./clock.js";
 import { FeedRing } from "./feed-ring.js";
-import { snapshotText } from "./feed-snapshot.js";
+import { Snapshot } from "./feed-snapshot.js";
 import type { Log } from "./log.js";
 
 /** A viewer's socket as the hub sees it. */
@@ -34,6 +34,8 @@ export interface FeedRequest {
   readonly resume: { readonly feed: string; readonly seq: number } | null;
   /** Only this sweep; `null` for all. */
   readonly sweep: SweepId | null;
+  /** It takes a snapshot in parts. */
+  readonly parts: boolean;
 }
 
 export const BACKLOG_BYTES = 1 << 20;
@@ -48,8 +50,9 @@ interface Viewer {
   readonly sweep: SweepId | null;
   /** Number of the last message it was given; `null` when it needs a snapshot. */
   seq: number | null;
-  /** A snapshot is being written for it. */
-  waiting: boolean;
+  readonly parts: boolean;
+  /** The snapshot it is being given, and the next part of it. */
+  snapshot: { readonly from: Snapshot; next: number } | null;
   /** Since when its backlog has not shrunk. */
   stalled: { since: Millis; backlog: number } | null;
 }
@@ -70,7 +73,7 @@ export class FeedHub {
   readonly #ring: FeedRing;
   readonly #viewers = new Set<Viewer>();
   readonly #workers = new Map<string, WorkerRow>();
-  readonly #snapshots = new Map<SweepId | null, Promise<{ seq: number; text: string }>>();
+  readonly #snapshots = new Map<SweepId | null, Snapshot>();
   #mutations: Mutation[] = [];
   #cancelTick: (() => void) | null = null;
   #closed = false;
@@ -111,7 +114,8 @@ export class FeedHub {
       sink,
       sweep: request.sweep,
       seq: known ? resume.seq : null,
-      waiting: false,
+      parts: request.parts,
+      snapshot: null,
       stalled: null,
     };
     this.#viewers.add(viewer);
@@ -170,20 +174,37 @@ export class FeedHub {
   }
 
   #pump(viewer: Viewer): void {
-    if (viewer.waiting || !this.#viewers.has(viewer)) return;
+    if (!this.#viewers.has(viewer)) return;
     while (viewer.sink.backlog() < BACKLOG_BYTES) {
       viewer.stalled = null;
-      if (viewer.seq === null || !this.#follows(viewer.seq)) {
-        this.#snapshotFor(viewer);
-        return;
-      }
-      const delta = this.#ring.at(viewer.seq + 1);
-      if (delta === null) return;
-      viewer.seq = delta.seq;
-      this.#send(viewer, viewer.sweep === null ? delta.text : filtered(delta.seq, delta.changes, viewer.sweep));
+      const text = this.#next(viewer);
+      if (text === null) return;
+      this.#send(viewer, text);
       if (!this.#viewers.has(viewer)) return;
     }
     this.#watchStall(viewer);
+  }
+
+  /** What the viewer gets next; `null` while there is nothing. */
+  #next(viewer: Viewer): string | null {
+    if (viewer.snapshot === null && (viewer.seq === null || !this.#follows(viewer.seq))) {
+      viewer.snapshot = { from: this.#snapshot(viewer.sweep), next: 0 };
+    }
+    if (viewer.snapshot !== null) {
+      const { from, next } = viewer.snapshot;
+      const text = viewer.parts ? from.part(next) : from.whole();
+      if (text === null) return null;
+      viewer.snapshot.next += 1;
+      if (from.done && (!viewer.parts || from.part(next + 1) === null)) {
+        viewer.seq = from.seq;
+        viewer.snapshot = null;
+      }
+      return text;
+    }
+    const delta = viewer.seq === null ? null : this.#ring.at(viewer.seq + 1);
+    if (delta === null) return null;
+    viewer.seq = delta.seq;
+    return viewer.sweep === null ? delta.text : filtered(delta.seq, delta.changes, viewer.sweep);
   }
 
   #send(viewer: Viewer, text: string): void {
@@ -202,36 +223,29 @@ export class FeedHub {
     viewer.sink.close("slow");
   }
 
-  #snapshotFor(viewer: Viewer): void {
-    viewer.waiting = true;
-    this.#snapshot(viewer.sweep).then(
-      ({ seq, text }) => {
-        viewer.waiting = false;
-        if (!this.#viewers.has(viewer)) return;
-        viewer.seq = seq;
-        this.#send(viewer, text);
-        this.#pump(viewer);
-      },
-      (error: unknown) => {
-        this.#options.log("error", "snapshot-failed", `a snapshot could not be written: ${String(error)}`);
-        this.#viewers.delete(viewer);
-        viewer.sink.close("closing");
-      },
-    );
-  }
-
   /** Viewers that ask while one is being written share it. */
-  #snapshot(sweep: SweepId | null): Promise<{ seq: number; text: string }> {
+  #snapshot(sweep: SweepId | null): Snapshot {
     const running = this.#snapshots.get(sweep);
     if (running !== undefined) return running;
-    const { state, clock, version } = this.#options;
-    const seq = this.#ring.last;
+    const { state, clock, version, log } = this.#options;
+    const snapshot = new Snapshot({ feed: this.feed, seq: this.#ring.last, version });
+    this.#snapshots.set(sweep, snapshot);
+    const takers = (): Viewer[] => [...this.#viewers].filter((viewer) => viewer.snapshot?.from === snapshot);
     const durable = () => new Promise<void>((resolve) => this.#whenDurable(resolve));
-    const started = snapshotText(state, durable, clock, { feed: this.feed, seq, version }, sweep)
-      .then((text) => ({ seq, text }))
-      .finally(() => this.#snapshots.delete(sweep));
-    this.#snapshots.set(sweep, started);
-    return started;
+    snapshot
+      .write(state, durable, clock, sweep, () => {
+        if (snapshot.done) this.#snapshots.delete(sweep);
+        for (const viewer of takers()) this.#pump(viewer);
+      })
+      .catch((error: unknown) => {
+        this.#snapshots.delete(sweep);
+        log("error", "snapshot-failed", `a snapshot could not be written: ${String(error)}`);
+        for (const viewer of takers()) {
+          this.#viewers.delete(viewer);
+          viewer.sink.close("closing");
+        }
+      });
+    return snapshot;
   }
 }
 

@@ -1,16 +1,19 @@
 /**
- * The whole state as one feed message.
+ * The whole state as feed messages, written in parts with other work in between, so that reports do not wait for a viewer.
  *
  * Guarantees: every row is durable and at least as new as the delta the snapshot is numbered with, so the deltas that follow make it
- * current. A large one is written in parts with other work in between, so that reports do not wait for a new viewer.
+ * current. The parts together name each trial once; the first holds the best of each sweep, which is what a page shows first.
  * Not here: who gets it (feed-hub.ts).
  */
 import type { SweepId } from "../../proto/contract.js";
 import type { State } from "../core/state.js";
+import type { Sweep, Trial } from "../core/types.js";
 import { sweepRow, trialRow, workerRow } from "../core/views.js";
 import type { Clock } from "./clock.js";
 
 const ROWS_A_PART = 2_000;
+/** Of a sweep in the first part: several screens. */
+const LEADERS = 200;
 
 export interface SnapshotHead {
   readonly feed: string;
@@ -18,32 +21,103 @@ export interface SnapshotHead {
   readonly version: string;
 }
 
-/** `durable` waits until the state is what the disk has. `sweep` leaves only that sweep and its trials; `null` for all. */
-export async function snapshotText(
-  state: State,
-  durable: () => Promise<void>,
-  clock: Clock,
-  head: SnapshotHead,
-  sweep: SweepId | null,
-): Promise<string> {
-  await durable();
-  const now = clock.now();
-  const sweeps = [...state.sweeps.values()]
-    .filter((one) => sweep === null || one.id === sweep)
-    .map((one) => JSON.stringify(sweepRow(state, one, now)));
-  const workers = [...state.workers.values()].map((one) => JSON.stringify(workerRow(state, one, now)));
-  const parts: string[] = [];
-  let part: string[] = [];
-  for (const trial of state.trials.values()) {
-    if (sweep !== null && trial.sweep !== sweep) continue;
-    part.push(JSON.stringify(trialRow(state, trial, now)));
-    if (part.length < ROWS_A_PART) continue;
-    parts.push(part.join(","));
-    part = [];
-    await new Promise((resolve) => setImmediate(resolve));
-    await durable();
+export class Snapshot {
+  readonly seq: number;
+  readonly #head: SnapshotHead;
+  /** Rows of the parts so far, without what is around them. */
+  readonly #rows: string[] = [];
+  #around: { sweeps: string; workers: string; rest: number } | null = null;
+  #done = false;
+
+  constructor(head: SnapshotHead) {
+    this.#head = head;
+    this.seq = head.seq;
   }
-  if (part.length > 0) parts.push(part.join(","));
-  const opening = JSON.stringify({ kind: "snapshot", ...head });
-  return `${opening.slice(0, -1)},"sweeps":[${sweeps.join(",")}],"trials":[${parts.join(",")}],"workers":[${workers.join(",")}]}`;
+
+  /** All parts are there. */
+  get done(): boolean {
+    return this.#done;
+  }
+
+  /** Part `n` as a message: a snapshot, then messages of rows; `null` while it is not written, or past the last. */
+  part(n: number): string | null {
+    const rows = this.#rows[n];
+    if (rows === undefined || this.#around === null) return null;
+    if (n === 0) return this.#message(rows, this.#around.rest);
+    return `{"kind":"rows","seq":${this.seq},"trials":[${rows}]}`;
+  }
+
+  /** Everything as one message; `null` before it is done. */
+  whole(): string | null {
+    return this.#done ? this.#message(this.#rows.filter((rows) => rows !== "").join(","), 0) : null;
+  }
+
+  #message(rows: string, rest: number): string {
+    const opening = JSON.stringify({ kind: "snapshot", ...this.#head, rest }).slice(0, -1);
+    return `${opening},"sweeps":[${this.#around?.sweeps}],"trials":[${rows}],"workers":[${this.#around?.workers}]}`;
+  }
+
+  /**
+   * Writes the parts and calls `written` after each. `durable` waits until the state is what the disk has. `sweep` leaves
+   * only that sweep and its trials; `null` for all.
+   */
+  async write(
+    state: State,
+    durable: () => Promise<void>,
+    clock: Clock,
+    sweep: SweepId | null,
+    written: () => void,
+  ): Promise<void> {
+    await durable();
+    const now = clock.now();
+    const sweeps = [...state.sweeps.values()].filter((one) => sweep === null || one.id === sweep);
+    const asked = (trial: Trial): boolean => sweep === null || trial.sweep === sweep;
+    // What begins while the parts are written comes with a delta, and perhaps here as well.
+    const trials = [...state.trials.values()].filter(asked);
+    const first = trials.length <= ROWS_A_PART ? trials : leaders(sweeps, trials);
+    const inFirst = new Set(first.map((trial) => trial.id));
+    const rest = trials.length - first.length;
+    const text = (trial: Trial): string => JSON.stringify(trialRow(state, trial, now));
+    this.#around = {
+      sweeps: sweeps.map((one) => JSON.stringify(sweepRow(state, one, now))).join(","),
+      workers: [...state.workers.values()].map((one) => JSON.stringify(workerRow(state, one, now))).join(","),
+      rest,
+    };
+    this.#rows.push(first.map(text).join(","));
+    const later = rest === 0 ? [] : trials.flatMap(({ id }) => (inFirst.has(id) ? [] : [id]));
+    for (let from = 0; from < later.length; from += ROWS_A_PART) {
+      written();
+      await new Promise((resolve) => setImmediate(resolve));
+      await durable();
+      const part: string[] = [];
+      for (const id of later.slice(from, from + ROWS_A_PART)) {
+        const trial = state.trials.get(id);
+        if (trial === undefined) throw new Error(`trial ${id} is gone`);
+        part.push(text(trial));
+      }
+      this.#rows.push(part.join(","));
+    }
+    this.#done = true;
+    written();
+  }
+}
+
+/** The best trials of each sweep; those without a result that counts come after the others, by number. */
+function leaders(sweeps: readonly Sweep[], trials: readonly Trial[]): readonly Trial[] {
+  const most = Math.min(LEADERS, Math.floor(ROWS_A_PART / Math.max(1, sweeps.length)));
+  const signs = new Map(sweeps.map(({ id, spec }) => [id, spec.objective.goal === "maximize" ? -1 : 1]));
+  const key = (trial: Trial): number => {
+    const counts = trial.state !== "failed" && trial.state !== "lost" && trial.state !== "cancelled";
+    return counts && trial.best !== null ? (signs.get(trial.sweep) ?? 1) * trial.best.value : Number.POSITIVE_INFINITY;
+  };
+  const best = (list: { key: number; trial: Trial }[]) =>
+    list.sort((a, b) => (a.key === b.key ? a.trial.number - b.trial.number : a.key - b.key)).slice(0, most);
+  const bySweep = new Map<SweepId, { key: number; trial: Trial }[]>();
+  for (const trial of trials) {
+    const list = bySweep.get(trial.sweep) ?? [];
+    list.push({ key: key(trial), trial });
+    // Sorting now and then keeps the lists short.
+    bySweep.set(trial.sweep, list.length < 10 * LEADERS ? list : best(list));
+  }
+  return [...bySweep.values()].flatMap((list) => best(list).map(({ trial }) => trial));
 }

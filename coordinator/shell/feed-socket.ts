@@ -26,6 +26,7 @@ const CLOSE = { policy: 1008, goingAway: 1001, tryLater: 1013 } as const;
 const helloSchema = z.strictObject({
   kind: z.literal("hello"),
   resume: z.strictObject({ feed: z.string().max(64), seq: z.int().min(0) }).nullable(),
+  parts: z.boolean().optional(),
 }) satisfies z.ZodType<FeedHello>;
 
 export interface FeedSockets {
@@ -106,7 +107,7 @@ function serve(socket: WebSocket, hub: FeedHub, clock: Clock): void {
       return;
     }
     cancelHello();
-    leave = hub.open(sinkOf(socket), { resume: hello.resume, sweep: null });
+    leave = hub.open(sinkOf(socket), { resume: hello.resume, sweep: null, parts: hello.parts ?? false });
   });
   socket.on("error", () => socket.terminate());
   socket.once("close", () => {

@@ -65,6 +65,7 @@ const snapshot: FeedMessage = {
   feed: "f",
   seq: 1,
   version: "0",
+  rest: 0,
   sweeps: [sweepRow(1, { state: "running", name: "s" })],
   trials: [trial(0, 0.9), trial(1, 0.8)],
   workers: [],

@@ -12,6 +12,7 @@ const snapshot = (seq: number): FeedMessage => ({
   feed: "f",
   seq,
   version: "v",
+  rest: 0,
   sweeps: [sweepRow(1)],
   trials: [trialRow(1, 0)],
   workers: [],

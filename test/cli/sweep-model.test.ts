@@ -75,6 +75,7 @@ function modelOf(rows: readonly TrialRow[], goal: SweepRow["goal"] = "maximize")
     feed: "f",
     seq: 0,
     version: "0",
+    rest: 0,
     sweeps: [{ ...sweep, goal }],
     trials: rows,
     workers: [],

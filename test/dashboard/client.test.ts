@@ -10,7 +10,7 @@ import {
 import type { Model } from "../../dashboard/src/feed/reducer.js";
 import { TIMES } from "../../proto/contract.js";
 import type { FeedMessage, ReportRow } from "../../proto/feed.js";
-import { sweepRow } from "./rows.js";
+import { sweepRow, trialRow } from "./rows.js";
 
 class FakeSocket implements FeedSocket {
   onopen: (() => void) | null = null;
@@ -90,6 +90,7 @@ const SNAPSHOT: FeedMessage = {
   feed: "f",
   seq: 4,
   version: "1",
+  rest: 0,
   sweeps: [sweepRow(1)],
   trials: [],
   workers: [],
@@ -100,7 +101,7 @@ describe("FeedClient", () => {
     const w = world();
     w.client.start();
     w.socket().onopen?.();
-    expect(w.socket().sent).toEqual([{ kind: "hello", resume: null }]);
+    expect(w.socket().sent).toEqual([{ kind: "hello", resume: null, parts: true }]);
     expect(w.connections).toEqual([]);
     w.socket().say(SNAPSHOT);
     const report: ReportRow = { trial: "1/0", epoch: 1, metrics: { a: 1 } };
@@ -111,6 +112,32 @@ describe("FeedClient", () => {
     w.frame();
     expect(w.models.map((model) => model.seq)).toEqual([6]);
     expect(w.reports).toEqual([null, [report]]);
+  });
+
+  it("shows a snapshot's first part at once, the rest when all is there, and asks anew for one that was cut off", () => {
+    const w = world();
+    w.client.start();
+    w.socket().onopen?.();
+    const rows = [0, 1, 2].map((number) => trialRow(1, number, { best: number / 10, bestEpoch: 1 }));
+    w.socket().say({ ...SNAPSHOT, rest: 2, trials: rows.slice(2) });
+    w.frame();
+    w.socket().say({ kind: "rows", seq: 4, trials: rows.slice(0, 1) });
+    w.frame();
+    expect(w.models.map(({ rest, trials }) => [rest, trials.get(1)?.rows.count])).toEqual([[2, 1]]);
+    w.socket().onclose?.();
+    w.wait();
+    w.socket().onopen?.();
+    expect(w.socket().sent).toEqual([{ kind: "hello", resume: null, parts: true }]);
+    w.socket().say({ ...SNAPSHOT, rest: 2, trials: rows.slice(2) });
+    w.socket().say({ kind: "rows", seq: 4, trials: rows.slice(0, 1) });
+    w.socket().say({ kind: "rows", seq: 4, trials: rows.slice(1, 2) });
+    w.frame();
+    expect(w.models.at(-1)?.rest).toBe(0);
+    expect([...(w.models.at(-1)?.trials.get(1)?.order ?? [])]).toEqual([2, 1, 0]);
+    w.socket().onclose?.();
+    w.wait();
+    w.socket().onopen?.();
+    expect(w.socket().sent).toEqual([{ kind: "hello", resume: { feed: "f", seq: 4 }, parts: true }]);
   });
 
   it("resumes after a loss, with pauses that double up to the limit", async () => {
@@ -130,7 +157,7 @@ describe("FeedClient", () => {
     expect(pauses.slice(0, 10).reduce<number>((sum, pause) => sum + (pause ?? 0), 0)).toBeLessThan(GONE_AFTER);
     w.wait();
     w.socket().onopen?.();
-    expect(w.socket().sent).toEqual([{ kind: "hello", resume: { feed: "f", seq: 4 } }]);
+    expect(w.socket().sent).toEqual([{ kind: "hello", resume: { feed: "f", seq: 4 }, parts: true }]);
     expect(w.connections.at(-1)).toBe("live");
     await Promise.resolve();
     expect(w.connections.at(-1)).toBe("live");
@@ -145,11 +172,11 @@ describe("FeedClient", () => {
     expect(w.socket().closed).toBe(true);
     w.wait();
     w.socket().onopen?.();
-    expect(w.socket().sent).toEqual([{ kind: "hello", resume: { feed: "f", seq: 4 } }]);
+    expect(w.socket().sent).toEqual([{ kind: "hello", resume: { feed: "f", seq: 4 }, parts: true }]);
     w.socket().say({ kind: "delta", seq: 6, changes: [] });
     w.wait();
     w.socket().onopen?.();
-    expect(w.socket().sent).toEqual([{ kind: "hello", resume: null }]);
+    expect(w.socket().sent).toEqual([{ kind: "hello", resume: null, parts: true }]);
     w.socket().say({ ...SNAPSHOT, seq: 9 });
     w.frame();
     expect(w.models.at(-1)?.seq).toBe(9);
@@ -166,7 +193,7 @@ describe("FeedClient", () => {
     w.wait();
     first.say({ ...SNAPSHOT, seq: 99 });
     w.socket().onopen?.();
-    expect(w.socket().sent).toEqual([{ kind: "hello", resume: null }]);
+    expect(w.socket().sent).toEqual([{ kind: "hello", resume: null, parts: true }]);
     w.frame();
     expect(w.models.at(-1)?.seq).toBe(4);
   });

@@ -21,7 +21,7 @@ function tables(changes: readonly FeedChange[]) {
 }
 
 function snapshotOf(changes: readonly FeedChange[], seq: number): FeedMessage {
-  return { kind: "snapshot", feed: "f", seq, version: "1", ...tables(changes) };
+  return { kind: "snapshot", feed: "f", seq, version: "1", rest: 0, ...tables(changes) };
 }
 
 function seen(model: Model) {

@@ -102,6 +102,7 @@ export class ScriptedCoordinator {
           feed: "life-1",
           seq: this.#seq,
           version: "0.1.0",
+          rest: 0,
           sweeps: [...this.sweeps.values()],
           trials: [...this.trials.values()],
           workers: [...this.workers.values()],

@@ -181,7 +181,9 @@ function rowsOf(messages: readonly FeedMessage[]) {
   return messages.flatMap((message) =>
     message.kind === "snapshot"
       ? message.sweeps
-      : message.changes.flatMap((change) => (change.kind === "sweep" ? [change.row] : [])),
+      : message.kind === "delta"
+        ? message.changes.flatMap((change) => (change.kind === "sweep" ? [change.row] : []))
+        : [],
   );
 }
 

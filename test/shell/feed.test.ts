@@ -137,7 +137,7 @@ function viewer() {
   return { sink, seen, messages, release, count };
 }
 
-const ANEW = { resume: null, sweep: null };
+const ANEW = { resume: null, sweep: null, parts: false };
 const snapshots = (messages: readonly FeedMessage[]): Snapshot[] => messages.filter((one) => one.kind === "snapshot");
 const deltas = (messages: readonly FeedMessage[]): Delta[] => messages.filter((one) => one.kind === "delta");
 
@@ -148,7 +148,8 @@ function rowsAfter(messages: readonly FeedMessage[]): Map<string, TrialRow> {
     if (message.kind === "snapshot") {
       rows.clear();
       for (const row of message.trials) rows.set(row.id, row);
-    } else for (const change of message.changes) if (change.kind === "trial") rows.set(change.row.id, change.row);
+    } else if (message.kind === "rows") for (const row of message.trials) rows.set(row.id, row);
+    else for (const change of message.changes) if (change.kind === "trial") rows.set(change.row.id, change.row);
   }
   return rows;
 }
@@ -192,24 +193,24 @@ describe("FeedHub", () => {
     const { hub, tick } = world();
     for (let number = 0; number < 5; number += 1) tick(trialOf(1, number));
     const back = viewer();
-    hub.open(back.sink, { resume: { feed: hub.feed, seq: 3 }, sweep: null });
+    hub.open(back.sink, { resume: { feed: hub.feed, seq: 3 }, sweep: null, parts: false });
     expect(deltas(back.messages).map((delta) => delta.seq)).toEqual([4, 5, 6]);
     const current = viewer();
-    hub.open(current.sink, { resume: { feed: hub.feed, seq: 6 }, sweep: null });
+    hub.open(current.sink, { resume: { feed: hub.feed, seq: 6 }, sweep: null, parts: false });
     expect(current.messages).toEqual([]);
     for (const resume of [
       { feed: "another life", seq: 3 },
       { feed: hub.feed, seq: 7 },
     ]) {
       const stranger = viewer();
-      hub.open(stranger.sink, { resume, sweep: null });
+      hub.open(stranger.sink, { resume, sweep: null, parts: false });
       await stranger.count(1);
       expect(stranger.messages.map((message) => message.kind)).toEqual(["snapshot"]);
     }
     const small = world(1_000);
     for (let number = 0; number < 50; number += 1) small.tick(trialOf(1, number));
     const late = viewer();
-    small.hub.open(late.sink, { resume: { feed: small.hub.feed, seq: 1 }, sweep: null });
+    small.hub.open(late.sink, { resume: { feed: small.hub.feed, seq: 1 }, sweep: null, parts: false });
     await late.count(1);
     expect(snapshots(late.messages)[0]?.trials).toHaveLength(50);
   });
@@ -218,7 +219,7 @@ describe("FeedHub", () => {
     const { hub, tick } = world();
     const { sink, messages, count } = viewer();
     tick(trialOf(1, 0), trialOf(2, 0));
-    hub.open(sink, { resume: null, sweep: sweepId(2) });
+    hub.open(sink, { resume: null, sweep: sweepId(2), parts: false });
     await count(1);
     tick(trialOf(1, 1));
     tick(trialOf(2, 1));
@@ -312,6 +313,37 @@ describe("FeedHub", () => {
     }
   });
 
+  it("gives a page the best trials first, the rest within its backlog's bound, then the deltas", async () => {
+    const { hub, state, tick } = world();
+    const best = (number: number) => ({ value: ((number * 7919) % 5_000) / 5_000, epoch: 1 });
+    tick(...Array.from({ length: 5_000 }, (_, number) => trialOf(1, number, { best: best(number) })));
+    const page = viewer();
+    const terminal = viewer();
+    hub.open(page.sink, { ...ANEW, parts: true });
+    hub.open(terminal.sink, ANEW);
+    await page.count(1);
+    expect(terminal.messages).toEqual([]);
+    const [first] = snapshots(page.messages);
+    const values = Array.from({ length: 5_000 }, (_, number) => best(number).value).sort((a, b) =>
+      SPEC.objective.goal === "maximize" ? b - a : a - b,
+    );
+    expect(first?.trials.map((row) => row.best)).toEqual(values.slice(0, 200));
+    expect(first?.rest).toBe(4_800);
+    // Nothing is sent to a page that does not read, and it misses nothing.
+    page.seen.backlog = 1 << 20;
+    tick(trialOf(1, 0, { state: "leased", attempts: 1 }), trialOf(1, 4_999, { state: "cancelled" }));
+    await terminal.count(2);
+    expect(page.messages.length).toBe(1);
+    page.seen.backlog = 0;
+    tick(trialOf(1, 1, { state: "cancelled" }));
+    await page.count(6);
+    await terminal.count(3);
+    expect(page.messages.map((one) => one.kind)).toEqual(["snapshot", "rows", "rows", "rows", "delta", "delta"]);
+    const rows = new Map([...state.trials].map(([id, trial]) => [id, trialRow(state, trial, millis(0))]));
+    expect(rowsAfter(page.messages)).toEqual(rows);
+    expect(rowsAfter(terminal.messages)).toEqual(rows);
+  });
+
   it("shows every viewer the state, whatever it missed", async () => {
     await fc.assert(
       fc.asyncProperty(
@@ -334,7 +366,7 @@ describe("FeedHub", () => {
               leave();
               const last = one.messages.at(-1);
               const seq = last?.seq ?? 0;
-              leave = hub.open(one.sink, { resume: { feed: hub.feed, seq }, sweep: null });
+              leave = hub.open(one.sink, { resume: { feed: hub.feed, seq }, sweep: null, parts: false });
               await new Promise((resolve) => setImmediate(resolve));
             }
             tick(trialOf(1, step.number, { epoch: step.epoch }));

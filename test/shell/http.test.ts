@@ -459,7 +459,9 @@ function sweepsOf(messages: readonly FeedMessage[]): Set<number> {
     const rows =
       message.kind === "snapshot"
         ? message.sweeps
-        : message.changes.flatMap((change) => (change.kind === "sweep" ? [change.row] : []));
+        : message.kind === "delta"
+          ? message.changes.flatMap((change) => (change.kind === "sweep" ? [change.row] : []))
+          : [];
     for (const row of rows) ids.add(row.id);
   }
   return ids;

@@ -73,9 +73,9 @@ export class FeedClient {
     this.#socket = socket;
     socket.onopen = () => {
       opened = true;
-      const { feed, seq } = this.#model;
-      const resume = feed === null || this.#wholeSnapshot ? null : { feed, seq };
-      socket.send(JSON.stringify({ kind: "hello", resume } satisfies FeedHello));
+      const { feed, seq, rest } = this.#model;
+      const resume = feed === null || rest > 0 || this.#wholeSnapshot ? null : { feed, seq };
+      socket.send(JSON.stringify({ kind: "hello", resume, parts: true } satisfies FeedHello));
       if (resume !== null) this.#live();
     };
     socket.onmessage = (event) => {
@@ -111,11 +111,12 @@ export class FeedClient {
     this.#wholeSnapshot = false;
     this.#live();
     if (message.kind === "snapshot") this.#events.onReports(null);
-    else {
+    else if (message.kind === "delta") {
       const reports = message.changes.flatMap((change) => (change.kind === "report" ? [change.row] : []));
       if (reports.length > 0) this.#events.onReports(reports);
     }
-    this.#publish();
+    // Drawing what is on its way would make it come later.
+    if (message.kind !== "rows" || this.#model.rest === 0) this.#publish();
   }
 
   #publish(): void {
@@ -172,6 +173,8 @@ export function readMessage(data: unknown): FeedMessage | null {
   const message = value as { readonly [key: string]: unknown };
   if (!Number.isSafeInteger(message["seq"])) return null;
   if (message["kind"] === "delta") return Array.isArray(message["changes"]) ? (value as FeedMessage) : null;
+  if (message["kind"] === "rows") return Array.isArray(message["trials"]) ? (value as FeedMessage) : null;
+  if (!Number.isSafeInteger(message["rest"])) return null;
   if (message["kind"] !== "snapshot" || typeof message["feed"] !== "string") return null;
   const lists = [message["sweeps"], message["trials"], message["workers"]];
   return lists.every((list) => Array.isArray(list)) ? (value as FeedMessage) : null;

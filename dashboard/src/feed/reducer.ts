@@ -15,6 +15,10 @@ export interface Model {
   readonly feed: string | null;
   readonly seq: number;
   readonly version: string;
+  /** Trials of the snapshot that have not come yet; no delta comes before them. */
+  readonly rest: number;
+  /** Rows that came after the snapshot's first part; taken in together, as sorting them once is cheapest. */
+  readonly arrived: readonly (readonly TrialRow[])[];
   readonly sweeps: ReadonlyMap<number, SweepRow>;
   readonly trials: ReadonlyMap<number, TrialIndex>;
   readonly workers: ReadonlyMap<string, WorkerRow>;
@@ -29,6 +33,8 @@ export const emptyModel: Model = {
   feed: null,
   seq: 0,
   version: "",
+  rest: 0,
+  arrived: [],
   sweeps: new Map(),
   trials: new Map(),
   workers: new Map(),
@@ -41,14 +47,26 @@ export function reduce(model: Model, message: FeedMessage): Reduction {
         feed: message.feed,
         seq: message.seq,
         version: message.version,
+        rest: message.rest,
+        arrived: [],
         ...withRowLists({ sweeps: new Map(), trials: new Map(), workers: new Map() }, message),
       },
       outcome: "applied",
     };
   }
-  if (model.feed === null || message.seq > model.seq + 1) return { model, outcome: "gap" };
+  if (message.kind === "rows") return withRest(model, message.seq, message.trials);
+  if (model.feed === null || model.rest > 0 || message.seq > model.seq + 1) return { model, outcome: "gap" };
   if (message.seq <= model.seq) return { model, outcome: "repeated" };
   return { model: { ...model, seq: message.seq, ...withChanges(model, message.changes) }, outcome: "applied" };
+}
+
+function withRest(model: Model, seq: number, trials: readonly TrialRow[]): Reduction {
+  if (model.feed === null || seq !== model.seq || trials.length > model.rest) return { model, outcome: "gap" };
+  const rest = model.rest - trials.length;
+  const arrived = [...model.arrived, trials];
+  if (rest > 0) return { model: { ...model, rest, arrived }, outcome: "applied" };
+  const tables = withRowLists(model, { sweeps: [], trials: arrived.flat(), workers: [] });
+  return { model: { ...model, rest, arrived: [], ...tables }, outcome: "applied" };
 }
 
 type Tables = Pick<Model, "sweeps" | "trials" | "workers">;

@@ -24,6 +24,11 @@ export function App({ page }: { readonly page: Page }) {
           <Mark />
           convsweep
         </span>
+        {page.model.value.rest > 0 && (
+          <span class="quiet on-its-way" role="status">
+            The best of each sweep; {page.model.value.rest.toLocaleString("en")} more trials are on their way
+          </span>
+        )}
         <ConnectionState page={page} />
       </header>
       <ConnectionBanner page={page} />
