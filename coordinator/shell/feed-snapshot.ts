@@ -2,7 +2,8 @@
  * The whole state as feed messages, written in parts with other work in between, so that reports do not wait for a viewer.
  *
  * Guarantees: every row is durable and at least as new as the delta the snapshot is numbered with, so the deltas that follow make it
- * current. The parts together name each trial once; the first holds the best of each sweep, which is what a page shows first.
+ * current. The parts together name each trial once; the first holds what a page shows first: the best of each sweep, and
+ * what trains.
  * Not here: who gets it (feed-hub.ts).
  */
 import type { SweepId } from "../../proto/contract.js";
@@ -74,7 +75,7 @@ export class Snapshot {
     const asked = (trial: Trial): boolean => sweep === null || trial.sweep === sweep;
     // What begins while the parts are written comes with a delta, and perhaps here as well.
     const trials = [...state.trials.values()].filter(asked);
-    const first = trials.length <= ROWS_A_PART ? trials : leaders(sweeps, trials);
+    const first = trials.length <= ROWS_A_PART ? trials : firstShown(sweeps, trials);
     const inFirst = new Set(first.map((trial) => trial.id));
     const rest = trials.length - first.length;
     const text = (trial: Trial): string => JSON.stringify(trialRow(state, trial, now));
@@ -100,6 +101,15 @@ export class Snapshot {
     this.#done = true;
     written();
   }
+}
+
+/** The best trials of each sweep, then those that train now, as many as a part holds. */
+function firstShown(sweeps: readonly Sweep[], trials: readonly Trial[]): readonly Trial[] {
+  const best = new Set(leaders(sweeps, trials));
+  const training = trials.filter(
+    (trial) => (trial.state === "leased" || trial.state === "running") && !best.has(trial),
+  );
+  return [...best, ...training.slice(0, ROWS_A_PART)];
 }
 
 /** The best trials of each sweep; those without a result that counts come after the others, by number. */

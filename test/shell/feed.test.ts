@@ -313,10 +313,16 @@ describe("FeedHub", () => {
     }
   });
 
-  it("gives a page the best trials first, the rest within its backlog's bound, then the deltas", async () => {
+  it("gives a page the best trials first and what trains, the rest within its backlog's bound, then the deltas", async () => {
     const { hub, state, tick } = world();
     const best = (number: number) => ({ value: ((number * 7919) % 5_000) / 5_000, epoch: 1 });
     tick(...Array.from({ length: 5_000 }, (_, number) => trialOf(1, number, { best: best(number) })));
+    // Two that train: one of the worst, and one without a result.
+    const low = SPEC.objective.goal === "maximize" ? 1 : 4_998;
+    const bad =
+      Array.from({ length: 5_000 }, (_, number) => number).find((one) => best(one).value === low / 5_000) ?? -1;
+    tick(trialOf(1, bad, { state: "leased", best: best(bad) }), trialOf(1, 4_321, { state: "leased", best: null }));
+    tick(trialOf(1, bad, { state: "running", best: best(bad) }));
     const page = viewer();
     const terminal = viewer();
     hub.open(page.sink, { ...ANEW, parts: true });
@@ -327,8 +333,9 @@ describe("FeedHub", () => {
     const values = Array.from({ length: 5_000 }, (_, number) => best(number).value).sort((a, b) =>
       SPEC.objective.goal === "maximize" ? b - a : a - b,
     );
-    expect(first?.trials.map((row) => row.best)).toEqual(values.slice(0, 200));
-    expect(first?.rest).toBe(4_800);
+    expect(first?.trials.slice(0, 200).map((row) => row.best)).toEqual(values.slice(0, 200));
+    expect(new Set(first?.trials.slice(200).map((row) => row.number))).toEqual(new Set([bad, 4_321]));
+    expect(first?.rest).toBe(4_798);
     // Nothing is sent to a page that does not read, and it misses nothing.
     page.seen.backlog = 1 << 20;
     tick(trialOf(1, 0, { state: "leased", attempts: 1 }), trialOf(1, 4_999, { state: "cancelled" }));

@@ -83,6 +83,9 @@ export function Leaderboard({ page }: { readonly page: Page }) {
   const colours = page.colours.value;
   const theme = page.theme.value;
   const sweep = page.sweep.value;
+  // While rows are on their way the sweep knows how many there are.
+  const counted = page.model.value.rest > 0 && sweep !== null ? Object.values(sweep.counts) : [index.rows.count];
+  const all = counted.reduce((sum, count) => sum + count, 0);
   const window = shown.subarray(first.value, first.value + count.value);
   const active = cursor.value;
   return (
@@ -90,9 +93,9 @@ export function Leaderboard({ page }: { readonly page: Page }) {
       <div class="panel-head">
         <h2 id="leaderboard-title">Leaderboard</h2>
         <span class="quiet number">
-          {shown.length === index.rows.count
-            ? plural(index.rows.count, "trial")
-            : `${shown.length.toLocaleString("en")} of ${plural(index.rows.count, "trial")}`}
+          {shown.length === all
+            ? plural(all, "trial")
+            : `${shown.length.toLocaleString("en")} of ${plural(all, "trial")}`}
         </span>
         <FilterBox page={page} onLeave={() => scroller.current?.focus()} />
       </div>
