@@ -160,3 +160,32 @@ TEST_CASE("a profile names each call, counts its work and changes nothing") {
   CHECK(find(-1, "softmax_cross_entropy", "").calls == 24);
   CHECK(profile.take().empty());
 }
+
+TEST_CASE("a profile counts the work of recurrent layers") {
+  RecipeText text;
+  text.layers = R"([{"op":"rows_as_sequence"},)"
+                R"({"op":"lstm","units":5,"return_sequences":true,"init":"torch_uniform"},)"
+                R"({"op":"lstm","units":3,"return_sequences":false,"init":"torch_uniform"},)"
+                R"({"op":"flatten"},{"op":"linear","units":4,"bias":true,"init":"torch_uniform"}])";
+  text.test_at_end = false;
+  text.validation = 0;
+  auto backend = make_profiling_backend(make_backend("cpu", "auto"));
+  ProfilingBackend& profile = *backend;
+  const auto session = open_on(text, std::move(backend));
+  session->add_lane(3, default_values, std::nullopt);
+  run_to_end(*session);
+  double forward[2] = {0, 0}, backward[2] = {0, 0};
+  int at = 0;
+  for (const LayerTime& time : profile.take()) {
+    if (time.op != "lstm") continue;
+    (time.direction == "forward" ? forward : backward)[at / 2] += time.flops;
+    ++at;
+  }
+  CHECK(at == 4);
+  // 3 epochs of 8 batches of 8, 6 steps of 4 gates; an image's row has 2 x 6 values, which learn nothing.
+  const double steps = 24.0 * 8 * 6 * 4 * 2;
+  CHECK(forward[0] == steps * 5 * (12 + 5));
+  CHECK(backward[0] == steps * 5 * (12 + 5 + 5));
+  CHECK(forward[1] == steps * 3 * (5 + 3));
+  CHECK(backward[1] == 2 * forward[1]);
+}

@@ -6,6 +6,8 @@
 #include <tuple>
 #include <utility>
 
+#include "ops/shape.h"
+
 namespace convsweep {
 
 // Of one context, which belongs to one thread at a time.
@@ -47,55 +49,49 @@ class CallTimes {
 
 namespace {
 
-std::int64_t weights_of(const LayerShape& s) {
-  const std::int64_t window = std::int64_t{s.kernel_rows} * s.kernel_columns;
-  switch (s.op) {
-    case Op::linear:
-    case Op::conv2d:
-    case Op::conv_transpose2d:
-      return std::int64_t{s.in.channels} * s.out.channels / s.groups * window;
-    default:
-      return 0;
-  }
-}
-
-double flops_of(const LayerShape& s, int n) {
-  const std::int64_t pixels = s.op == Op::conv_transpose2d ? s.in.plane() : s.out.plane();
-  return 2.0 * static_cast<double>(weights_of(s)) * static_cast<double>(pixels) * n;
-}
-
 double bytes_of(const LayerShape& s, int n) {
-  return 4.0 * (static_cast<double>(s.in.size() + s.out.size()) * n + static_cast<double>(weights_of(s)));
+  std::int64_t weights = 0;
+  for (const TensorShape& tensor : layer_parameters(s)) weights += tensor.size();
+  return 4.0 * (static_cast<double>(s.in.size() + s.out.size()) * n + static_cast<double>(weights));
+}
+
+// Multiply-adds of one image. Backward computes a product of the forward's size for the weights' gradient, another for
+// the data's; a recurrent layer's steps hand the gradient of their state back whether or not the data's is wanted.
+std::int64_t products_of(const LayerCall& call, bool forward) {
+  const LayerShape& s = call.shape;
+  const std::int64_t all = multiply_adds(s);
+  if (forward) return all;
+  const bool recurrent = s.op == Op::rnn || s.op == Op::lstm;
+  const std::int64_t state = recurrent ? all / (s.in.channels + s.out.channels) * s.out.channels : 0;
+  return (call.dweight ? all : 0) + (call.dx ? all : state);
 }
 
 void time_layer(ExecutionContext& context, const LayerCall& call, void (*run)(ExecutionContext&, const LayerCall&),
                 bool forward) {
-  // Backward does the work twice where both gradients are wanted, on the weights and on the data.
-  const double times = forward ? 1 : (call.dweight ? 1 : 0) + (call.dx ? 1 : 0);
+  const double flops = 2.0 * static_cast<double>(products_of(call, forward)) * call.n * call.lanes.count;
   context.times->time(static_cast<int>(call.shape.layer), op_name(call.shape.op), forward ? "forward" : "backward",
-                      times * flops_of(call.shape, call.n) * call.lanes.count,
-                      (forward ? 1 : 2) * bytes_of(call.shape, call.n) * call.lanes.count,
+                      flops, (forward ? 1 : 2) * bytes_of(call.shape, call.n) * call.lanes.count,
                       [&] { run(context, call); });
 }
 
 OpTable timed_table(const OpTable& inner) {
   OpTable table = inner;
-#define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place)   \
-  table.name.forward = [](ExecutionContext& context, const LayerCall& call) {    \
-    time_layer(context, call, context.times->ops.name.forward, true);            \
-  };                                                                             \
-  table.name.backward = [](ExecutionContext& context, const LayerCall& call) {   \
-    time_layer(context, call, context.times->ops.name.backward, false);          \
+#define CONVSWEEP_LAYER_OP(name, backward_needs_x, backward_needs_y, in_place) \
+  table.name.forward = [](ExecutionContext& context, const LayerCall& call) {  \
+    time_layer(context, call, context.times->ops.name.forward, true);          \
+  };                                                                           \
+  table.name.backward = [](ExecutionContext& context, const LayerCall& call) { \
+    time_layer(context, call, context.times->ops.name.backward, false);        \
   };
-#define CONVSWEEP_LOSS_OP(name)                                                                             \
-  table.name = [](ExecutionContext& context, const LossCall& call) {                                        \
-    context.times->time(-1, #name, "", 0, 4.0 * call.n * call.classes * (call.dlogits ? 2 : 1),             \
-                        [&] { context.times->ops.name(context, call); });                                   \
+#define CONVSWEEP_LOSS_OP(name)                                                                 \
+  table.name = [](ExecutionContext& context, const LossCall& call) {                            \
+    context.times->time(-1, #name, "", 0, 4.0 * call.n * call.classes * (call.dlogits ? 2 : 1), \
+                        [&] { context.times->ops.name(context, call); });                       \
   };
-#define CONVSWEEP_UPDATE_OP(name, state)                                                                    \
-  table.name = [](ExecutionContext& context, const UpdateCall& call) {                                      \
-    context.times->time(-1, #name, "", 0, 4.0 * static_cast<double>(call.count) * (3 + 2 * (state)),        \
-                        [&] { context.times->ops.name(context, call); });                                   \
+#define CONVSWEEP_UPDATE_OP(name, state)                                                             \
+  table.name = [](ExecutionContext& context, const UpdateCall& call) {                               \
+    context.times->time(-1, #name, "", 0, 4.0 * static_cast<double>(call.count) * (3 + 2 * (state)), \
+                        [&] { context.times->ops.name(context, call); });                            \
   };
 #include "ops/ops.def"
   table.add = [](ExecutionContext& context, const JoinCall& call) {
