@@ -57,8 +57,8 @@ export interface SessionOptions {
   /** `auto` takes the widest the processor has. Never changes a result. */
   readonly isa: Isa | "auto";
   /**
-   * Over a SharedArrayBuffer, polled once a step: [0] = 0 run, 1 return from the slice now. The engine counts steps
-   * into [1] (wrapping) as proof of life. `null` for none.
+   * Over a SharedArrayBuffer, polled once a step: [0] = 0 run, 1 return from the slice now. The engine counts
+   * batches and, on the host, the operations of their passes into [1] (wrapping) as proof of life. `null` for none.
    */
   readonly control: Int32Array | null;
   /** Measure each layer, for `takeProfile`. Never changes a result. */

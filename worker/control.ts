@@ -8,8 +8,8 @@
  */
 
 const INTERRUPT = 0;
-/** Counted by the engine, one a step. */
-const STEPS = 1;
+/** Counted by the engine, one an operation and a batch. */
+const BEATS = 1;
 /** 1 while the thread is inside a native call or loads data. */
 const BUSY = 2;
 /** Counted by the thread, one a turn of its loop. */
@@ -60,7 +60,7 @@ export class Control {
   pulse(): Pulse {
     return {
       busy: Atomics.load(this.cells, BUSY) === 1,
-      beat: `${Atomics.load(this.cells, TURNS)}.${Atomics.load(this.cells, STEPS)}`,
+      beat: `${Atomics.load(this.cells, TURNS)}.${Atomics.load(this.cells, BEATS)}`,
     };
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Tells a device's thread that is stuck inside the engine from one that works or waits.
  *
- * Guarantees: a thread is called stuck only if it was inside a native call and neither a step nor a turn of its loop was
+ * Guarantees: a thread is called stuck only if it was inside a native call and neither an operation nor a turn of its loop was
  * counted for `stuckMillis`, seen over at least two samples; an idle thread never is. Pure: samples and times come in.
  */
 import type { Pulse } from "./control.js";

@@ -161,15 +161,18 @@ it("says where a recipe is wrong", () => {
   expect(error).toMatchObject({ code: "ENGINE_BAD_RECIPE", path: "batch_size" });
 });
 
-it("stops at the control word and counts steps", () => {
+it("stops at the control word and counts operations and batches, of what is looked at after training too", () => {
   const control = new Int32Array(new SharedArrayBuffer(8));
   const { session, recipe } = openSmall("logit", { control });
   session.addLane({ seed: 1n, hyperparameters: vector(recipe), checkpoint: null });
   expect(session.runSlice({ maxMillis: 1000, maxSteps: 2 }).state).toBe("more");
-  expect(control[1]).toBe(2);
+  // Flatten and linear forward, linear backward, and the batch.
+  expect(control[1]).toBe(2 * 4);
   Atomics.store(control, 0, 1);
   expect(session.runSlice({ maxMillis: 1000, maxSteps: null }).state).toBe("interrupted");
-  expect(control[1]).toBe(2);
+  expect(control[1]).toBe(2 * 4);
+  session.logits(0, "validation", 0);
+  expect(control[1]).toBe(2 * 4 + 2);
   session.close();
 });
 

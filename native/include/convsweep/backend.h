@@ -6,6 +6,7 @@
 // Not here: which operations in which order (src/session), shapes (src/ops/shape.h).
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -25,6 +26,12 @@ class ExecutionContext {
   virtual ~ExecutionContext() = default;
   // Where a profile is taken (src/backend/profiling.h); null otherwise.
   std::shared_ptr<CallTimes> times;
+  // Counted once an operation, wrapping: proof of life for whoever watches the thread. Null for nobody.
+  std::int32_t* beats = nullptr;
+
+  void beat() const {
+    if (beats != nullptr) std::atomic_ref<std::int32_t>(*beats).fetch_add(1, std::memory_order_relaxed);
+  }
 
  protected:
   ExecutionContext() = default;

@@ -44,8 +44,8 @@ struct SessionConfig {
   int threads = 1;
   // Instead of what the recipe and the data set say.
   std::optional<Normalisation> normalisation;
-  // Two shared words or null: [0] is polled once a batch, anything but 0 ends the slice; [1] counts optimiser steps and
-  // evaluation batches, wrapping. Must outlive the session.
+  // Two shared words or null: [0] is polled once a batch, anything but 0 ends the slice; [1] counts batches
+  // and the operations on the way, wrapping. Must outlive the session.
   std::int32_t* control = nullptr;
 };
 

@@ -136,6 +136,10 @@ Session::Impl::Impl(SessionConfig given)
   Backend& backend = *config.backend;
   for (int i = 0; i < config.threads; ++i) alone_.push_back(backend.context(nullptr));
   together_ = backend.context(&pool_);
+  if (config.control != nullptr) {
+    for (const auto& context : alone_) context->beats = &config.control[1];
+    together_->beats = &config.control[1];
+  }
   std::byte* base = shared_.get();
   memory_.lanes = lanes_.get();
   memory_.lane_stride = lane_stride(plan);

@@ -70,6 +70,7 @@ bool can_spare_parameters(Op op) { return op == Op::linear || op == Op::conv2d |
 // `momentum`: in place of the batch norms' own.
 void Step::forward_action(ExecutionContext& context, const Action& action, LaneSet lanes, int n, bool training,
                           std::optional<float> momentum) const {
+  context.beat();
   if (action.kind != Action::Kind::layer) {
     join(context, action, lanes, n);
     return;
@@ -80,6 +81,7 @@ void Step::forward_action(ExecutionContext& context, const Action& action, LaneS
 }
 
 void Step::backward_action(ExecutionContext& context, const Action& action, LaneSet lanes, Backward what) const {
+  context.beat();
   if (action.kind != Action::Kind::layer) {
     join(context, action, lanes, plan_.batch);
     return;
