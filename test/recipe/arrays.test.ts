@@ -1,37 +1,15 @@
 /** Array files as a data set of a sweep: what is known of them, and what is refused, with the file and the words. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
-import { compileSweep } from "../../coordinator/recipe/compile.js";
-import type { Recipe } from "../../native/recipe.js";
-import { ConvsweepError } from "../../proto/contract.js";
+import { describe, expect, it } from "vitest";
 import { idx, npy } from "../worker/array-files.js";
+import { ownData } from "./own-data.js";
 
-const folder = mkdtempSync(join(tmpdir(), "convsweep-arrays-"));
-afterAll(() => rmSync(folder, { recursive: true }));
-const put = (name: string, bytes: Uint8Array): void => writeFileSync(join(folder, name), bytes);
+const { root, put, compile, refused } = ownData("arrays", 3);
 const pixels = Uint8Array.from({ length: 20 * 6 }, (_, i) => i);
 const labels = Uint8Array.from({ length: 20 }, (_, i) => i % 3);
 put("images.npy", npy("|u1", [20, 2, 3], pixels));
 put("labels.npy", npy("|u1", [20], labels));
 put("labels.idx", idx(8, [20], labels));
-
-const compile = (dataset: string, more = "") =>
-  compileSweep(
-    `network: [flatten, {linear: 3}]\ndataset: ${dataset}\nbatch_size: 2\nepochs: 1\n${more}method: random\nrun_cap: 1\nparameters: {learning_rate: {min: 0.001, max: 0.01}}\n`,
-    "f.yaml",
-    folder,
-  ).spec.recipe as unknown as Recipe;
-const refused = (dataset: string, more = ""): string => {
-  try {
-    compile(dataset, more);
-  } catch (error) {
-    if (error instanceof ConvsweepError) return error.message;
-    throw error;
-  }
-  throw new Error("compiled");
-};
 
 describe("array files", () => {
   it("say their shape, classes and digests", () => {
@@ -44,7 +22,7 @@ describe("array files", () => {
       train_images: 20,
       test_images: 0,
       seed: null,
-      arrays: { images: { path: join(folder, "images.npy") }, labels: { path: join(folder, "labels.idx") } },
+      arrays: { images: { path: join(root, "images.npy") }, labels: { path: join(root, "labels.idx") } },
     });
     expect(compile("{images: images.npy, labels: labels.npy}", "validation: 5\n").dataset.validation).toBe(5);
   });

@@ -1,34 +1,23 @@
 /** A folder of images by class: what a sweep records of it, what the worker makes of it, what is refused. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { encode } from "fast-png";
-import { afterAll, describe, expect, it } from "vitest";
-import { compileSweep } from "../../coordinator/recipe/compile.js";
+import { describe, expect, it } from "vitest";
 import { readImageFolder } from "../../native/image-folder.js";
 import { decodePicture, fitPicture } from "../../native/picture-file.js";
 import type { Recipe } from "../../native/recipe.js";
 import { ConvsweepError } from "../../proto/contract.js";
 import { loadDataset } from "../../worker/data/load.js";
 import { failure } from "../worker/data-files.js";
+import { ownData } from "./own-data.js";
 
-const root = mkdtempSync(join(tmpdir(), "convsweep-folder-"));
-afterAll(() => rmSync(root, { recursive: true }));
-const put = (path: string, bytes: Uint8Array): void => {
-  mkdirSync(dirname(join(root, path)), { recursive: true });
-  writeFileSync(join(root, path), bytes);
-};
+const { root, put, compile: compileData } = ownData("folder", 2);
+const compile = (folder: string, size = ""): Recipe => compileData(`{folder: ${folder}${size}}`);
 /** Every pixel of the colour given. */
 const png = (colour: readonly number[], width = 3, height = 2): Uint8Array => {
   const data = Uint8Array.from({ length: width * height * colour.length }, (_, i) => colour[i % colour.length] ?? 0);
   return encode({ width, height, channels: colour.length, depth: 8, data });
 };
-const compile = (folder: string, size = ""): Recipe =>
-  compileSweep(
-    `network: [flatten, {linear: 2}]\ndataset: {folder: ${folder}${size}}\nbatch_size: 1\nepochs: 1\nmethod: random\nrun_cap: 1\nparameters: {learning_rate: {min: 0.001, max: 0.01}}\n`,
-    "f.yaml",
-    root,
-  ).spec.recipe as unknown as Recipe;
 const never = () => {
   throw new Error("not generated");
 };

@@ -2,42 +2,19 @@
  * Images of one's own beside each other: records in CIFAR's form, test sets and names of classes, from the sweep file to the
  * arrays that the engine takes; what is refused, with the file and the words.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { encode } from "fast-png";
-import { afterAll, describe, expect, it } from "vitest";
-import { compileSweep } from "../../coordinator/recipe/compile.js";
+import { describe, expect, it } from "vitest";
 import { orderOf } from "../../native/arrays.js";
 import { classNamesOf } from "../../native/datasets.js";
-import type { Recipe } from "../../native/recipe.js";
-import { ConvsweepError } from "../../proto/contract.js";
 import { checkSpec } from "../../worker/data/check-own.js";
 import { loadDataset } from "../../worker/data/load.js";
 import { npy } from "../worker/array-files.js";
 import { failure } from "../worker/data-files.js";
+import { ownData } from "./own-data.js";
 
-const root = mkdtempSync(join(tmpdir(), "convsweep-own-"));
-afterAll(() => rmSync(root, { recursive: true }));
-const put = (path: string, bytes: Uint8Array): void => {
-  mkdirSync(dirname(join(root, path)), { recursive: true });
-  writeFileSync(join(root, path), bytes);
-};
-const compile = (dataset: string, more = "") =>
-  compileSweep(
-    `network: [flatten, {linear: 3}]\ndataset: ${dataset}\nbatch_size: 2\nepochs: 1\n${more}method: random\nrun_cap: 1\nparameters: {learning_rate: {min: 0.001, max: 0.01}}\n`,
-    "f.yaml",
-    root,
-  ).spec.recipe as unknown as Recipe;
-const refused = (dataset: string, more = ""): string => {
-  try {
-    compile(dataset, more);
-  } catch (error) {
-    if (error instanceof ConvsweepError) return error.message;
-    throw error;
-  }
-  throw new Error("compiled");
-};
+const { root, put, compile, refused } = ownData("own", 3);
 const never = () => {
   throw new Error("not generated");
 };

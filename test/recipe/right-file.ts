@@ -40,9 +40,10 @@ export function net(layers: readonly string[]): string {
   return sub("network: lenet", `network:\n${layers.map((layer) => `  - ${layer}`).join("\n")}`);
 }
 
-export function refusalOf(text: string): ConvsweepError {
+/** `folder` is where the file lies. */
+export function refusalOf(text: string, folder?: string): ConvsweepError {
   try {
-    compileSweep(text, "f.yaml");
+    compileSweep(text, "f.yaml", folder);
   } catch (thrown) {
     if (thrown instanceof ConvsweepError) return thrown;
     throw thrown;

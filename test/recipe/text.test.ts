@@ -7,7 +7,8 @@ import { afterAll, describe, expect, it } from "vitest";
 import { compileSweep } from "../../coordinator/recipe/compile.js";
 import { numberText, textOfNumbers } from "../../native/datasets.js";
 import type { Recipe } from "../../native/recipe.js";
-import { ConvsweepError } from "../../proto/contract.js";
+import type { ConvsweepError } from "../../proto/contract.js";
+import { refusalOf } from "./right-file.js";
 
 const folder = mkdtempSync(join(tmpdir(), "convsweep-text-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -19,15 +20,7 @@ const sweep = (dataset: string, network = "char-rnn", more = ""): string =>
   `network: ${network}\ndataset: ${dataset}\nbatch_size: 2\nepochs: 1\n${more}` +
   "method: random\nrun_cap: 1\nparameters: {learning_rate: {min: 0.001, max: 0.01}}\n";
 const compiled = (text: string): Recipe => compileSweep(text, "f.yaml", folder).spec.recipe as unknown as Recipe;
-const refused = (text: string): ConvsweepError => {
-  try {
-    compileSweep(text, "f.yaml", folder);
-  } catch (error) {
-    if (error instanceof ConvsweepError) return error;
-    throw error;
-  }
-  throw new Error("compiled");
-};
+const refused = (text: string): ConvsweepError => refusalOf(text, folder);
 
 describe("a text", () => {
   it("is windows of its characters, known by its digest", () => {
