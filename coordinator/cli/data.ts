@@ -6,17 +6,21 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import type { Command } from "commander";
+import { datasets } from "../../native/datasets.js";
 import { dataOfPaths, dataOfSweep, isSweepFile } from "../recipe/data-of.js";
 import { contextOf } from "./context.js";
 import { readSweepFile } from "./run.js";
 import { runWorkerProgram } from "./worker-process.js";
+
+/** Those with files; a name of one means it, whatever lies beside. */
+const PUBLISHED = datasets.filter(({ seed }) => seed === null).map(({ name }) => name);
 
 export function addData(program: Command): void {
   program
     .command("data")
     .description("data sets: list, fetch, check")
     .argument("<verb>", "list, fetch or check")
-    .argument("[names...]", "mnist, fashion-mnist, cifar10, cifar100; `all` of them with fetch; with check also paths")
+    .argument("[names...]", `${PUBLISHED.join(", ")}; \`all\` of them with fetch; with check also paths`)
     .option("--data <dir>", "folder of data sets (default: $CONVSWEEP_DATA or ~/.cache/convsweep/data)")
     .addHelpText(
       "after",
@@ -60,6 +64,4 @@ Examples:
     });
 }
 
-/** A name of a published set is one, whatever lies beside. */
-const PUBLISHED = ["mnist", "fashion-mnist", "cifar10", "cifar100"];
 const isThere = (name: string): boolean => !PUBLISHED.includes(name) && existsSync(name);
