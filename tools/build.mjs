@@ -51,7 +51,7 @@ cpSync(join(root, "coordinator/store/migrations"), join(root, "dist/coordinator/
 const page = join(root, "dist/dashboard");
 const inputs = Math.max(
   newest(join(root, "dashboard")),
-  newest(join(root, "proto/feed.ts")),
+  newest(join(root, "proto")),
   newest(join(root, "package-lock.json")),
 );
 if (newest(join(page, "index.html")) < inputs) {

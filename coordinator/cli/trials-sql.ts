@@ -84,7 +84,11 @@ export function trialsSql(question: TrialsQuestion): Sql {
 function order(question: TrialsQuestion, known: ReadonlySet<string>): string {
   if (question.sort === null) {
     if (question.goal === null) return "sweep DESC, number DESC";
-    return `best_value IS NULL, best_value ${question.goal === "maximize" ? "DESC" : "ASC"}, number`;
+    // The page's order: proto/leaderboard.ts.
+    const group = "CASE WHEN state IN ('failed', 'lost', 'cancelled') THEN 2 ELSE best_value IS NULL END";
+    const ranked = (column: string): string => `iif((${group}) = 0, ${column}, NULL)`;
+    const direction = question.goal === "maximize" ? "DESC" : "ASC";
+    return `${group}, ${ranked("best_value")} ${direction}, ${ranked("best_epoch")}, number`;
   }
   const down = question.sort.startsWith("-");
   const name = down ? question.sort.slice(1) : question.sort;

@@ -63,6 +63,8 @@ export interface FeedHubOptions {
   readonly version: string;
   readonly log: Log;
   readonly ringBytes?: number;
+  /** Trials in a part of a snapshot. */
+  readonly rowsAPart?: number;
   /** Runs `action` when the state holds nothing that is not durable. Default: it never does. */
   readonly whenDurable?: (action: () => void) => void;
 }
@@ -227,8 +229,8 @@ export class FeedHub {
   #snapshot(sweep: SweepId | null): Snapshot {
     const running = this.#snapshots.get(sweep);
     if (running !== undefined) return running;
-    const { state, clock, version, log } = this.#options;
-    const snapshot = new Snapshot({ feed: this.feed, seq: this.#ring.last, version });
+    const { state, clock, version, log, rowsAPart } = this.#options;
+    const snapshot = new Snapshot({ feed: this.feed, seq: this.#ring.last, version }, rowsAPart);
     this.#snapshots.set(sweep, snapshot);
     const takers = (): Viewer[] => [...this.#viewers].filter((viewer) => viewer.snapshot?.from === snapshot);
     const durable = () => new Promise<void>((resolve) => this.#whenDurable(resolve));

@@ -2,19 +2,22 @@
  * The whole state as feed messages, written in parts with other work in between, so that reports do not wait for a viewer.
  *
  * Guarantees: every row is durable and at least as new as the delta the snapshot is numbered with, so the deltas that follow make it
- * current. The parts together name each trial once; the first holds what a page shows first: the best of each sweep, and
- * what trains.
+ * current. The parts together name each trial once; the first holds what a page shows first: the best of each sweep (of the newest,
+ * where there are too many for a screen of each), and what trains.
  * Not here: who gets it (feed-hub.ts).
  */
 import type { SweepId } from "../../proto/contract.js";
+import { compareTrials, type Ranked } from "../../proto/leaderboard.js";
 import type { State } from "../core/state.js";
-import type { Sweep, Trial } from "../core/types.js";
+import type { Objective, Sweep, Trial } from "../core/types.js";
 import { sweepRow, trialRow, workerRow } from "../core/views.js";
 import type { Clock } from "./clock.js";
 
 const ROWS_A_PART = 2_000;
 /** Of a sweep in the first part: several screens. */
 const LEADERS = 200;
+/** The least that is worth showing of a sweep. */
+const SCREEN = 20;
 
 export interface SnapshotHead {
   readonly feed: string;
@@ -25,13 +28,15 @@ export interface SnapshotHead {
 export class Snapshot {
   readonly seq: number;
   readonly #head: SnapshotHead;
+  readonly #rowsAPart: number;
   /** Rows of the parts so far, without what is around them. */
   readonly #rows: string[] = [];
   #around: { sweeps: string; workers: string; rest: number } | null = null;
   #done = false;
 
-  constructor(head: SnapshotHead) {
+  constructor(head: SnapshotHead, rowsAPart = ROWS_A_PART) {
     this.#head = head;
+    this.#rowsAPart = rowsAPart;
     this.seq = head.seq;
   }
 
@@ -75,7 +80,7 @@ export class Snapshot {
     const asked = (trial: Trial): boolean => sweep === null || trial.sweep === sweep;
     // What begins while the parts are written comes with a delta, and perhaps here as well.
     const trials = [...state.trials.values()].filter(asked);
-    const first = trials.length <= ROWS_A_PART ? trials : firstShown(sweeps, trials);
+    const first = trials.length <= this.#rowsAPart ? trials : firstShown(sweeps, trials, this.#rowsAPart);
     const inFirst = new Set(first.map((trial) => trial.id));
     const rest = trials.length - first.length;
     const text = (trial: Trial): string => JSON.stringify(trialRow(state, trial, now));
@@ -86,12 +91,12 @@ export class Snapshot {
     };
     this.#rows.push(first.map(text).join(","));
     const later = rest === 0 ? [] : trials.flatMap(({ id }) => (inFirst.has(id) ? [] : [id]));
-    for (let from = 0; from < later.length; from += ROWS_A_PART) {
+    for (let from = 0; from < later.length; from += this.#rowsAPart) {
       written();
       await new Promise((resolve) => setImmediate(resolve));
       await durable();
       const part: string[] = [];
-      for (const id of later.slice(from, from + ROWS_A_PART)) {
+      for (const id of later.slice(from, from + this.#rowsAPart)) {
         const trial = state.trials.get(id);
         if (trial === undefined) throw new Error(`trial ${id} is gone`);
         part.push(text(trial));
@@ -103,31 +108,48 @@ export class Snapshot {
   }
 }
 
-/** The best trials of each sweep, then those that train now, as many as a part holds. */
-function firstShown(sweeps: readonly Sweep[], trials: readonly Trial[]): readonly Trial[] {
-  const best = new Set(leaders(sweeps, trials));
+/** The best trials of sweeps, then those that train now; as many of both as a part holds. */
+function firstShown(sweeps: readonly Sweep[], trials: readonly Trial[], rows: number): readonly Trial[] {
+  const best = new Set(leaders(sweeps, trials, rows));
   const training = trials.filter(
     (trial) => (trial.state === "leased" || trial.state === "running") && !best.has(trial),
   );
-  return [...best, ...training.slice(0, ROWS_A_PART)];
+  return [...best, ...training.slice(0, rows)];
 }
 
-/** The best trials of each sweep; those without a result that counts come after the others, by number. */
-function leaders(sweeps: readonly Sweep[], trials: readonly Trial[]): readonly Trial[] {
-  const most = Math.min(LEADERS, Math.floor(ROWS_A_PART / Math.max(1, sweeps.length)));
-  const signs = new Map(sweeps.map(({ id, spec }) => [id, spec.objective.goal === "maximize" ? -1 : 1]));
-  const key = (trial: Trial): number => {
-    const counts = trial.state !== "failed" && trial.state !== "lost" && trial.state !== "cancelled";
-    return counts && trial.best !== null ? (signs.get(trial.sweep) ?? 1) * trial.best.value : Number.POSITIVE_INFINITY;
-  };
-  const best = (list: { key: number; trial: Trial }[]) =>
-    list.sort((a, b) => (a.key === b.key ? a.trial.number - b.trial.number : a.key - b.key)).slice(0, most);
-  const bySweep = new Map<SweepId, { key: number; trial: Trial }[]>();
-  for (const trial of trials) {
-    const list = bySweep.get(trial.sweep) ?? [];
-    list.push({ key: key(trial), trial });
-    // Sorting now and then keeps the lists short.
-    bySweep.set(trial.sweep, list.length < 10 * LEADERS ? list : best(list));
+/** The first of each sweep's leaderboard: of every sweep alike, unless that is less than a screen; then of the newest ones. */
+function leaders(sweeps: readonly Sweep[], trials: readonly Trial[], rows: number): readonly Trial[] {
+  const most = Math.max(SCREEN, Math.min(LEADERS, Math.floor(rows / Math.max(1, sweeps.length))));
+  const newest = [...sweeps].sort((a, b) => b.id - a.id).slice(0, Math.max(1, Math.floor(rows / most)));
+  const boards = new Map(newest.map(({ id, spec }) => [id, new Board(spec.objective.goal, most)]));
+  for (const trial of trials) boards.get(trial.sweep)?.add(trial);
+  return [...boards.values()].flatMap((board) => board.first());
+}
+
+/** The first trials of a leaderboard, out of many. */
+class Board {
+  readonly #goal: Objective["goal"];
+  readonly #most: number;
+  #entries: { readonly row: Ranked; readonly trial: Trial }[] = [];
+
+  constructor(goal: Objective["goal"], most: number) {
+    this.#goal = goal;
+    this.#most = most;
   }
-  return [...bySweep.values()].flatMap((list) => best(list).map(({ trial }) => trial));
+
+  add(trial: Trial): void {
+    const { number, state, best } = trial;
+    this.#entries.push({ row: { number, state, best: best?.value ?? null, bestEpoch: best?.epoch ?? null }, trial });
+    // Sorting now and then keeps the list short.
+    if (this.#entries.length >= 10 * this.#most) this.#keepFirst();
+  }
+
+  first(): readonly Trial[] {
+    this.#keepFirst();
+    return this.#entries.map(({ trial }) => trial);
+  }
+
+  #keepFirst(): void {
+    this.#entries = this.#entries.sort((a, b) => compareTrials(a.row, b.row, this.#goal)).slice(0, this.#most);
+  }
 }

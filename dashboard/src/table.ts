@@ -4,9 +4,11 @@
  * Guarantees: unfiltered and sorted by rank it is the index's own order, at no cost; sorted otherwise, trials without a
  * value come last in both directions and equal values keep the leaderboard's order.
  */
+
 import type { SweepRow, TrialRow } from "../../proto/feed.js";
+import { groupOf } from "../../proto/leaderboard.js";
 import { finite } from "./feed/curves.js";
-import { groupOf, type TrialIndex } from "./feed/ranking.js";
+import type { TrialIndex } from "./feed/ranking.js";
 import { rowAt } from "./feed/rows.js";
 import type { TrialTest } from "./filter.js";
 

@@ -1,10 +1,12 @@
 /** The page's model: a snapshot and its deltas, in any split, say what a later snapshot says. */
+
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { compareTrials, groupOf, updateTrials } from "../../dashboard/src/feed/ranking.js";
+import { updateTrials } from "../../dashboard/src/feed/ranking.js";
 import { emptyModel, type Model, reduce } from "../../dashboard/src/feed/reducer.js";
 import { eachRow, noRows, rowAt, withRows } from "../../dashboard/src/feed/rows.js";
 import type { FeedChange, FeedMessage, SweepRow, TrialRow, WorkerRow } from "../../proto/feed.js";
+import { compareTrials, groupOf } from "../../proto/leaderboard.js";
 import { anyChange, anyTrial, sweepRow, trialRow } from "./rows.js";
 
 /** The coordinator's tables by the plainest means: the newest row wins. */

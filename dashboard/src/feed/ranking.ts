@@ -1,16 +1,13 @@
 /**
  * The trials of one sweep in leaderboard order, kept up to date row by row.
  *
- * Guarantees: the order is total and depends on the rows alone, never on the order in which they came: trials with an
- * objective first, best first (ties: the one that got there in fewer epochs, then the lower number); then trials without
- * one, by number; then failed, lost and cancelled ones, by number. Every index handed out stays as it is.
+ * Guarantees: the order depends on the rows alone, never on the order in which they came. Every index handed out stays as it is.
  *
- * Not here: sorting by other columns and filtering (../table.ts).
+ * Not here: what the order is (proto/leaderboard.ts), sorting by other columns and filtering (../table.ts).
  */
-import type { SweepRow, TrialRow } from "../../../proto/feed.js";
+import type { TrialRow } from "../../../proto/feed.js";
+import { compareTrials, type Goal, groupOf } from "../../../proto/leaderboard.js";
 import { eachRow, noRows, type Rows, rowAt, withRows } from "./rows.js";
-
-export type Goal = SweepRow["goal"];
 
 export interface TrialIndex {
   readonly goal: Goal;
@@ -27,25 +24,6 @@ const NONE = new Int32Array(0);
 
 export function emptyTrials(goal: Goal): TrialIndex {
   return { goal, rows: noRows, order: NONE, ranked: 0, place: NONE };
-}
-
-/** 0: ranked by its objective, 1: no objective yet, 2: ended without a result that counts. */
-export function groupOf(row: TrialRow): 0 | 1 | 2 {
-  if (row.state === "failed" || row.state === "lost" || row.state === "cancelled") return 2;
-  return row.best === null ? 1 : 0;
-}
-
-export function compareTrials(a: TrialRow, b: TrialRow, goal: Goal): number {
-  const group = groupOf(a) - groupOf(b);
-  if (group !== 0) return group;
-  if (groupOf(a) === 0 && a.best !== null && b.best !== null && a.best !== b.best) {
-    return goal === "maximize" ? b.best - a.best : a.best - b.best;
-  }
-  if (groupOf(a) === 0) {
-    const epochs = (a.bestEpoch ?? 0) - (b.bestEpoch ?? 0);
-    if (epochs !== 0) return epochs;
-  }
-  return a.number - b.number;
 }
 
 export function indexTrials(rows: Rows, goal: Goal): TrialIndex {

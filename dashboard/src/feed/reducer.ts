@@ -7,8 +7,10 @@
  *
  * Not here: sockets (client.ts), curves (curves.ts): reports pass by this model.
  */
+
 import type { FeedChange, FeedMessage, SweepRow, TrialRow, WorkerRow } from "../../../proto/feed.js";
-import { emptyTrials, type Goal, indexTrials, type TrialIndex, updateTrials } from "./ranking.js";
+import type { Goal } from "../../../proto/leaderboard.js";
+import { emptyTrials, indexTrials, type TrialIndex, updateTrials } from "./ranking.js";
 
 export interface Model {
   /** One life of the coordinator; `null` before the first snapshot. */

@@ -3,9 +3,10 @@
  */
 // biome-ignore-all lint/a11y/useSemanticElements: rows stand at absolute places, which a table cannot do; roles say what they are
 // biome-ignore-all lint/a11y/useFocusableInteractive: the grid has the focus and points at its active row
+
 import { useComputed } from "@preact/signals";
 import type { TrialRow } from "../../../proto/feed.js";
-import { groupOf } from "../feed/ranking.js";
+import { groupOf } from "../../../proto/leaderboard.js";
 import { formatDuration, formatMetric, formatParameter, NOTHING } from "../format.js";
 import type { Page } from "../page.js";
 import { type Column, where } from "../table.js";

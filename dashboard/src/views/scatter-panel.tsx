@@ -1,14 +1,15 @@
 /**
  * Two parameters against each other, coloured by the objective: where in the space the good trials are.
  */
+
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useRef } from "preact/hooks";
+import { groupOf } from "../../../proto/leaderboard.js";
 import { adaptive } from "../adaptive.js";
 import { css, goodnessColour } from "../charts/color-map.js";
 import { ink } from "../charts/ink.js";
 import { Scatter } from "../charts/scatter.js";
 import type { ScatterPicture } from "../charts/scatter-chart.js";
-import { groupOf } from "../feed/ranking.js";
 import { rowAt } from "../feed/rows.js";
 import { formatMetric, formatParameter } from "../format.js";
 import type { Page } from "../page.js";

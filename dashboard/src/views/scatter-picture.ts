@@ -4,12 +4,14 @@
  * Guarantees: a trial appears when it has a number on both axes; failed ones as crosses, ones without an objective as
  * rings; the best comes last, on top.
  */
+
 import type { SweepRow, TrialRow } from "../../../proto/feed.js";
+import { groupOf } from "../../../proto/leaderboard.js";
 import { type Axis, makeAxis, rangeOf } from "../charts/axes.js";
 import { type ColourScale, css, goodnessColour, type Theme } from "../charts/color-map.js";
 import type { Ink } from "../charts/ink.js";
 import type { ScatterPicture, ScatterPoint } from "../charts/scatter-chart.js";
-import { groupOf, type TrialIndex } from "../feed/ranking.js";
+import type { TrialIndex } from "../feed/ranking.js";
 import { rowAt } from "../feed/rows.js";
 
 /** Not a parameter's name: those have no spaces. */
