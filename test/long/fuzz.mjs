@@ -19,6 +19,7 @@ import { loadEngine } from "../../dist/native/index.js";
 import { findNetwork } from "../../dist/native/networks/index.js";
 import { recipeFor } from "../../dist/native/networks/recipe-for.js";
 import { decodePicture } from "../../dist/native/picture-file.js";
+import { parseOwnRecords } from "../../dist/native/records.js";
 import { LinkRequest } from "../../dist/proto/gen/convsweep/v1/worker.js";
 import { parseRecords } from "../../dist/worker/data/cifar.js";
 import { parseIdx } from "../../dist/worker/data/idx.js";
@@ -86,6 +87,19 @@ const TARGETS = {
       );
     },
     own: ["CORRUPT"],
+  }),
+  records: () => ({
+    files: [some(4 * 14), some(9 * 14)],
+    read(file) {
+      const { count, images, labels } = parseOwnRecords(file, [3, 2, 2], 2);
+      expect(labels.length === count && images.length === 12 * count && file.length === 14 * count, "records");
+      expect(
+        labels.every((label, i) => label === file[14 * i + 1]) &&
+          images.every((byte, i) => byte === file[14 * Math.floor(i / 12) + 2 + (i % 12)]),
+        "a record's place",
+      );
+    },
+    own: ["RangeError"],
   }),
   pictures: () => ({
     files: pictures().map((name) => golden(`pictures/${name}`)),
