@@ -239,8 +239,10 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
 /** A worker that cannot keep its reports on disk keeps them in memory. */
 function openSpool(config: JoinConfig, incarnation: string, log: Log): Spool | null {
   const worker = config.name;
+  const inMemoryOnly = (why: string): void =>
+    log("warn", "spool-trouble", "reports cannot be kept on disk, only in memory", { folder: config.spoolDir, why });
   try {
-    const spool = Spool.open(config.spoolDir, worker, incarnation);
+    const spool = Spool.open(config.spoolDir, worker, incarnation, inMemoryOnly);
     if (spool === null)
       log("warn", "spool-trouble", "another worker of this name runs here: reports are kept in memory only", {
         worker,
@@ -253,8 +255,7 @@ function openSpool(config: JoinConfig, incarnation: string, log: Log): Spool | n
       });
     return spool;
   } catch (thrown) {
-    const why = toConvsweepError(thrown).message;
-    log("warn", "spool-trouble", "reports cannot be kept on disk, only in memory", { folder: config.spoolDir, why });
+    inMemoryOnly(toConvsweepError(thrown).message);
     return null;
   }
 }

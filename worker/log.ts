@@ -12,7 +12,13 @@ export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 
 export type Log = (level: LogLevel, event: LogEvent, message: string, fields?: LogFields) => void;
 
+/** Of lines that could not be written yet; what comes beyond is lost. */
+const HELD_BYTES = 1 << 20;
+
 export function openLog(level: (typeof LOG_LEVELS)[number], worker: string): Log {
+  const destination = pino.destination({ dest: 2, sync: true, maxLength: HELD_BYTES });
+  // A disk that takes no lines is no reason to end.
+  destination.on("error", () => undefined);
   const logger = pino(
     {
       level,
@@ -20,7 +26,7 @@ export function openLog(level: (typeof LOG_LEVELS)[number], worker: string): Log
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    pino.destination({ dest: 2, sync: true }),
+    destination,
   );
   return (at, event, message, fields = {}) => {
     logger[at]({ ...fields, event }, message);

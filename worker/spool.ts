@@ -4,7 +4,9 @@
  * A folder a worker's name, with a lock that the operating system drops with the process. `spool` is a file of records
  * (length, CRC-32, payload), only ever appended to and begun anew when nothing in it is of use. Guarantees: a record is
  * written before the message goes out; a torn or damaged tail is dropped, what came before it is not; a second process
- * of the same name gets no spool. After a kill nothing is lost; after a loss of power at most the last second.
+ * of the same name gets no spool. After a kill nothing is lost; after a loss of power at most the last second. A disk that takes no
+ * more, once the spool is open, is told of and keeps nobody from training: messages are in memory alone until all of them are settled,
+ * then the file is begun anew.
  * Not here: what is kept (outbox.ts), what is done with what a dead process left (agent.ts).
  */
 import {
@@ -54,11 +56,15 @@ export class Spool {
   #end = 0;
   #store = "";
   #isReady = false;
+  /** The disk refused a record: what follows is not on it. */
+  #isBroken = false;
+  readonly #onTrouble: (why: string) => void;
   #dirty: NodeJS.Timeout | null = null;
   /** What the process before has left; `null` if there was none. */
   readonly before: Predecessor | null;
 
-  private constructor(folder: string, lock: Database.Database, incarnation: string) {
+  private constructor(folder: string, lock: Database.Database, incarnation: string, onTrouble: (why: string) => void) {
+    this.#onTrouble = onTrouble;
     this.#folder = folder;
     this.#lock = lock;
     this.#incarnation = incarnation;
@@ -72,14 +78,21 @@ export class Spool {
 
   /** Everything inherited is kept: the new file takes the place of the old one. Idempotent. */
   ready(): void {
-    if (this.#isReady) return;
-    this.#isReady = true;
-    fdatasyncSync(this.#file);
-    renameSync(join(this.#folder, "spool.new"), join(this.#folder, "spool"));
+    if (this.#isReady || this.#isBroken) return;
+    this.#try(() => {
+      fdatasyncSync(this.#file);
+      renameSync(join(this.#folder, "spool.new"), join(this.#folder, "spool"));
+      this.#isReady = true;
+    });
   }
 
-  /** `null` if another process has the folder: then the worker goes on without. */
-  static open(root: string, worker: string, incarnation: string): Spool | null {
+  /** `null` if another process has the folder: then the worker goes on without. `onTrouble` hears why a disk takes no more, once. */
+  static open(
+    root: string,
+    worker: string,
+    incarnation: string,
+    onTrouble: (why: string) => void = () => undefined,
+  ): Spool | null {
     const folder = join(root, worker.replaceAll("/", "_"));
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const lock = new Database(join(folder, "lock.db"), { timeout: 0 });
@@ -91,7 +104,7 @@ export class Spool {
       if ((thrown as { readonly code?: unknown }).code === "SQLITE_BUSY") return null;
       throw thrown;
     }
-    return new Spool(folder, lock, incarnation);
+    return new Spool(folder, lock, incarnation, onTrouble);
   }
 
   /** What counts towards the limit. */
@@ -101,7 +114,7 @@ export class Spool {
 
   keep({ id, held, body }: Entry): void {
     const message = Buffer.from(LinkRequest.encode({ seq: 0, ack: 0, body }).finish()).toString("base64");
-    const bytes = this.#append({ kind: "put", id, held, message });
+    const bytes = this.#note({ kind: "put", id, held, message });
     this.#live.set(id, bytes);
     this.#liveBytes += bytes;
   }
@@ -113,7 +126,7 @@ export class Spool {
       this.#liveBytes -= this.#live.get(id) ?? 0;
       this.#live.delete(id);
     }
-    if (this.#live.size > 0) this.#append({ kind: "done", ids });
+    if (this.#live.size > 0) this.#note({ kind: "done", ids });
     else this.#beginAnew();
   }
 
@@ -121,7 +134,7 @@ export class Spool {
   welcomed(store: string): void {
     if (!this.#isWelcome) {
       this.#isWelcome = true;
-      if (this.before) this.#begin();
+      if (this.before && !this.#isBroken) this.#try(() => this.#begin());
     }
     this.#of(store);
   }
@@ -129,16 +142,15 @@ export class Spool {
   #of(store: string): void {
     if (store === this.#store) return;
     this.#store = store;
-    this.#append({ kind: "store", store });
+    this.#note({ kind: "store", store });
   }
 
-  /** Puts down what the coordinator would not have, as JSON lines, and answers the file. */
-  refuse(held: Held, entries: readonly Entry[], reason: string): string {
+  /** Puts down what the coordinator would not have, as JSON lines, and answers the file; `null` if the disk did not take it. */
+  refuse(held: Held, entries: readonly Entry[], reason: string): string | null {
     const path = join(this.#folder, "refused.jsonl");
     const at = new Date().toISOString();
     const lines = entries.map(({ body }) => `${JSON.stringify({ at, ...held, reason, message: body })}\n`);
-    appendFileSync(path, lines.join(""), { mode: 0o600 });
-    return path;
+    return this.#try(() => appendFileSync(path, lines.join(""), { mode: 0o600 })) ? path : null;
   }
 
   close(): void {
@@ -146,15 +158,40 @@ export class Spool {
     closeSync(this.#file);
     // Nothing is owed: the next process has no predecessor to speak for.
     const speaksFor = this.before !== null && !this.#isWelcome;
-    if (this.#live.size === 0 && !speaksFor) rmSync(join(this.#folder, "spool"), { force: true });
+    if (this.#live.size === 0 && !speaksFor) {
+      this.#try(() => rmSync(join(this.#folder, "spool"), { force: true }));
+    }
     this.#lock.close();
   }
 
   #beginAnew(): void {
-    ftruncateSync(this.#file, 0);
-    this.#end = 0;
-    this.#begin();
-    if (this.#store !== "") this.#append({ kind: "store", store: this.#store });
+    const begun = this.#try(() => {
+      ftruncateSync(this.#file, 0);
+      this.#end = 0;
+      this.#begin();
+      if (this.#store !== "") this.#append({ kind: "store", store: this.#store });
+    });
+    // Nothing is of use that is not in the file.
+    if (begun) this.#isBroken = false;
+  }
+
+  /** Whether the disk took it. */
+  #try(write: () => void): boolean {
+    try {
+      write();
+      return true;
+    } catch (thrown) {
+      if (!this.#isBroken) this.#onTrouble((thrown as Error).message);
+      this.#isBroken = true;
+      return false;
+    }
+  }
+
+  /** Bytes of the record, whether the disk took it or not: what is of use is bounded in memory too. */
+  #note(line: Line): number {
+    const record = recordOf(line);
+    if (!this.#isBroken) this.#try(() => this.#write(record));
+    return record.length;
   }
 
   #begin(): void {
@@ -162,20 +199,28 @@ export class Spool {
     this.#append({ kind: "begin", incarnation: this.#incarnation, before });
   }
 
-  #append(line: Line): number {
-    const payload = Buffer.from(JSON.stringify(line));
-    const record = Buffer.alloc(HEAD_BYTES + payload.length);
-    record.writeUInt32LE(payload.length, 0);
-    record.writeUInt32LE(crc32(payload), 4);
-    payload.copy(record, HEAD_BYTES);
-    writeSync(this.#file, record, 0, record.length, this.#end);
+  #append(line: Line): void {
+    this.#write(recordOf(line));
+  }
+
+  #write(record: Buffer): void {
+    const written = writeSync(this.#file, record, 0, record.length, this.#end);
+    if (written < record.length) throw new Error(`only ${written} of ${record.length} bytes could be written`);
     this.#end += record.length;
     this.#dirty ??= setTimeout(() => {
       this.#dirty = null;
       fdatasync(this.#file, () => undefined);
     }, SYNC_MILLIS).unref();
-    return record.length;
   }
+}
+
+function recordOf(line: Line): Buffer {
+  const payload = Buffer.from(JSON.stringify(line));
+  const record = Buffer.alloc(HEAD_BYTES + payload.length);
+  record.writeUInt32LE(payload.length, 0);
+  record.writeUInt32LE(crc32(payload), 4);
+  payload.copy(record, HEAD_BYTES);
+  return record;
 }
 
 /** What dead processes left in the spool; the records up to the first that is not whole. */

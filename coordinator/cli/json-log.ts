@@ -5,7 +5,7 @@
  * the call returns, so the last lines of a process that ends are there; what looks like a secret of ours is blacked out
  * wherever it stands, and fields named like secrets are not written at all. Not here: what is worth a line.
  */
-import { pino } from "pino";
+import { type DestinationStream, pino } from "pino";
 import type { Log, LogLevel } from "../shell/log.js";
 
 const SECRET_FIELDS = ["token", "authorization", "cookie", "secret", "password", "otp", "signature"] as const;
@@ -16,11 +16,14 @@ export function blackedOut(text: string): string {
   return text.replace(SECRETS, (_all, ...parts: (string | undefined)[]) => `${parts[0] ?? parts[1] ?? parts[2]}…`);
 }
 
+/** Of lines that could not be written yet; what comes beyond is lost. */
+const HELD_BYTES = 1 << 20;
+
 /** `write` gets whole lines; standard error by default. */
 export function openJsonLog(level: LogLevel, write?: (line: string) => void): Log {
   const destination =
     write === undefined
-      ? pino.destination({ dest: 2, sync: true })
+      ? standardError()
       : {
           write(line: string): void {
             write(line);
@@ -38,6 +41,13 @@ export function openJsonLog(level: LogLevel, write?: (line: string) => void): Lo
   return (at, event, message, fields = {}) => {
     logger[at]({ ...(clean(fields, 0) as object), event }, blackedOut(message));
   };
+}
+
+function standardError(): DestinationStream {
+  const destination = pino.destination({ dest: 2, sync: true, maxLength: HELD_BYTES });
+  // A disk that takes no lines is no reason to end.
+  destination.on("error", () => undefined);
+  return destination;
 }
 
 function clean(value: unknown, depth: number): unknown {

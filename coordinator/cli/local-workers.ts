@@ -2,12 +2,12 @@
  * Worker processes that this command line starts and ends: `worker/main`, spawned, never imported.
  *
  * Guarantees: a worker that dies is started again (at most 5 times in a minute, then the failure is said); one that cannot
- * work as it was started, or is refused, is not; each writes its log to a file in the store; `close` asks them to drain,
+ * work as it was started, or is refused, is not; each writes its log to a file in the store (into nothing, where that cannot be written); `close` asks them to drain,
  * waits, and ends only processes started here. A worker ends with this process, however that ends: it holds the other end
  * of a pipe. Ctrl-C reaches this process alone, which ends them in order.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { TlsFiles } from "../../proto/tls.js";
@@ -56,7 +56,7 @@ export function startLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
     const name = `local-${index + 1}`;
     const logFile = join(logs, `worker-${name}.log`);
     logFiles[index] = logFile;
-    const log = openSync(logFile, "a", 0o600);
+    const log = openLog(logFile, options.onTrouble);
     const child = spawn(
       process.execPath,
       [
@@ -74,9 +74,9 @@ export function startLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
         ...tlsArguments(options.tlsFiles),
         ...options.extra,
       ],
-      { stdio: ["pipe", log, log], detached: true },
+      { stdio: ["pipe", log ?? "ignore", log ?? "ignore"], detached: true },
     );
-    closeSync(log);
+    if (log !== null) closeSync(log);
     running.set(index, child);
     child.once("exit", (code, signal) => {
       running.delete(index);
@@ -118,9 +118,20 @@ export function tlsArguments({ ca, identity }: TlsFiles): readonly string[] {
   return [...(ca === null ? [] : ["--ca", ca]), ...(identity === null ? [] : ["--identity", identity])];
 }
 
+/** `null` of a file that cannot be written: a worker is worth more than its log. */
+function openLog(file: string, onTrouble: (text: string) => void): number | null {
+  try {
+    return openSync(file, "a", 0o600);
+  } catch (thrown) {
+    onTrouble(`a worker starts without a log: ${(thrown as Error).message}`);
+    return null;
+  }
+}
+
 /** Why a worker ended, as it said last: plain text, or the message of a line of its log. */
 function lastLine(file: string): string {
-  const line = readFileSync(file, "utf8").trimEnd().split("\n").at(-1) ?? "";
+  const text = existsSync(file) ? readFileSync(file, "utf8") : "";
+  const line = text.trimEnd().split("\n").at(-1) ?? "";
   const message = /"msg":("(?:[^"\\]|\\.)*")/.exec(line)?.[1];
   return message === undefined ? line.replace(/^convsweep: /, "") : (JSON.parse(message) as string);
 }

@@ -242,7 +242,7 @@ describe("the process after a dead one", () => {
     const spool = openSpool("second-life");
     const file = spool.refuse(held(0), refused[0]?.entries ?? [], "why");
     expect(
-      readFileSync(file, "utf8")
+      readFileSync(file ?? "", "utf8")
         .trim()
         .split("\n")
         .map((line) => JSON.parse(line).attempt),
