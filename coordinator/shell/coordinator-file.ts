@@ -32,9 +32,9 @@ export function removeCoordinatorFile(storeDir: string, grpc: string): void {
     const found = JSON.parse(readFileSync(fileIn(storeDir), "utf8")) as Partial<CoordinatorFile>;
     if (found.pid === process.pid && found.grpc === grpc) rmSync(fileIn(storeDir), { force: true });
   } catch (error) {
-    // Gone already, or not ours to understand.
+    // Gone already, not ours to understand, or on a disk that can only be read: it speaks of a process that is no more.
     if (error instanceof SyntaxError) return;
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "EROFS")) return;
     throw error;
   }
 }

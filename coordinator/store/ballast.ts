@@ -34,7 +34,7 @@ export class Ballast {
 
   release(): void {
     if (this.#timer) clearTimeout(this.#timer);
-    rmSync(this.#path, { force: true });
+    this.#remove();
   }
 
   /** Throws DISK_FULL while there is not room for what is recorded and for the ballast. */
@@ -68,7 +68,15 @@ export class Ballast {
       }
       syncFile(this.#path);
     } catch {
+      this.#remove();
+    }
+  }
+
+  #remove(): void {
+    try {
       rmSync(this.#path, { force: true });
+    } catch {
+      // A disk that can only be read gives nothing back.
     }
   }
 

@@ -1,4 +1,5 @@
 /** What went wrong with a file of the store, by SQLite's or the system's words. Not here: what to do about it. */
+import { statSync, utimesSync } from "node:fs";
 import { ConvsweepError, type ErrorCode } from "../../proto/contract.js";
 
 /** By the prefix of SQLite's extended code, the more special ones first. */
@@ -24,11 +25,26 @@ interface SystemError extends Error {
 
 function kindOf({ code = "" }: SystemError): ErrorCode | null {
   if (code === "ENOSPC" || code === "EDQUOT") return "DISK_FULL";
+  if (code === "EROFS") return "READ_ONLY";
   return COMMIT_ERRORS.find(([prefix]) => code.startsWith(prefix))?.[1] ?? null;
 }
 
 function reason({ code = "", message }: SystemError, kind: ErrorCode): string {
-  return (kind === "DISK_FULL" ? "the disk is full" : message) + (code && ` (${code})`);
+  const known = { DISK_FULL: "the disk is full", READ_ONLY: "the file system is read-only" } as Partial<
+    Record<ErrorCode, string>
+  >;
+  return (known[kind] ?? message) + (code && ` (${code})`);
+}
+
+/** Asks the file system itself; what the store holds stays as it is. */
+function isReadOnly(folder: string): boolean {
+  try {
+    const { atime, mtime } = statSync(folder);
+    utimesSync(folder, atime, mtime);
+    return false;
+  } catch (thrown) {
+    return (thrown as SystemError).code === "EROFS";
+  }
 }
 
 /** If the disk is to blame, an error that says so after `what`; `null` otherwise. */
@@ -46,10 +62,13 @@ export function syncError(failed: Error): ConvsweepError {
   });
 }
 
-export function commitError(thrown: unknown): ConvsweepError {
+/** `folder` is the store's. */
+export function commitError(thrown: unknown, folder: string): ConvsweepError {
   if (thrown instanceof ConvsweepError) return thrown;
   const error = thrown as SystemError;
-  const kind = kindOf(error) ?? "INTERNAL";
+  const first = kindOf(error) ?? "INTERNAL";
+  // A file that is open already answers with an input/output error there, whose reason SQLite does not tell.
+  const kind = first === "IO_ERROR" && isReadOnly(folder) ? "READ_ONLY" : first;
   const message = `the store could not write: ${reason(error, kind)}; nothing of it is kept`;
   return new ConvsweepError(kind, message, { cause: thrown });
 }

@@ -7,7 +7,7 @@
  * Not here: queries by people (query.ts), checks of a batch (validate.ts).
  */
 import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import type { Database } from "better-sqlite3";
 import { type AttemptId, ConvsweepError, type SweepId, type Token, type TrialId } from "../../proto/contract.js";
 import type { Mutation } from "../core/events.js";
@@ -245,7 +245,7 @@ class SqliteStore implements Store {
       this.#digests.forget();
       this.#written.forget();
       if (this.#db.open) this.#metricIds = this.#readMetricIds();
-      throw commitError(thrown);
+      throw commitError(thrown, dirname(this.#path));
     }
   }
 
