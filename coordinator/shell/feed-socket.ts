@@ -7,8 +7,7 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { type RawData, type WebSocket, WebSocketServer } from "ws";
-import { z } from "zod";
+import { type WebSocket, WebSocketServer } from "ws";
 import { millis } from "../../proto/contract.js";
 import type { FeedHello } from "../../proto/feed.js";
 import type { Clock } from "./clock.js";
@@ -21,13 +20,10 @@ const HELLO_MILLIS = 10_000;
 /** Pings and pongs of a client. */
 const FRAMES_A_SECOND = 20;
 
-const CLOSE = { policy: 1008, goingAway: 1001, tryLater: 1013 } as const;
+/** Characters. */
+const FEED_NAME_AT_MOST = 64;
 
-const helloSchema = z.strictObject({
-  kind: z.literal("hello"),
-  resume: z.strictObject({ feed: z.string().max(64), seq: z.int().min(0) }).nullable(),
-  parts: z.boolean().optional(),
-}) satisfies z.ZodType<FeedHello>;
+const CLOSE = { policy: 1008, goingAway: 1001, tryLater: 1013 } as const;
 
 export interface FeedSockets {
   /** `false`: too many sockets; the caller refuses the upgrade. */
@@ -101,7 +97,7 @@ function serve(socket: WebSocket, hub: FeedHub, clock: Clock): void {
     unanswered = 0;
   });
   socket.on("message", (data, isBinary) => {
-    const hello = isBinary || leave !== null ? null : parseHello(data);
+    const hello = isBinary || leave !== null ? null : parseHello(String(data));
     if (hello === null) {
       socket.close(CLOSE.policy, "expected one hello");
       return;
@@ -135,11 +131,30 @@ function sinkOf(socket: WebSocket): FeedSink {
   };
 }
 
-function parseHello(data: RawData): FeedHello | null {
+/** `null` for anything but a FeedHello with nothing beside it. */
+export function parseHello(text: string): FeedHello | null {
+  let given: unknown;
   try {
-    const result = helloSchema.safeParse(JSON.parse(String(data)));
-    return result.success ? result.data : null;
+    given = JSON.parse(text);
   } catch {
     return null;
   }
+  if (!holdsOnly(given, ["kind", "resume", "parts"]) || given["kind"] !== "hello") return null;
+  const { resume, parts } = given;
+  if (parts !== undefined && typeof parts !== "boolean") return null;
+  if (resume === null) return { kind: "hello", resume, parts };
+  if (!holdsOnly(resume, ["feed", "seq"])) return null;
+  const { feed, seq } = resume;
+  if (typeof feed !== "string" || feed.length > FEED_NAME_AT_MOST) return null;
+  if (typeof seq !== "number" || !Number.isSafeInteger(seq) || seq < 0) return null;
+  return { kind: "hello", resume: { feed, seq }, parts };
+}
+
+function holdsOnly(value: unknown, names: readonly string[]): value is Readonly<Record<string, unknown>> {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.keys(value).every((name) => names.includes(name))
+  );
 }
