@@ -4,26 +4,32 @@
  */
 import { Command, CommanderError } from "commander";
 import { ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../../proto/contract.js";
-import { addBackup } from "./backup.js";
-import { addCerts } from "./certs.js";
 import { addGlobalOptions } from "./context.js";
-import { addData } from "./data.js";
-import { addDoctor } from "./doctor.js";
-import { addEvents } from "./events.js";
-import { addPage } from "./page.js";
-import { addPlan } from "./plan.js";
-import { addPredict } from "./predict.js";
-import { addQuery } from "./query.js";
-import { addRestore } from "./restore.js";
-import { addRun } from "./run.js";
-import { addSweep } from "./sweep.js";
-import { addToken } from "./token.js";
-import { addTrial } from "./trial.js";
-import { addTrials } from "./trials.js";
-import { addUp } from "./up.js";
-import { addWorkerVerbs } from "./worker-verbs.js";
-import { addWorkers } from "./workers.js";
-import { addWrite } from "./write.js";
+
+type AddVerbs = (program: Command) => void;
+
+/** In the order of the help. A command line pays for the modules of its own verb alone. */
+export const VERBS: readonly { readonly names: readonly string[]; readonly load: () => Promise<AddVerbs> }[] = [
+  { names: ["run"], load: async () => (await import("./run.js")).addRun },
+  { names: ["up"], load: async () => (await import("./up.js")).addUp },
+  { names: ["worker", "devices"], load: async () => (await import("./worker-verbs.js")).addWorkerVerbs },
+  { names: ["data"], load: async () => (await import("./data.js")).addData },
+  { names: ["plan"], load: async () => (await import("./plan.js")).addPlan },
+  { names: ["page"], load: async () => (await import("./page.js")).addPage },
+  { names: ["sweeps", "sweep"], load: async () => (await import("./sweep.js")).addSweep },
+  { names: ["trials"], load: async () => (await import("./trials.js")).addTrials },
+  { names: ["trial"], load: async () => (await import("./trial.js")).addTrial },
+  { names: ["write"], load: async () => (await import("./write.js")).addWrite },
+  { names: ["predict"], load: async () => (await import("./predict.js")).addPredict },
+  { names: ["query"], load: async () => (await import("./query.js")).addQuery },
+  { names: ["workers"], load: async () => (await import("./workers.js")).addWorkers },
+  { names: ["events"], load: async () => (await import("./events.js")).addEvents },
+  { names: ["doctor"], load: async () => (await import("./doctor.js")).addDoctor },
+  { names: ["backup"], load: async () => (await import("./backup.js")).addBackup },
+  { names: ["restore"], load: async () => (await import("./restore.js")).addRestore },
+  { names: ["certs"], load: async () => (await import("./certs.js")).addCerts },
+  { names: ["token"], load: async () => (await import("./token.js")).addToken },
+];
 
 const BAD_INPUT: ReadonlySet<string> = new Set([
   "BAD_INPUT",
@@ -45,17 +51,24 @@ const OF_THE_STORE: ReadonlyMap<string, number> = new Map([
   ["IN_USE", 75],
 ]);
 
-function makeProgram(): Command {
-  const program = new Command("convsweep");
+/** Without verbs; what it has to say about a wrong command line is said by `report`, like every other error. */
+function emptyProgram(): Command {
+  const program = new Command("convsweep").exitOverride().configureOutput({ outputError: () => undefined });
+  addGlobalOptions(program);
+  return program;
+}
+
+/** With the verb that `args` name, or all of them where they name none that there is. */
+async function makeProgram(args: readonly string[]): Promise<Command> {
+  const verb = emptyProgram().parseOptions([...args]).operands[0];
+  const named = VERBS.filter(({ names }) => names.some((name) => name === verb));
+  const program = emptyProgram();
   program
     .description(
       "Searches hyperparameters of convolutional networks: trials train together, every result can be repeated to the bit.",
     )
     .version(PROGRAM_VERSION)
     .showSuggestionAfterError()
-    .exitOverride()
-    // What it has to say about a wrong command line is said by `report`, like every other error.
-    .configureOutput({ outputError: () => undefined })
     .configureHelp({ showGlobalOptions: true })
     .addHelpText(
       "after",
@@ -68,26 +81,7 @@ Start here:
 Exit codes: 0 done, 1 a run failed, 2 bad input, 65 the store is damaged, 74 its disk failed,
 75 another process has it open.`,
     );
-  addGlobalOptions(program);
-  addRun(program);
-  addUp(program);
-  addWorkerVerbs(program);
-  addData(program);
-  addPlan(program);
-  addPage(program);
-  addSweep(program);
-  addTrials(program);
-  addTrial(program);
-  addWrite(program);
-  addPredict(program);
-  addQuery(program);
-  addWorkers(program);
-  addEvents(program);
-  addDoctor(program);
-  addBackup(program);
-  addRestore(program);
-  addCerts(program);
-  addToken(program);
+  for (const { load } of named.length > 0 ? named : VERBS) (await load())(program);
   return program;
 }
 
@@ -117,7 +111,8 @@ process.umask(0o077);
 export async function runCommandLine(args: readonly string[]): Promise<number> {
   try {
     process.exitCode = 0;
-    await makeProgram().parseAsync([...args], { from: "user" });
+    const program = await makeProgram(args);
+    await program.parseAsync([...args], { from: "user" });
     // Verbs of the worker program set it to that program's own.
     return Number(process.exitCode);
   } catch (thrown) {
