@@ -75,7 +75,7 @@ export interface Compiler {
 }
 
 export interface CoordinatorParts {
-  readonly openStore: (dir: string, acceptRollback: boolean) => Store;
+  readonly openStore: (dir: string, acceptRollback: boolean) => Store | Promise<Store>;
   readonly openCompiler: () => Compiler;
   readonly runQuery: (dir: string, sql: string, parameters: readonly SqlValue[]) => Promise<QueryAnswer>;
   readonly clock: Clock;
@@ -110,7 +110,7 @@ export interface RunningCoordinator {
 export async function startWith(options: CoordinatorOptions, parts: CoordinatorParts): Promise<RunningCoordinator> {
   checkStoreFolder(options.storeDir);
   const secured = decideSecurity({ ...options, security: options.security ?? "auto" });
-  const store = parts.openStore(options.storeDir, options.acceptRollback ?? false);
+  const store = await parts.openStore(options.storeDir, options.acceptRollback ?? false);
   const undo: (() => void | Promise<void>)[] = [() => store.close()];
   try {
     return await assemble(options, parts, store, secured, undo);

@@ -3,7 +3,7 @@
  */
 import { PROGRAM_VERSION } from "../../proto/contract.js";
 import { runQuery } from "../store/query.js";
-import { openSqliteStore } from "../store/sqlite.js";
+import { openSqliteStoreBeside } from "../store/sqlite.js";
 import { systemClock } from "./clock.js";
 import { openCompilePool } from "./compile-pool.js";
 import { type CoordinatorOptions, type RunningCoordinator, startWith } from "./compose.js";
@@ -16,7 +16,7 @@ export type { CoordinatorOptions, RunningCoordinator } from "./compose.js";
 export async function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
   checkFloors();
   return await startWith(options, {
-    openStore: (dir, acceptRollback) => openSqliteStore(dir, { create: true, acceptRollback, ballast: true }),
+    openStore: (dir, acceptRollback) => openSqliteStoreBeside(dir, { create: true, acceptRollback, ballast: true }),
     openCompiler: openCompilePool,
     runQuery,
     clock: systemClock(),

@@ -1,10 +1,11 @@
 /**
- * Opens the database file of a store, or makes a new one, and refuses anything that is not a sound store.
+ * Opens the database file of a store, or makes a new one, and refuses anything that is not a store.
  *
  * Guarantees: a file is made only where none is, and appears whole (written beside, then renamed); an empty, foreign,
  * newer, cut or corrupt file is refused with one message and left untouched; every commit on the connection that comes
  * back is fsynced (`synchronous=FULL`, read back after the first write: better-sqlite3 drops to NORMAL otherwise).
- * Folders are made 0700, files 0600. Not here: locking (lock.ts), reading and writing records (sqlite.ts).
+ * Folders are made 0700, files 0600. Not here: in which order (opening.ts), locking (lock.ts), whether what is in it is sound
+ * (content.ts), reading and writing records (sqlite.ts).
  */
 import { randomUUID } from "node:crypto";
 import {
@@ -28,19 +29,6 @@ import { type Migration, migrate } from "./migrate.js";
 /** `cvsw` */
 export const APPLICATION_ID = 0x63767377;
 export const DATABASE_NAME = "convsweep.db";
-
-/** A whole check reads every page; above this size only the tables that `load` reads are checked. */
-const WHOLE_CHECK_BYTES = 64 << 20;
-const LOADED_TABLES = [
-  "base_meta",
-  "base_counters",
-  "base_sweeps",
-  "base_specs",
-  "base_trials",
-  "base_attempts",
-  "base_metrics",
-  "base_workers",
-];
 
 function refusal(code: ErrorCode, path: string, why: string, expected: string, found: string): ConvsweepError {
   return new ConvsweepError(code, `cannot open the store ${path}: ${why}`, { path, expected, found });
@@ -144,18 +132,6 @@ function checkVersion(db: Database.Database, path: string, newest: number): numb
   return version;
 }
 
-function checkContent(db: Database.Database, path: string): void {
-  const bytes = Number(db.pragma("page_count", { simple: true })) * Number(db.pragma("page_size", { simple: true }));
-  const checks =
-    bytes <= WHOLE_CHECK_BYTES ? ["quick_check(1)"] : LOADED_TABLES.map((table) => `quick_check(${table})`);
-  for (const check of checks) {
-    const answer = String(db.pragma(check, { simple: true }));
-    if (answer !== "ok") {
-      throw refusal("CORRUPT", path, `the file is damaged: ${answer.split("\n")[0]}`, "a sound database", "damage");
-    }
-  }
-}
-
 /** The first write of a connection, and proof that it was fsynced. */
 function proveDurable(db: Database.Database, path: string): void {
   db.exec("UPDATE base_counters SET openings = openings + 1 WHERE id = 1");
@@ -165,38 +141,50 @@ function proveDurable(db: Database.Database, path: string): void {
   }
 }
 
-/** Opens an existing store for writing. Throws, and leaves the file as it was, if anything is wrong with it. */
-export function openDatabase(path: string, migrations: readonly Migration[]): Database.Database {
+/** A database that was there: its connection, which may read, and the schema that it has. */
+export interface FoundDatabase {
+  readonly db: Database.Database;
+  readonly version: number;
+}
+
+/** Opens an existing store as far as it can be without a write. Throws, and leaves the file as it was. */
+export function findDatabase(path: string, newest: number): FoundDatabase {
   checkHeader(path);
-  let db: Database.Database | null = null;
+  const db = new Database(path, { fileMustExist: true });
   try {
-    db = new Database(path, { fileMustExist: true });
     configure(db);
-    const version = checkVersion(db, path, migrations.length);
-    checkContent(db, path);
-    const mode = db.pragma("journal_mode = WAL", { simple: true });
-    if (mode !== "wal") throw refusal("INTERNAL", path, "the file system cannot do WAL", "wal", String(mode));
-    db.pragma("synchronous = FULL");
-    if (version < migrations.length) {
-      keepBeforeMigration(db, `${path}.schema-${version}`);
-      migrate(db, migrations);
-    }
-    proveDurable(db, path);
-    for (const tail of ["", "-wal", "-shm"]) if (existsSync(path + tail)) chmodSync(path + tail, 0o600);
-    return db;
+    return { db, version: checkVersion(db, path, newest) };
   } catch (thrown) {
-    db?.close();
-    if (thrown instanceof ConvsweepError) throw thrown;
-    const disk = diskError(thrown, `cannot open the store ${path}`, path);
-    if (disk !== null) throw disk;
-    const error = thrown as Error & { code?: unknown };
-    throw new ConvsweepError("CORRUPT", `cannot open the store ${path}: ${error.message} (${String(error.code)})`, {
-      path,
-      expected: "a sound database",
-      found: error.message,
-      cause: thrown,
-    });
+    db.close();
+    throw thrown;
   }
+}
+
+/** Makes what was found, and is sound, ready for writing. */
+export function prepareDatabase({ db, version }: FoundDatabase, path: string, migrations: readonly Migration[]): void {
+  const mode = db.pragma("journal_mode = WAL", { simple: true });
+  if (mode !== "wal") throw refusal("INTERNAL", path, "the file system cannot do WAL", "wal", String(mode));
+  db.pragma("synchronous = FULL");
+  if (version < migrations.length) {
+    keepBeforeMigration(db, `${path}.schema-${version}`);
+    migrate(db, migrations);
+  }
+  proveDurable(db, path);
+  for (const tail of ["", "-wal", "-shm"]) if (existsSync(path + tail)) chmodSync(path + tail, 0o600);
+}
+
+/** What SQLite or the system said on the way, in our words. */
+export function openingError(thrown: unknown, path: string): ConvsweepError {
+  if (thrown instanceof ConvsweepError) return thrown;
+  const disk = diskError(thrown, `cannot open the store ${path}`, path);
+  if (disk !== null) return disk;
+  const error = thrown as Error & { code?: unknown };
+  return new ConvsweepError("CORRUPT", `cannot open the store ${path}: ${error.message} (${String(error.code)})`, {
+    path,
+    expected: "a sound database",
+    found: error.message,
+    cause: thrown,
+  });
 }
 
 /** A copy of the file as it was, named after its schema. An older copy of the same schema is kept. */

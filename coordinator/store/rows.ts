@@ -194,7 +194,8 @@ export function progressCells({
   ];
 }
 
-export function trialFrom(cells: TrialCells): Trial {
+/** `share` may answer another text that says the same: trials have many in common. */
+export function trialFrom(cells: TrialCells, share: <T extends string | null>(text: T) => T): Trial {
   const [
     id,
     sweep,
@@ -237,13 +238,13 @@ export function trialFrom(cells: TrialCells): Trial {
     number,
     parameters: JSON.parse(parameters) as Parameters,
     seed,
-    cohortKey: cohort_key,
+    cohortKey: share(cohort_key),
     origin:
       origin === "rerun"
         ? { kind: origin, of: (rerun_of ?? "") as TrialId, verify: rerun_verify === 1 }
         : { kind: origin },
-    state,
-    cause,
+    state: share(state),
+    cause: share(cause),
     attempts,
     losses,
     notBefore: not_before as Millis,
@@ -255,9 +256,9 @@ export function trialFrom(cells: TrialCells): Trial {
     startedAt: started_at as Millis | null,
     endedAt: ended_at as Millis | null,
     weightsHash: weights_hash,
-    fingerprint,
-    worker: worker as WorkerId | null,
-    device,
+    fingerprint: share(fingerprint),
+    worker: share(worker) as WorkerId | null,
+    device: share(device),
     verified: verified === null ? null : { equal: verified === 1, detail: verified_detail ?? "" },
     killed: killed === "[]" ? [] : (JSON.parse(killed) as readonly Incarnation[]),
     checkpoints: checkpoints === "[]" ? [] : (JSON.parse(checkpoints) as readonly Checkpoint[]),

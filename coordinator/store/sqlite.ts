@@ -6,27 +6,22 @@
  * After a commit that failed with SYNC_FAILED the process must end: no later success proves that the data is safe.
  * Not here: queries by people (query.ts), checks of a batch (validate.ts).
  */
-import { existsSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { dirname } from "node:path";
 import type { Database } from "better-sqlite3";
-import { type AttemptId, ConvsweepError, type SweepId, type Token, type TrialId } from "../../proto/contract.js";
+import { type AttemptId, ConvsweepError, type SweepId, type TrialId } from "../../proto/contract.js";
 import type { Mutation } from "../core/events.js";
 import type { MetricValue, Report, SweepSpec } from "../core/types.js";
 import { backupTo } from "./backup.js";
-import { adviceOf } from "./backups.js";
-import { Ballast } from "./ballast.js";
+import type { Ballast } from "./ballast.js";
 import { lastPuts } from "./batch.js";
-import { commitError, diskError, syncError } from "./commit-error.js";
+import { commitError, syncError } from "./commit-error.js";
 import { Digests, reportDigest } from "./digests.js";
 import { faultPoint } from "./fault-point.js";
-import { demandLocalDisk } from "./file-system.js";
-import { readStoreFile, storeFilePath } from "./history.js";
-import { lockStore, type StoreLock } from "./lock.js";
+import type { StoreLock } from "./lock.js";
 import { LogFlush } from "./log-flush.js";
-import { readMigrations } from "./migrate.js";
 import { kindOf, metricFrom, realOf, toJson } from "./number.js";
-import { createDatabase, databasePath, makeStoreFolder, openDatabase } from "./open.js";
-import { noteClosed, reconcile, type StoreHistory } from "./reconcile.js";
+import { type Opened, Opening, type OpenOptions } from "./opening.js";
+import { noteClosed, type StoreHistory } from "./reconcile.js";
 import {
   artifactCells,
   artifactFrom,
@@ -37,97 +32,38 @@ import {
   eventFrom,
   progressCells,
   sweepCells,
-  sweepFrom,
   trialCells,
-  trialFrom,
   workerCells,
-  workerFrom,
 } from "./rows.js";
+import { readCounters, readSnapshot } from "./snapshot.js";
 import { prepareStatements, type ReportRow, type Statements } from "./statements.js";
 import type { KeptArtifact, Snapshot, Store, StoreInfo, StoreNote, StorePosition } from "./store.js";
 import { checkReferences, checkShapes, type Known } from "./validate.js";
 import { Written } from "./written.js";
 
-/** What the system says of a folder that nobody can write to. */
-const UNUSABLE_FOLDER: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR"]);
-
-export interface OpenOptions {
-  /** Make a store where there is none. */
-  readonly create: boolean;
-  /** Go on although commits that were made are missing. */
-  readonly acceptRollback?: boolean;
-  /** Set space on the disk aside for the day when it is full. */
-  readonly ballast?: boolean;
-}
-
 /** Opens the store in a folder. Throws ConvsweepError, never a raw one. */
 export function openSqliteStore(dir: string, options: OpenOptions): Store {
-  const folder = resolve(dir);
-  const path = databasePath(folder);
-  if (!options.create && !existsSync(path) && !existsSync(storeFilePath(folder))) {
-    throw new ConvsweepError("NOT_FOUND", `there is no store in ${folder}`, {
-      path,
-      expected: "a store made by `convsweep up` or `convsweep run`",
-      found: "no file",
-    });
-  }
-  let lock: StoreLock | null = null;
+  const opening = new Opening(dir, options);
   try {
-    makeStoreFolder(folder);
-    demandLocalDisk(folder);
-    lock = lockStore(folder);
-    const migrations = readMigrations();
-    const known = readStoreFile(folder);
-    if (!existsSync(path)) {
-      if (known !== null) throw missing(folder, path);
-      createDatabase(path, migrations, Date.now());
-    }
-    const db = openOrAdvise(folder, path, migrations);
-    try {
-      const history = reconcile(db, folder, known, options.acceptRollback ?? false);
-      const ballast = options.ballast ? new Ballast(folder) : null;
-      ballast?.keepLater();
-      return new SqliteStore(db, path, lock, history, ballast);
-    } catch (thrown) {
-      db.close();
-      throw thrown;
-    }
+    opening.begin();
+    opening.check();
+    return new SqliteStore(opening.finish(), null);
   } catch (thrown) {
-    lock?.release();
-    if (thrown instanceof ConvsweepError) throw thrown;
-    const disk = diskError(thrown, `cannot open the store ${path}`, path);
-    if (disk !== null) throw disk;
-    const { code, message } = thrown as NodeJS.ErrnoException;
-    const refused = UNUSABLE_FOLDER.has(code ?? "");
-    const hint = refused ? "; name a folder of your own with --store or CONVSWEEP_STORE" : "";
-    throw new ConvsweepError(
-      refused ? "FORBIDDEN" : "UNAVAILABLE",
-      `cannot open the store ${path}: ${message}${hint}`,
-      {
-        path,
-        cause: thrown,
-      },
-    );
+    throw opening.undo(thrown);
   }
 }
 
-function missing(folder: string, path: string): ConvsweepError {
-  const message = `the database ${path} is gone, but ${storeFilePath(folder)} says that there was one; ${adviceOf(folder)}`;
-  return new ConvsweepError("CORRUPT", message, { path, expected: "the database of this store", found: "no file" });
-}
-
-/** A file that cannot be used is left as it is; whoever reads of it is told where help is. */
-function openOrAdvise(folder: string, path: string, migrations: ReturnType<typeof readMigrations>): Database {
+/** The same for one with a long history: it is checked in a thread while it is read here for the first `load`. */
+export async function openSqliteStoreBeside(dir: string, options: OpenOptions): Promise<Store> {
+  const opening = new Opening(dir, options);
   try {
-    return openDatabase(path, migrations);
+    opening.begin();
+    const checked = opening.checkBeside();
+    const ahead = opening.read(readSnapshot);
+    await checked;
+    return new SqliteStore(opening.finish(), ahead);
   } catch (thrown) {
-    if (!(thrown instanceof ConvsweepError) || thrown.code !== "CORRUPT") throw thrown;
-    throw new ConvsweepError("CORRUPT", `${thrown.message}; ${adviceOf(folder)}`, {
-      path,
-      ...(thrown.expected === null ? {} : { expected: thrown.expected }),
-      ...(thrown.found === null ? {} : { found: thrown.found }),
-      cause: thrown,
-    });
+    throw opening.undo(thrown);
   }
 }
 
@@ -154,8 +90,12 @@ class SqliteStore implements Store {
   #specs = new Map<SweepId, SweepSpec>();
   #metricIds: Map<string, number>;
   #commitSeq: number;
+  /** Read before it was opened for writing, for the first `load` alone. */
+  #ahead: Snapshot | null;
 
-  constructor(db: Database, path: string, lock: StoreLock, history: StoreHistory, ballast: Ballast | null) {
+  /** `ahead`: what `load` would answer now. */
+  constructor({ db, path, lock, history, ballast }: Opened, ahead: Snapshot | null) {
+    this.#ahead = ahead;
     this.#history = history;
     this.#ballast = ballast;
     this.#db = db;
@@ -168,7 +108,7 @@ class SqliteStore implements Store {
     this.#digests = new Digests(db);
     const write = db.transaction((batch: readonly Mutation[]) => this.#write(batch));
     this.#run = (batch) => write.immediate(batch);
-    this.#commitSeq = this.#counters().commit_seq;
+    this.#commitSeq = readCounters(db).commit_seq;
     db.pragma("synchronous = NORMAL");
     this.#flush = new LogFlush(path);
     const sql = this.#sql;
@@ -195,18 +135,9 @@ class SqliteStore implements Store {
   }
 
   load(): Snapshot {
-    const sql = this.#sql;
-    return this.#db.transaction((): Snapshot => {
-      const counters = this.#counters();
-      return {
-        sweeps: sql.sweeps.all().map(sweepFrom),
-        trials: sql.trials.all().map(trialFrom),
-        attempts: sql.attempts.all().map(attemptFrom),
-        workers: sql.workers.all().map(workerFrom),
-        lastToken: counters.last_token as Token,
-        lastSweep: counters.last_sweep as SweepId,
-      };
-    })();
+    const ahead = this.#ahead;
+    this.#ahead = null;
+    return ahead ?? readSnapshot(this.#db);
   }
 
   commit(batch: readonly Mutation[]): void {
@@ -236,6 +167,7 @@ class SqliteStore implements Store {
   /** One transaction, in the log but not yet flushed. */
   #writeBatch(batch: readonly Mutation[]): void {
     checkShapes(batch, this.#written);
+    this.#ahead = null;
     faultPoint("beforeBegin");
     try {
       this.#run(batch);
@@ -311,12 +243,6 @@ class SqliteStore implements Store {
     this.#history.mark.close();
     this.#ballast?.close();
     this.#lock.release();
-  }
-
-  #counters() {
-    const row = this.#sql.counters.get();
-    if (row === undefined) throw new ConvsweepError("CORRUPT", "the store has lost its counters", { path: this.#path });
-    return row;
   }
 
   #readMetricIds(): Map<string, number> {

@@ -1,9 +1,9 @@
 /**
- * Every statement the SQLite store runs, prepared once. Values are bound by position, in the order of rows.ts.
- * Not here: transactions, when what runs.
+ * Every statement the SQLite store runs while it is open, prepared once. Values are bound by position, in the order of
+ * rows.ts. Not here: transactions, when what runs, reading all there is (snapshot.ts).
  */
 import type { Database, Statement } from "better-sqlite3";
-import type { ArtifactRow, AttemptCells, Cell, EventRow, SweepRow, TrialCells, WorkerRow } from "./rows.js";
+import type { ArtifactRow, AttemptCells, Cell, EventRow } from "./rows.js";
 
 export interface ReportRow {
   readonly trial: string;
@@ -16,13 +16,8 @@ export interface ReportRow {
   readonly at: number;
 }
 
-interface CountersRow {
-  readonly last_token: number;
-  readonly last_sweep: number;
-  readonly commit_seq: number;
-}
-
-const ATTEMPT_COLUMNS = `
+/** In the order of `attemptCells`. */
+export const ATTEMPT_COLUMNS = `
   token, id, trial, n, worker, incarnation, device, state, lease_until, last_epoch, offered_at, started_at, ended_at,
   cause, fingerprint, stopping, from_epoch`;
 
@@ -62,12 +57,7 @@ export interface Statements {
   readonly setTokens: Statement<Cell[]>;
   readonly setSweeps: Statement<Cell[]>;
   readonly countCommit: Statement<Cell[]>;
-  readonly counters: Statement<[], CountersRow>;
   readonly metrics: Statement<[], { readonly id: number; readonly name: string }>;
-  readonly sweeps: Statement<[], SweepRow>;
-  readonly trials: Statement<[], TrialCells>;
-  readonly attempts: Statement<[], AttemptCells>;
-  readonly workers: Statement<[], WorkerRow>;
   readonly hasTrial: Statement<[string], number>;
   readonly hasSweep: Statement<[number], number>;
   readonly tokenOf: Statement<[string], number>;
@@ -154,14 +144,7 @@ export function prepareStatements(db: Database): Statements {
     setSweeps: write("UPDATE base_counters SET last_sweep = ? WHERE id = 1"),
     countCommit: write("UPDATE base_counters SET commit_seq = commit_seq + 1 WHERE id = 1"),
 
-    counters: read<[], CountersRow>("SELECT last_token, last_sweep, commit_seq FROM base_counters WHERE id = 1"),
     metrics: read<[], { readonly id: number; readonly name: string }>("SELECT id, name FROM base_metrics"),
-    sweeps: read<[], SweepRow>(`
-      SELECT s.*, p.spec FROM base_sweeps AS s JOIN base_specs AS p ON p.sweep = s.id ORDER BY s.id`),
-    trials: read<[], TrialCells>(`SELECT ${TRIAL_COLUMNS} FROM base_trials ORDER BY sweep, number`).raw(),
-    attempts: read<[], AttemptCells>(`
-      SELECT ${ATTEMPT_COLUMNS} FROM base_attempts WHERE ended_at IS NULL ORDER BY token`).raw(),
-    workers: read<[], WorkerRow>("SELECT * FROM base_workers ORDER BY id"),
     hasTrial: read<[string], number>("SELECT 1 FROM base_trials WHERE id = ?").pluck(),
     hasSweep: read<[number], number>("SELECT 1 FROM base_sweeps WHERE id = ?").pluck(),
     tokenOf: read<[string], number>("SELECT token FROM base_attempts WHERE id = ?").pluck(),
