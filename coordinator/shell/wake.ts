@@ -67,10 +67,11 @@ export class Wake {
     const now = this.#clock.now();
     this.#armed = null;
     this.#cancel = () => {};
-    // Never twice in a row: on a machine that is always late, leases have to run out all the same.
-    if (now - at >= STOOD_STILL_MILLIS && this.#judgesFrom === null) {
-      this.#log("warn", "stood-still", "the coordinator stood still; leases get a fresh time", { millis: now - at });
-      const detail = `the process did not run for ${((now - at) / 1_000).toFixed(1)} s; leases get a fresh time`;
+    const late = now - at;
+    // Hardly late twice in a row counts once: on a machine that always is, leases have to run out all the same.
+    if (late >= (this.#judgesFrom === null ? STOOD_STILL_MILLIS : TIMES.lease)) {
+      this.#log("warn", "stood-still", "the coordinator stood still; leases get a fresh time", { millis: late });
+      const detail = `the process did not run for ${(late / 1_000).toFixed(1)} s; leases get a fresh time`;
       this.#push({ kind: "Noted", note: "coordinator-stood-still", sweep: null, trial: null, detail });
       this.#judgesFrom = millis(now + TIMES.lease);
     }
