@@ -1,8 +1,8 @@
 /**
  * A feed that waits for a coordinator that is away for a while, so that whoever follows a sweep need not.
  *
- * Guarantees: as long as the coordinator was heard of within `PATIENCE_MILLIS`, a feed that breaks off is opened again, with
- * growing pauses; it then begins with a snapshot. Everything but UNAVAILABLE goes to the caller at once.
+ * Guarantees: for `PATIENCE_MILLIS` after a feed broke off it is opened again, with growing pauses; it then begins with a
+ * snapshot. However long this process itself was stopped before, it waits that long. Everything but UNAVAILABLE goes to the caller at once.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConvsweepError } from "../../proto/contract.js";
@@ -26,20 +26,20 @@ const BY_THE_CLOCK: Waiting = {
 export function patientFeed(feed: Feed, notice: (text: string) => void, waiting: Waiting = BY_THE_CLOCK): Feed {
   return {
     async watch(listener, signal) {
-      let heardAt = waiting.now();
+      let awayFrom = 0;
       let tries = 0;
       for (;;) {
         try {
           await feed.watch((message) => {
             if (tries > 0) notice("the coordinator is back");
             tries = 0;
-            heardAt = waiting.now();
             listener(message);
           }, signal);
           return;
         } catch (thrown) {
           const away = thrown instanceof ConvsweepError && thrown.code === "UNAVAILABLE";
-          if (!away || signal.aborted || waiting.now() - heardAt > PATIENCE_MILLIS) throw thrown;
+          if (tries === 0) awayFrom = waiting.now();
+          if (!away || signal.aborted || waiting.now() - awayFrom > PATIENCE_MILLIS) throw thrown;
           if (tries === 0) notice("the coordinator is away; waiting for it");
           await waiting.pause(Math.min(PAUSE_MILLIS.most, PAUSE_MILLIS.least * 2 ** tries), signal);
           tries += 1;

@@ -146,8 +146,8 @@ async function submitAndFollow(
   });
   try {
     const stop = embedded ? AbortSignal.any([interrupt.signal, embedded.workers.gone]) : interrupt.signal;
-    // One in this process does not come back.
-    const feed = embedded ? client : patientFeed(client, (text) => output.notice(text));
+    // One in this process too: a connection does not outlive a process that was stopped for a while.
+    const feed = patientFeed(client, (text) => output.notice(text));
     const followed = await followSweep(sweep, feed, output, stop);
     over = followed.ended;
     if (stop.aborted && !followed.ended) {

@@ -19,7 +19,7 @@ const snapshot = (seq: number): FeedMessage => ({
 });
 
 /** Each watch of it does the next of these, then breaks off; time passes only in pauses. */
-function flaky(acts: readonly (FeedMessage | ConvsweepError | null)[]) {
+function flaky(acts: readonly (FeedMessage | ConvsweepError | null)[], stoppedMillis = 0) {
   const pauses: number[] = [];
   const notices: string[] = [];
   let at = 0;
@@ -29,6 +29,7 @@ function flaky(acts: readonly (FeedMessage | ConvsweepError | null)[]) {
       const act = acts[at++];
       if (act instanceof ConvsweepError) throw act;
       if (act) listener(act);
+      time += stoppedMillis;
       if (at < acts.length) throw new ConvsweepError("UNAVAILABLE", "gone");
     },
   };
@@ -59,7 +60,13 @@ describe("a patient feed", () => {
     ]);
   });
 
-  it("gives up a minute after it was last heard, and at once for anything else", async () => {
+  it("waits for a coordinator that was stopped together with it, however long", async () => {
+    const { watched, seen } = flaky([snapshot(1), snapshot(9), snapshot(12)], 3_600_000);
+    await watched;
+    expect(seen.map((message) => message.seq)).toEqual([1, 9, 12]);
+  });
+
+  it("gives up a minute after it broke off, and at once for anything else", async () => {
     const { watched, pauses } = flaky([snapshot(1), ...Array.from({ length: 100 }, () => null)]);
     await expect(watched).rejects.toMatchObject({ code: "UNAVAILABLE" });
     const waited = pauses.reduce((sum, millis) => sum + millis, 0);
