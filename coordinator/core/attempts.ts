@@ -2,7 +2,8 @@
  * The life of an attempt: who may speak for it, its lease, and what its loss means for the trial.
  *
  * Guarantees: only the worker, life and token that hold an attempt change anything; everybody else is told `Revoke`. A
- * lease runs from the receipt of a message on the coordinator's clock. A trial goes back to the queue while machines have
+ * lease runs from the receipt of a message on the coordinator's clock. One that runs out while nobody else could take the
+ * trial lapses: its holder may still come back to it, until another worker has a lane free. A trial goes back to the queue while machines have
  * lost it fewer than `maxAttempts` times, later each time. Not here: what the holder says (ingest.ts).
  */
 import type { AttemptId, Incarnation, Token, WorkerId } from "../../proto/contract.js";
@@ -11,6 +12,7 @@ import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
 import { endTrial, toQueue } from "./endings.js";
 import { progressFrom } from "./objective.js";
+import { isLapsed } from "./state.js";
 import type { Attempt, AttemptState, Checkpoint, Trial } from "./types.js";
 
 /** Lives of workers that a trial may end. Before the last it trains alone, so that no other is blamed (placement.ts). */
@@ -49,8 +51,17 @@ export function sendRevoke(
   draft.send(worker, incarnation, { kind: "Revoke", attempt: id, token });
 }
 
+/** Its holder was heard of. */
 export function renew(draft: Draft, attempt: Attempt): Attempt {
-  return draft.putAttempt({ ...attempt, leaseUntil: leaseEnd(draft) });
+  return draft.putAttempt(renewed(draft, attempt));
+}
+
+/** With a full lease from now, whether the old one has run out or not. */
+export function renewed(draft: Draft, attempt: Attempt): Attempt {
+  const leaseUntil = leaseEnd(draft);
+  if (!isLapsed(attempt)) return { ...attempt, leaseUntil };
+  draft.record("lease-renewed", aboutAttempt(draft.trial(attempt.trial), attempt), "its holder is back and goes on");
+  return { ...attempt, leaseUntil, cause: "" };
 }
 
 export function leaseEnd(draft: Draft): Attempt["leaseUntil"] {
@@ -129,16 +140,18 @@ export function loseAttempt(draft: Draft, attempt: Attempt, cause: string): void
   const trial = draft.trial(attempt.trial);
   const { maxAttempts } = draft.sweep(trial.sweep).spec;
   const losses = trial.losses + 1;
+  // One whose lease had run out has waited for its holder instead.
+  const wait = isLapsed(attempt) ? 0 : backOff(losses);
   endAttempt(draft, attempt, "lost", cause);
   const then =
     attempt.stopping !== null && attempt.stopping !== "paused"
       ? "it was being stopped"
       : losses < maxAttempts
-        ? `tried again after ${backOff(losses) / 1_000} s`
+        ? `tried again ${wait === 0 ? "at once" : `after ${wait / 1_000} s`}`
         : "no tries left";
   draft.record("attempt-lost", aboutAttempt(trial, attempt), `${cause} (loss ${losses} of ${maxAttempts}; ${then})`);
   if (endIfStopping(draft, trial, attempt)) return;
-  if (losses < maxAttempts) requeue(draft, trial, losses, backOff(losses));
+  if (losses < maxAttempts) requeue(draft, trial, losses, wait);
   else endTrial(draft, trial, "lost", `${cause}; ${losses} ${losses === 1 ? "attempt" : "attempts"} lost`, { losses });
 }
 

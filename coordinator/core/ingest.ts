@@ -9,11 +9,11 @@ import { millis } from "../../proto/contract.js";
 import {
   endAttempt,
   holder,
-  leaseEnd,
   loseAttempt,
   loseWithWorker,
   releaseAttempt,
   renew,
+  renewed,
   startAttempt,
 } from "./attempts.js";
 import { beginning } from "./checkpoints.js";
@@ -53,7 +53,7 @@ export function reported(draft: Draft, event: Of<"Reported">): void {
   const { epoch, step } = event;
   const report: Report = { trial: attempt.trial, attempt: attempt.id, epoch, step, metrics, at: draft.now };
   draft.add({ kind: "addReport", report });
-  draft.putAttempt({ ...attempt, lastEpoch: epoch, leaseUntil: leaseEnd(draft) });
+  draft.putAttempt({ ...renewed(draft, attempt), lastEpoch: epoch });
   const sweep = draft.sweep(draft.trial(attempt.trial).sweep);
   const before = draft.trial(attempt.trial);
   const trial = draft.putTrial({ ...before, ...advance(sweep, before, report) });

@@ -128,6 +128,7 @@ function indexFaults(state: State): readonly string[] {
     devices: [...indexes.devices].map(([key, { busy, cohorts }]) => [key, busy, [...cohorts].sort()]).sort(),
     roomy: [...indexes.roomy].sort(),
     suspects: [...indexes.suspects].sort(),
+    lapsed: [...indexes.lapsed].sort(),
     workers: [...indexes.workers].map(([id, held]) => [id, [...held].sort()]).sort(),
   });
   return [...sweeps, ...differing("indexes", derived(state), derived(anew))];

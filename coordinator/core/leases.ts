@@ -6,12 +6,13 @@
  * clock counts.
  */
 import { type Millis, millis, TIMES, token } from "../../proto/contract.js";
-import { backOff, leaseEnd, loseWithWorker, sendRevoke } from "./attempts.js";
+import { backOff, loseWithWorker, renew, sendRevoke } from "./attempts.js";
 import type { Draft } from "./draft.js";
+import { aboutAttempt } from "./draft.js";
 import { CAUSES } from "./endings.js";
 import type { Event } from "./events.js";
 import type { State } from "./state.js";
-import { indexOf } from "./state.js";
+import { indexOf, isLapsed } from "./state.js";
 import { windUp } from "./stopping.js";
 import { isEnded } from "./transitions.js";
 import type { Attempt, DeviceUse, Sweep, Worker, WorkerDevice } from "./types.js";
@@ -29,11 +30,12 @@ export function tick(draft: Draft, { judgesFrom = draft.now }: Extract<Event, { 
 
 function judgeSilence(draft: Draft): void {
   const expired: Attempt[] = [];
-  for (const attempt of draft.state.attempts.values()) if (attempt.leaseUntil <= draft.now) expired.push(attempt);
+  for (const attempt of draft.state.attempts.values()) {
+    if (attempt.leaseUntil <= draft.now && !isLapsed(attempt)) expired.push(attempt);
+  }
   for (const attempt of byToken(expired)) {
-    loseWithWorker(draft, attempt, `lease expired on ${attempt.worker}`);
-    // Its Assign may still be on the way. What goes to this worker next must find the lane empty.
-    sendRevoke(draft, attempt);
+    if (isWaitedFor(draft, attempt)) lapse(draft, attempt);
+    else expire(draft, attempt);
   }
   // After the leases, because a worker that drains is gone with its last one.
   const silent: Worker[] = [];
@@ -43,12 +45,33 @@ function judgeSilence(draft: Draft): void {
   for (const worker of byName(silent)) unlink(draft, worker, "silent for the length of a lease");
 }
 
+/** To take the trial from its holder would help nobody: no other worker has a lane free. */
+function isWaitedFor(draft: Draft, { state, stopping, worker: id, incarnation }: Attempt): boolean {
+  if (state !== "running" || stopping !== null) return false;
+  const worker = draft.state.workers.get(id);
+  if (worker?.incarnation !== incarnation || worker.state === "draining") return false;
+  return [...draft.state.indexes.roomy].every((other) => other === id);
+}
+
+function lapse(draft: Draft, attempt: Attempt): void {
+  const cause = `lease expired on ${attempt.worker}`;
+  draft.putAttempt({ ...attempt, cause });
+  const detail = `${cause}; nobody else has a lane free, so it may come back to it`;
+  draft.record("lease-lapsed", aboutAttempt(draft.trial(attempt.trial), attempt), detail);
+}
+
+export function expire(draft: Draft, attempt: Attempt): void {
+  loseWithWorker(draft, attempt, `lease expired on ${attempt.worker}`);
+  // Its Assign may still be on the way. What goes to this worker next must find the lane empty.
+  sendRevoke(draft, attempt);
+}
+
 export function booted(draft: Draft, { tokens = 0, notes = [] }: Extract<Event, { readonly kind: "Booted" }>): void {
   for (const { kind, detail } of notes) draft.record(kind, {}, detail);
   if (tokens > draft.state.lastToken) draft.add({ kind: "setTokens", last: token(tokens) });
   draft.record("coordinator-started", {}, `${draft.state.attempts.size} live leases renewed`);
   for (const attempt of byToken(draft.state.attempts.values())) {
-    draft.putAttempt({ ...attempt, leaseUntil: leaseEnd(draft) });
+    renew(draft, attempt);
   }
   for (const worker of byName(draft.state.workers.values())) unlink(draft, worker, "coordinator restarted");
   for (const id of openSweeps(draft.state)) shortenWaits(draft, draft.sweep(id));
@@ -111,7 +134,9 @@ function wallDeadline({ state, cause, spec, createdAt }: Sweep): number | null {
 
 function askForTick(draft: Draft, judgesFrom: Millis): void {
   const { state } = draft;
-  for (const attempt of state.attempts.values()) draft.wakeAt(Math.max(attempt.leaseUntil, judgesFrom));
+  for (const attempt of state.attempts.values()) {
+    if (!isLapsed(attempt)) draft.wakeAt(Math.max(attempt.leaseUntil, judgesFrom));
+  }
   for (const worker of state.workers.values()) {
     draft.wakeAt(Math.max(silenceDeadline(state, worker), judgesFrom));
     for (const { refused } of worker.devices) {

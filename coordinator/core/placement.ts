@@ -11,7 +11,7 @@
 import { grant } from "./assign.js";
 import type { Draft } from "./draft.js";
 import { markExhausted, promotePaused } from "./endings.js";
-import { byName, openSweeps } from "./leases.js";
+import { byName, byToken, expire, openSweeps } from "./leases.js";
 import { addSampled, cohortKeyOf, suggest } from "./sampling.js";
 import { busyLanes, deviceKey, indexOf, isSuspect, trainsAlone } from "./state.js";
 import type { Sweep, Trial, Worker, WorkerDevice } from "./types.js";
@@ -32,6 +32,7 @@ interface Candidate {
 }
 
 export function place(draft: Draft): void {
+  takeLapsed(draft);
   let open = somethingWaits(draft) ? openPlaces(draft) : [];
   while (open.length > 0) {
     const next = leastLoaded(open);
@@ -46,6 +47,21 @@ export function place(draft: Draft): void {
     if (trial !== null && isSuspect(trial)) open = open.filter((other) => other.worker !== next.worker);
   }
   draft.placementDue = false;
+}
+
+/** A holder whose lease has run out is waited for until another worker has a lane free. */
+function takeLapsed(draft: Draft): void {
+  const { lapsed } = draft.state.indexes;
+  if (lapsed.size === 0) return;
+  const open = openPlaces(draft);
+  for (const attempt of byToken([...lapsed].flatMap((id) => draft.attempt(id) ?? []))) {
+    const free = open.find(
+      ({ worker, device, busy }) => busy < device.lanes && worker.incarnation !== attempt.incarnation,
+    );
+    if (free === undefined) continue;
+    free.busy++;
+    expire(draft, attempt);
+  }
 }
 
 /** A look at the counts alone: most events find nothing to place. */

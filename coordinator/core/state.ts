@@ -39,6 +39,8 @@ export interface State {
     readonly roomy: Set<WorkerId>;
     /** Live attempts of suspect trials. */
     readonly suspects: Set<AttemptId>;
+    /** Live attempts whose lease has run out. */
+    readonly lapsed: Set<AttemptId>;
   };
 }
 
@@ -68,6 +70,7 @@ export function emptyState(): State {
       workers: new Map(),
       roomy: new Set(),
       suspects: new Set(),
+      lapsed: new Set(),
     },
   };
 }
@@ -123,6 +126,11 @@ export function isSuspect(trial: Trial): boolean {
   return trial.killed.length >= 2;
 }
 
+/** Its lease ran out while nobody else could take the trial: its holder is waited for. */
+export function isLapsed({ state, stopping, cause }: Attempt): boolean {
+  return state === "running" && stopping === null && cause !== "";
+}
+
 export function trainsAlone(trial: Trial): boolean {
   return trial.origin.kind === "rerun" && trial.origin.verify;
 }
@@ -168,6 +176,8 @@ export function replaceAttempt(state: State, old: Attempt | null, next: Attempt 
   const live = next !== null && isLive(next.state) ? next : null;
   if (live !== null) state.attempts.set(live.id, live);
   else if (old !== null) state.attempts.delete(old.id);
+  if (old !== null) state.indexes.lapsed.delete(old.id);
+  if (live !== null && isLapsed(live)) state.indexes.lapsed.add(live.id);
   // Only an attempt that another life of its worker took over is counted elsewhere than before.
   if (old !== null && live?.incarnation === old.incarnation) return;
   if (old !== null) occupy(state, old, -1);

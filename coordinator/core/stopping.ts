@@ -8,7 +8,7 @@ import { endAttempt, sendRevoke } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
 import { CAUSES, closeTrial, endTrial, settleSweep } from "./endings.js";
-import { liveAttempt, trialsOf } from "./state.js";
+import { isLapsed, liveAttempt, trialsOf } from "./state.js";
 import { isFinal } from "./transitions.js";
 import type { Attempt, Sweep, Trial } from "./types.js";
 
@@ -36,6 +36,8 @@ export function stopTraining(
   draft.putAttempt({ ...attempt, stopping: becomes, cause });
   draft.record("attempt-stopping", aboutAttempt(trial, attempt), `to be ${becomes}: ${cause}`);
   if (attempt.stopping === null) sendStop(draft, { ...attempt, stopping: becomes });
+  // Nobody will answer: the next Tick ends it.
+  if (isLapsed(attempt)) draft.wakeAt(draft.now);
 }
 
 export function sendStop(draft: Draft, { worker, incarnation, id, token, stopping }: Attempt): void {

@@ -241,6 +241,7 @@ export interface Attempt {
   readonly offeredAt: Millis;
   readonly startedAt: Millis | null;
   readonly endedAt: Millis | null;
+  /** Why it ended, or is to stop; of one that does neither, that its lease has run out (`isLapsed`). */
   readonly cause: string;
   /** Engine fingerprint of the device it was given to, then of the one it says it runs on; `null` if it never said. */
   readonly fingerprint: string | null;

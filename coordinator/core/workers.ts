@@ -7,10 +7,11 @@
  */
 import { type Incarnation, TIMES, token } from "../../proto/contract.js";
 import { offerAgain } from "./assign.js";
-import { heldBy, leaseEnd, loseAttempt, loseWithWorker, renew, sendRevoke } from "./attempts.js";
+import { heldBy, loseAttempt, loseWithWorker, renew, renewed, sendRevoke } from "./attempts.js";
 import type { Draft } from "./draft.js";
 import type { Event, HeldAttempt } from "./events.js";
 import { byToken, unlink, withUse } from "./leases.js";
+import { isLapsed } from "./state.js";
 import { sendStop } from "./stopping.js";
 import type { Attempt, Worker } from "./types.js";
 
@@ -71,7 +72,7 @@ function noteRollback(draft: Draft, { worker }: Of<"WorkerHello">, commitsAhead:
 function takeOver(draft: Draft, { worker, incarnation, running }: Of<"WorkerHello">, previous: Incarnation): void {
   const left = new Set(running.map(({ token }) => token));
   for (const attempt of attemptsOf(draft, { worker, incarnation: previous })) {
-    if (left.has(attempt.token)) draft.putAttempt({ ...attempt, incarnation, leaseUntil: leaseEnd(draft) });
+    if (left.has(attempt.token)) draft.putAttempt({ ...renewed(draft, attempt), incarnation });
     else loseWithWorker(draft, attempt, `the process of ${worker} ended`);
   }
 }
@@ -103,7 +104,7 @@ function remind(draft: Draft, attempt: Attempt, listed: boolean, devices: Worker
   if (attempt.stopping !== null && listed) sendStop(draft, attempt);
 }
 
-/** What it lists is renewed or revoked; what it should hold, and does not list for the length of an offer, is lost. */
+/** What it lists is renewed or revoked; what it should hold, and does not list for the length of an offer or a lease, is lost. */
 export function heartbeat(draft: Draft, event: Of<"Heartbeat">): void {
   const { worker: id, incarnation, running } = event;
   noteSeen(draft, event);
@@ -114,7 +115,7 @@ export function heartbeat(draft: Draft, event: Of<"Heartbeat">): void {
     else listed.add(renew(draft, attempt).id);
   }
   for (const attempt of attemptsOf(draft, event)) {
-    if (listed.has(attempt.id) || attempt.offeredAt + TIMES.offer > draft.now) continue;
+    if (listed.has(attempt.id) || (!isLapsed(attempt) && attempt.offeredAt + TIMES.offer > draft.now)) continue;
     loseAttempt(draft, attempt, `no longer held by ${id}`);
     sendRevoke(draft, attempt);
   }

@@ -39,8 +39,8 @@ describe("a checkpoint", () => {
       first.report(held, epoch, value);
     first.save(held, 2, "two");
     lose();
-    expect(rig.trial(1, 0)).toMatchObject({ state: "queued", epoch: 0, best: null });
     const second = worker("second");
+    expect(rig.trial(1, 0)).toMatchObject({ state: "leased", epoch: 0, best: null });
     const again = last();
     expect(again.checkpoints).toEqual([{ epoch: 2, digest: "two", bytes: 100 }]);
     second.start(again, "cpu-f32-1", 2);

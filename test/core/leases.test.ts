@@ -16,6 +16,13 @@ function bench(
   return { rig, worker, assign: first(rig) };
 }
 
+/** With a free lane, for trials that are taken from others. */
+function spareOf(rig: Rig, lanes = 1): FakeWorker {
+  const spare = new FakeWorker(rig, "x", [deviceOf(lanes)]);
+  spare.hello();
+  return spare;
+}
+
 function first(rig: Rig): Assign {
   const assign = rig.assigns().at(-1);
   if (assign === undefined) throw new Error("nothing assigned");
@@ -47,6 +54,7 @@ describe("a lease", () => {
     worker.start(assign);
     rig.now += 5_000;
     worker.report(assign, 1, 0.5);
+    spareOf(rig);
     rig.pass(TIMES.lease - 1);
     expect(rig.trial(1, 0).state).toBe("running");
     rig.pass(1);
@@ -154,6 +162,7 @@ describe("a lease", () => {
     const waits: number[] = [];
     for (let loss = 1; loss <= 11; loss++) {
       worker.start(first(rig));
+      spareOf(rig);
       rig.pass(TIMES.lease);
       const trial = rig.trial(1, 0);
       expect(trial.losses).toBe(loss);
@@ -171,12 +180,104 @@ describe("a lease", () => {
   });
 });
 
+describe("a lease that runs out while nobody else has a lane free", () => {
+  it("is its holder's again when that comes back: same attempt, same token, all it has to say counts", () => {
+    const { rig, worker, assign } = bench();
+    worker.start(assign);
+    worker.report(assign, 1, 0.5);
+    worker.linkLost();
+    rig.pass(3_600_000);
+    expect(rig.trial(1, 0)).toMatchObject({ state: "running", epoch: 1, losses: 0 });
+    expect(rig.worker("w").state).toBe("away");
+    rig.take();
+    worker.hello([assign]);
+    expect(rig.take().map(({ message }) => message)).toEqual([{ kind: "Welcome", keep: [pick(assign)], drop: [] }]);
+    expect(rig.attempt(assign.attempt)).toMatchObject({ leaseUntil: rig.now + TIMES.lease, cause: "" });
+    worker.report(assign, 2, 0.75);
+    worker.complete(assign);
+    expect(rig.trial(1, 0)).toMatchObject({ state: "completed", attempts: 1, losses: 0, best: { value: 0.75 } });
+    expect(rig.eventsOf("lease-lapsed").map(({ detail }) => detail)).toEqual([
+      "lease expired on w; nobody else has a lane free, so it may come back to it",
+    ]);
+    expect(rig.eventsOf("lease-renewed")).toHaveLength(1);
+  });
+
+  it.each(["heartbeat", "report", "end"])("is its holder's again after a %s on a link that was silent", (what) => {
+    const { rig, worker, assign } = bench();
+    worker.start(assign);
+    rig.pass(60_000);
+    if (what === "heartbeat") worker.heartbeat([assign]);
+    if (what === "report") worker.report(assign, 1, 0.5);
+    if (what === "end") worker.complete(assign);
+    else expect(rig.attempt(assign.attempt)?.leaseUntil).toBe(rig.now + TIMES.lease);
+    expect(rig.trial(1, 0)).toMatchObject({ attempts: 1, losses: 0, state: what === "end" ? "completed" : "running" });
+  });
+
+  it("is taken from it as soon as another worker has a lane free, and the trial goes there at once", () => {
+    const { rig, worker, assign } = bench();
+    worker.start(assign);
+    rig.pass(60_000);
+    rig.take();
+    const other = spareOf(rig);
+    const again = first(rig);
+    const sent = rig.take();
+    expect(kinds(sent)).toEqual(["Welcome", "Revoke", "Assign"]);
+    expect(sent.map(({ worker: to }) => to)).toEqual(["x", "w", "x"]);
+    expect(rig.trial(1, 0)).toMatchObject({ state: "leased", attempts: 2, losses: 1, worker: "x" });
+    expect(rig.eventsOf("attempt-lost")[0]?.detail).toBe("lease expired on w (loss 1 of 3; tried again at once)");
+    worker.hello([assign]);
+    expect(rig.take()[0]?.message).toEqual({ kind: "Welcome", keep: [], drop: [pick(assign)] });
+    other.train(again);
+    expect(rig.trial(1, 0)).toMatchObject({ state: "completed", attempts: 2 });
+  });
+
+  it("is taken, the oldest first, for as many lanes as are free", () => {
+    const { rig, worker } = bench({ runCap: 3 }, 3);
+    for (const assign of rig.assigns()) worker.start(assign);
+    rig.pass(60_000);
+    spareOf(rig, 2);
+    expect(rig.trialStates(1)).toEqual(["leased", "leased", "running"]);
+  });
+
+  it("is lost when its holder is back and does not have it", () => {
+    const { rig, worker, assign } = bench();
+    worker.start(assign);
+    rig.pass(60_000);
+    worker.hello();
+    expect(rig.trial(1, 0).state).toBe("running");
+    worker.heartbeat([]);
+    expect(rig.eventsOf("attempt-lost")[0]?.detail).toContain("no longer held by w");
+    expect(rig.trial(1, 0)).toMatchObject({ state: "leased", attempts: 2 });
+  });
+
+  it("is lost at once when the user stops the trial, or another life takes its holder's name", () => {
+    const { rig, worker, assign } = bench({ runCap: 2 }, 2);
+    for (const held of rig.assigns()) worker.start(held);
+    rig.pass(60_000);
+    rig.ask((call) => ({ kind: "TrialStopped", call, trial: rig.trial(1, 0).id }));
+    rig.pass(0);
+    expect(rig.trialStates(1)).toEqual(["cancelled", "running"]);
+    new FakeWorker(rig, "w", [deviceOf(1)], "w-2").hello();
+    expect(rig.trialStates(1)).toEqual(["cancelled", "leased"]);
+    expect(assign.attempt).toBe("1/1#1");
+  });
+
+  it("starts anew when the coordinator does", () => {
+    const { rig, worker, assign } = bench();
+    worker.start(assign);
+    rig.pass(60_000);
+    rig.restart();
+    expect(rig.attempt(assign.attempt)).toMatchObject({ leaseUntil: rig.now + TIMES.lease, cause: "" });
+    rig.pass(TIMES.lease);
+    expect(rig.eventsOf("lease-lapsed")).toHaveLength(2);
+  });
+});
+
 describe("waking up", () => {
   it("is asked for again after a Tick that came for something else", () => {
-    const { rig, worker, assign } = bench({ runCap: 1 });
+    const { rig, worker } = bench({ runCap: 1 });
     // Their wall times end while the lease runs, and while the back-off does.
     for (const maxWallMillis of [3_000, 10_000]) rig.submit({ runCap: 1, maxWallMillis, maxParallel: 1 });
-    worker.start(assign);
     rig.pass(TIMES.lease);
     const { notBefore } = rig.trial(1, 0);
     expect(notBefore).toBe(rig.now + 2_000);
@@ -331,7 +432,6 @@ describe("a worker", () => {
 
   it("that falls silent is given nothing more until it is heard again", () => {
     const { rig, worker, assign } = bench({ runCap: 2 });
-    worker.start(assign);
     rig.pass(60_000);
     expect(rig.worker("w").state).toBe("gone");
     expect(rig.trialStates(1)).toEqual(["queued"]);

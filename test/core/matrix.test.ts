@@ -82,6 +82,11 @@ const EVENTS: Readonly<Record<string, (bench: Bench) => void>> = {
   WorkerDraining: ({ worker }) => worker.draining(),
   Tick: ({ rig }) => rig.tick(),
   "Tick, lease over": ({ rig }) => rig.tick(TIMES.lease),
+  "Tick, lease over, another lane free": ({ rig }) => {
+    rig.tick(TIMES.lease - 1);
+    new FakeWorker(rig, "spare", [deviceOf(9)]).hello();
+    rig.tick(1);
+  },
   Booted: ({ rig }) => rig.restart(),
   TrialStopped: ({ rig }) => void rig.ask((call) => ({ kind: "TrialStopped", call, trial: TRIAL })),
   SweepPaused: ({ rig }) => void rig.ask((call) => ({ kind: "SweepPaused", call, sweep: ONE })),
@@ -110,7 +115,8 @@ const BECOMES: Readonly<Record<keyof typeof EVENTS, readonly [TrialState, TrialS
   WorkerLinkLost: [Q, L, R, P],
   WorkerDraining: [Q, L, R, P],
   Tick: [Q, L, R, P],
-  "Tick, lease over": [Q, Q, Q, P],
+  "Tick, lease over": [Q, Q, R, P],
+  "Tick, lease over, another lane free": [L, Q, Q, P],
   Booted: [Q, L, R, P],
   TrialStopped: [X, X, R, X],
   SweepPaused: [Q, L, R, P],

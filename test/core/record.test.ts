@@ -189,7 +189,6 @@ describe("the record of events", () => {
     for (let loss = 1; loss <= 3; loss += 1) {
       const held = rig.assigns().at(-1);
       if (held === undefined) throw new Error("nothing was assigned");
-      worker.start(held);
       rig.pass(9_001);
       worker.hello();
       rig.pass(60_000);

@@ -168,6 +168,7 @@ describe("trial rerun --verify", () => {
     bench.worker.report(first, 1, { val_accuracy: 0.999 });
     bench.rig.pass(11_000);
     bench.worker.hello();
+    bench.worker.heartbeat([]);
     bench.run(ORIGINAL);
     bench.rerun();
     const rerun = bench.next();
@@ -176,6 +177,7 @@ describe("trial rerun --verify", () => {
     expect(bench.verified).toMatchObject({ equal: false });
     bench.rig.pass(11_000);
     bench.worker.hello();
+    bench.worker.heartbeat([]);
     bench.run(ORIGINAL);
     expect(bench.verified).toMatchObject({ equal: true });
   });

@@ -124,7 +124,8 @@ describe("a sweep's row", () => {
     rig.ask((call) => ({ kind: "SweepPaused", call, sweep: rig.sweep(1).id }));
     expect(rowOf(rig).etaMillis).toBeNull();
     rig.ask((call) => ({ kind: "SweepResumed", call, sweep: rig.sweep(1).id }));
-    rig.pass(9_000);
+    rig.now += 9_000;
+    worker.heartbeat([]);
     expect(rowOf(rig).etaMillis).toBeNull();
   });
 

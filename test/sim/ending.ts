@@ -7,7 +7,7 @@
 import { canonicalJson } from "../../coordinator/core/canonical.js";
 import { checkInvariants } from "../../coordinator/core/invariants.js";
 import type { State } from "../../coordinator/core/state.js";
-import { indexOf, partsOf, stateFrom } from "../../coordinator/core/state.js";
+import { indexOf, isLapsed, partsOf, stateFrom } from "../../coordinator/core/state.js";
 import type { Attempt, Json, Trial } from "../../coordinator/core/types.js";
 import type { AttemptId } from "../../proto/contract.js";
 import { isFinal, isLive } from "./record.js";
@@ -101,6 +101,11 @@ function checkStarving(world: World, life: Life): void {
   if (state.indexes.roomy.size === 0) return;
   // A coordinator that stood still judges nothing for a while.
   if (world.plan.faults.some(({ kind }) => kind === "stop-coordinator" || kind === "slow-disk")) return;
+  for (const attempt of state.attempts.values()) {
+    if (!isLapsed(attempt)) continue;
+    const other = [...state.indexes.roomy].find((id) => state.workers.get(id)?.incarnation !== attempt.incarnation);
+    if (other !== undefined) world.oracle.fail("I10", `${attempt.id}, whose lease ran out, waits beside ${other}`);
+  }
   for (const id of state.indexes.open) {
     const sweep = state.sweeps.get(id);
     if (sweep === undefined || sweep.state !== "running") continue;

@@ -327,6 +327,8 @@ export class DurableRecord {
 
   #event(kind: string, trial: string | null): void {
     if (kind === "report-refused") this.#witness.count("conflict refused");
+    if (kind === "lease-lapsed") this.#witness.count("lease lapsed");
+    if (kind === "lease-renewed") this.#witness.count("holder back after its lease");
     if (trial === null || !FINAL_EVENTS.has(kind)) return;
     const ends = (this.#ends.get(trial) ?? 0) + 1;
     this.#ends.set(trial, ends);

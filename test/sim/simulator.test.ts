@@ -35,6 +35,8 @@ const SOMETIMES = [
   "poison",
   "coordinator restarted",
   "taken over from a dead process",
+  "lease lapsed",
+  "holder back after its lease",
   "fault restore",
 ];
 
