@@ -1,5 +1,6 @@
 /**
- * Messages between the coordinator and the dashboard (and `run`'s terminal view), as JSON over one WebSocket at /feed.
+ * Messages between the coordinator and the dashboard (and `run`'s terminal view), as JSON over one WebSocket at
+ * /feed?ticket=TICKET; POST /api/ws-ticket gives a ticket for one connection.
  *
  * Guarantees: `seq` numbers every delta without gaps within one `feed` (one life of the coordinator). A client that
  * comes back with the feed id and its last seq gets what it missed, or a new snapshot when that is too long ago. A row is
@@ -144,4 +145,14 @@ export interface CurvesAnswer {
   readonly sweep: number;
   readonly seq: number;
   readonly curves: readonly { readonly trial: string; readonly reports: readonly ReportRow[] }[];
+}
+
+/** Answer of GET /api/session: what a POST of this browser's session has to show in X-CSRF. */
+export interface SessionAnswer {
+  readonly csrf: string;
+}
+
+/** Answer of POST /api/ws-ticket: opens one socket at /feed within 30 s. */
+export interface TicketAnswer {
+  readonly ticket: string;
 }

@@ -268,7 +268,7 @@ async function assemble(
       logins,
       seq: () => hub.seq,
       trouble: () => runtime.trouble,
-      sockets: feedSockets(hub, clock),
+      sockets: feedSockets(hub, logins, clock),
       files: readStaticFiles(parts.dashboardDir),
       artifacts,
       refused: (door, why) => meter.refuse(door, why),

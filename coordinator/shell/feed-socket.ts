@@ -2,8 +2,9 @@
  * The feed over WebSocket at /feed.
  *
  * Guarantees: the socket is read-only; what a client says is one FeedHello, checked, within ten seconds, anything else
- * closes the socket. At most 8 sockets a session and 128 in all. A ping every 20 s; two unanswered ones end the socket.
- * Not here: who may connect (http.ts checks host, origin and session before the upgrade), what is sent (feed-hub.ts).
+ * closes the socket. At most 8 sockets a session and 128 in all; they end with their session. A ping every 20 s; two
+ * unanswered ones end the socket. Not here: who may connect (http.ts checks host, origin, session and ticket before the
+ * upgrade), what is sent (feed-hub.ts).
  */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
@@ -12,6 +13,7 @@ import { millis } from "../../proto/contract.js";
 import type { FeedHello } from "../../proto/feed.js";
 import type { Clock } from "./clock.js";
 import type { FeedHub, FeedSink } from "./feed-hub.js";
+import type { Logins, Session } from "./logins.js";
 
 const SOCKETS_A_SESSION = 8;
 const SOCKETS_AT_MOST = 128;
@@ -24,16 +26,17 @@ const FRAMES_A_SECOND = 20;
 const FEED_NAME_AT_MOST = 64;
 
 const CLOSE = { policy: 1008, goingAway: 1001, tryLater: 1013 } as const;
+const SESSION_OVER = "the session is over";
 
 export interface FeedSockets {
   /** `false`: too many sockets; the caller refuses the upgrade. */
   accept(session: string): boolean;
   /** Takes over an upgrade whose sender has been checked. */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, session: string): void;
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, session: Session): void;
   close(): void;
 }
 
-export function feedSockets(hub: FeedHub, clock: Clock): FeedSockets {
+export function feedSockets(hub: FeedHub, logins: Logins, clock: Clock): FeedSockets {
   const server = new WebSocketServer({
     noServer: true,
     maxPayload: 64 << 10,
@@ -43,6 +46,9 @@ export function feedSockets(hub: FeedHub, clock: Clock): FeedSockets {
     ...{ maxFragments: 16, maxBufferedChunks: 256 },
   });
   const open = new Map<WebSocket, string>();
+  logins.onEnd((session) => {
+    for (const [client, own] of open) if (own === session) client.close(CLOSE.policy, SESSION_OVER);
+  });
   return {
     accept(session) {
       let own = 0;
@@ -51,8 +57,12 @@ export function feedSockets(hub: FeedHub, clock: Clock): FeedSockets {
     },
     upgrade(request, socket, head, session) {
       server.handleUpgrade(request, socket, head, (client) => {
-        open.set(client, session);
-        client.once("close", () => open.delete(client));
+        open.set(client, session.name);
+        const cancelEnd = clock.schedule(session.until, () => client.close(CLOSE.policy, SESSION_OVER));
+        client.once("close", () => {
+          open.delete(client);
+          cancelEnd();
+        });
         serve(client, hub, clock);
       });
     },

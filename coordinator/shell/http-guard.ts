@@ -2,12 +2,12 @@
  * What every HTTP answer carries and every request must have.
  *
  * Guarantees: a request whose Host is not an expected one is refused before it is routed (a page elsewhere that makes a
- * browser resolve its own name to this machine gets nothing); every answer has the security headers; no answer allows
- * another origin anything. Not here: sessions' lifetime (logins.ts), routes (http.ts).
+ * browser resolve its own name to this machine gets nothing); a request that does more than ask comes from the page itself
+ * (its Origin, its session's X-CSRF, a type that no form can send); every answer has the security headers; no answer
+ * allows another origin anything. Not here: sessions' lifetime (logins.ts), routes (http-routes.ts).
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Logins } from "./logins.js";
-import { SESSION_MILLIS } from "./logins.js";
+import { type Logins, SESSION_MILLIS, type Session, showsCsrf } from "./logins.js";
 
 const HEADERS: Readonly<Record<string, string>> = {
   "Content-Security-Policy":
@@ -53,7 +53,7 @@ export class Guard {
     return hosts === 1 && url.startsWith("/") && this.#hosts.has((request.headers.host ?? "").toLowerCase());
   }
 
-  /** Present, and the page's own: what a WebSocket must show, since browsers open them to anywhere. */
+  /** Present, and the page's own: browsers open WebSockets to anywhere, and send forms. */
   hasOwnOrigin(request: IncomingMessage): boolean {
     const origin = request.headers.origin?.toLowerCase();
     return (
@@ -61,8 +61,20 @@ export class Guard {
     );
   }
 
-  /** Name of the session that the cookie opens; `null` for none. */
-  session(request: IncomingMessage): string | null {
+  /** What the page itself sends with a POST, and no page from elsewhere can. */
+  isOwnRequest(request: IncomingMessage, session: Session): boolean {
+    const { headers } = request;
+    const shown = headers["x-csrf"];
+    return (
+      this.hasOwnOrigin(request) &&
+      headers["content-type"] === "application/json" &&
+      typeof shown === "string" &&
+      showsCsrf(session, shown)
+    );
+  }
+
+  /** The session that the cookie opens; `null` for none. */
+  session(request: IncomingMessage): Session | null {
     for (const pair of (request.headers.cookie ?? "").split(";")) {
       const at = pair.indexOf("=");
       if (at < 0 || pair.slice(0, at).trim() !== this.#cookie) continue;
@@ -71,11 +83,28 @@ export class Guard {
     return null;
   }
 
+  newTicket(session: Session): string | null {
+    return this.#logins.newTicket(session.name);
+  }
+
+  useTicket(session: Session, ticket: string): boolean {
+    return this.#logins.useTicket(session.name, ticket);
+  }
+
+  /** Ends a session; answers the Set-Cookie text that makes the browser forget it. */
+  signOut(session: Session): string {
+    this.#logins.end(session.name);
+    return this.#setCookie("", 0);
+  }
+
   /** The Set-Cookie text of a new session, or `null` if the code is not good. */
   redeem(code: string): string | null {
     const secret = this.#logins.redeem(code);
-    if (secret === null) return null;
+    return secret === null ? null : this.#setCookie(secret, SESSION_MILLIS / 1000);
+  }
+
+  #setCookie(value: string, seconds: number): string {
     const only = this.#tls ? "; Secure" : "";
-    return `${this.#cookie}=${secret}; HttpOnly; SameSite=Strict; Path=/; Max-Age=${SESSION_MILLIS / 1000}${only}`;
+    return `${this.#cookie}=${value}; HttpOnly; SameSite=Strict; Path=/; Max-Age=${seconds}${only}`;
   }
 }

@@ -2,11 +2,14 @@
  * Everything that the page's server answers, one line a route, each with who may have it.
  *
  * Guarantees: a path that no line names is nobody's; `open` is answered to everybody and tells nothing, `session` needs a
- * browser that has logged in, `read` that or a bearer token of a role that reads. Tokens in an address or a cookie count
- * for nothing. Routes are read-only: there is no command to forge. Not here: hosts, headers and limits (http.ts).
+ * browser that has logged in, `read` that or a bearer token of a role that reads, `own` is a POST of a browser that has
+ * logged in, sent by the page itself. Tokens in an address or a cookie count for nothing. Nothing here changes a sweep:
+ * the two that do more than ask, tickets and signing out, are about the browser's own session. Not here: hosts, headers
+ * and limits (http.ts).
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ConvsweepError } from "../../proto/contract.js";
+import type { SessionAnswer, TicketAnswer } from "../../proto/feed.js";
 import { type ApiParts, curves, trialDetails } from "./api.js";
 import type { ArtifactFiles } from "./artifacts.js";
 import { plainAddress } from "./connections.js";
@@ -14,6 +17,7 @@ import type { Credentials, Role } from "./credentials.js";
 import type { Failures } from "./failures.js";
 import { send, sendArtifact, sendFile, sendJson, sendText } from "./http-answers.js";
 import type { Guard } from "./http-guard.js";
+import type { Session } from "./logins.js";
 import type { Door, Refusal } from "./metrics/meter.js";
 import { METRICS_TYPE } from "./metrics/text.js";
 import type { StaticFile } from "./static-files.js";
@@ -40,13 +44,18 @@ export interface Asked {
   readonly query: URLSearchParams;
 }
 
-export interface Route {
+interface RouteName {
   /** A path of this route, for messages and tests. */
   readonly example: string;
   readonly matches: (path: string, parts: RouteParts) => boolean;
-  readonly policy: "open" | "session" | "read";
-  readonly answer: (asked: Asked) => void;
 }
+
+/** Who may have it. */
+type RouteAnswer =
+  | { readonly policy: "open" | "read"; readonly answer: (asked: Asked) => void }
+  | { readonly policy: "session" | "own"; readonly answer: (asked: Asked, session: Session) => void };
+
+export type Route = RouteName & RouteAnswer;
 
 const READERS: readonly Role[] = ["admin", "submit", "read"];
 
@@ -82,6 +91,13 @@ export const ROUTES: readonly Route[] = [
     answer: ({ response, parts }) => send(response, 200, METRICS_TYPE, Buffer.from(parts.metrics())),
   },
   {
+    ...exactly("/api/session"),
+    policy: "session",
+    answer: ({ response }, { csrf }) => sendJson(response, 200, { csrf } satisfies SessionAnswer),
+  },
+  { ...exactly("/api/ws-ticket"), policy: "own", answer: ticket },
+  { ...exactly("/api/sign-out"), policy: "own", answer: signOut },
+  {
     example: "/",
     matches: (path, parts) => path === "/" || parts.files.has(path),
     policy: "session",
@@ -93,25 +109,39 @@ const LOGIN_NEEDED =
   "This page needs a login link. The coordinator printed one when it started; " +
   "`convsweep page` on its machine prints a fresh one. Programs send a token, `Authorization: Bearer …`.\n";
 
-/** Answers a request whose host was found good. */
+const routeOf = (path: string, parts: RouteParts): Route | undefined => ROUTES.find((one) => one.matches(path, parts));
+
+/** How a path is asked for; one that is nobody's like a page. */
+export function methodsOf(path: string, parts: RouteParts): readonly string[] {
+  return routeOf(path, parts)?.policy === "own" ? ["POST"] : ["GET", "HEAD"];
+}
+
+/** Answers a request whose host and method were found good. */
 export function route(asked: Asked): void {
   const { request, response, guard, parts, path } = asked;
-  const found = ROUTES.find((one) => one.matches(path, parts));
+  const found = routeOf(path, parts);
   if (found?.policy === "open") {
     found.answer(asked);
     return;
   }
-  if (guard.session(request) === null) {
-    const refusal = found?.policy === "read" ? refuseToken(asked) : 401;
-    if (refusal !== null) {
-      parts.refused(path === "/metrics" ? "metrics" : "http", refusal === 403 ? "forbidden" : "unauthenticated");
-      if (found?.policy === "read") response.setHeader("WWW-Authenticate", "Bearer");
-      sendText(response, refusal, refusal === 401 ? LOGIN_NEEDED : REFUSED[refusal]);
+  const session = guard.session(request);
+  if (found?.policy === "read") {
+    const refusal = session === null ? refuseToken(asked) : null;
+    if (refusal === null) {
+      found.answer(asked);
       return;
     }
-  }
-  if (found) found.answer(asked);
-  else sendText(response, 404, "There is nothing here.\n");
+    parts.refused(path === "/metrics" ? "metrics" : "http", refusal === 403 ? "forbidden" : "unauthenticated");
+    response.setHeader("WWW-Authenticate", "Bearer");
+    sendText(response, refusal, refusal === 401 ? LOGIN_NEEDED : REFUSED[refusal]);
+  } else if (session === null) {
+    parts.refused("http", "unauthenticated");
+    sendText(response, 401, LOGIN_NEEDED);
+  } else if (found === undefined) sendText(response, 404, "There is nothing here.\n");
+  else if (found.policy === "own" && !guard.isOwnRequest(request, session)) {
+    parts.refused("http", "origin");
+    sendText(response, 403, "Only the page itself may ask for this.\n");
+  } else found.answer(asked, session);
 }
 
 const REFUSED = { 403: "This token does not read.\n", 429: "Too many refusals: wait a minute.\n" } as const;
@@ -150,6 +180,17 @@ function login({ request, response, guard, parts, query, path }: Asked): void {
   if (cookie !== null) response.setHeader("Set-Cookie", cookie);
   response.setHeader("Location", "/");
   sendText(response, 303, "");
+}
+
+function ticket({ response, guard }: Asked, session: Session): void {
+  const made = guard.newTicket(session);
+  if (made === null) sendText(response, 401, LOGIN_NEEDED);
+  else sendJson(response, 200, { ticket: made } satisfies TicketAnswer);
+}
+
+function signOut({ response, guard }: Asked, session: Session): void {
+  response.setHeader("Set-Cookie", guard.signOut(session));
+  sendText(response, 200, "Signed out.\n");
 }
 
 function health({ response, parts }: Asked): void {

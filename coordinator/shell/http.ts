@@ -1,8 +1,8 @@
 /**
  * The dashboard's HTTP server: the ways in, in front of routes (http-routes.ts) and feed (feed-socket.ts).
  *
- * Guarantees: every request has an expected Host and a plain path, a WebSocket also the page's own Origin and a session;
- * only GET and HEAD, without a body; limits on time, sizes and connections, in all and from one address; with `tls` HTTPS
+ * Guarantees: every request has an expected Host and a plain path, a WebSocket also the page's own Origin, a session and a
+ * ticket that this session was given for it; each route has its method, none a body; limits on time, sizes and connections, in all and from one address; with `tls` HTTPS
  * from TLS 1.3 on, and a renewed certificate is used without a restart; what listens on 127.0.0.1 does so on [::1] too,
  * where this machine has it, so that `localhost` is the page whichever a browser takes it for. Errors are JSON without stacks or paths of this
  * machine. Not here: commands; they go through the admin service.
@@ -18,7 +18,7 @@ import type { FeedSockets } from "./feed-socket.js";
 import { type Address, listen } from "./grpc-listener.js";
 import { sendError, sendText } from "./http-answers.js";
 import { Guard, secure } from "./http-guard.js";
-import { type RouteParts, route } from "./http-routes.js";
+import { methodsOf, type RouteParts, route } from "./http-routes.js";
 import type { Log } from "./log.js";
 import type { Logins } from "./logins.js";
 import type { Refusal } from "./metrics/meter.js";
@@ -152,10 +152,12 @@ function answer(request: IncomingMessage, response: ServerResponse, guard: Guard
     sendText(response, 421, "This server is not known under that name.\n");
     return;
   }
-  if (request.method !== "GET" && request.method !== "HEAD") {
-    response.setHeader("Allow", "GET, HEAD");
+  const target = targetOf(request);
+  const methods = methodsOf(target.path, parts);
+  if (!methods.includes(request.method ?? "")) {
+    response.setHeader("Allow", methods.join(", "));
     response.setHeader("Connection", "close");
-    sendText(response, 405, "Only GET.\n");
+    sendText(response, 405, `Only ${methods[0]}.\n`);
     return;
   }
   if (hasBody(request)) {
@@ -163,7 +165,7 @@ function answer(request: IncomingMessage, response: ServerResponse, guard: Guard
     sendText(response, 400, "A question has no body.\n");
     return;
   }
-  route({ request, response, guard, parts, ...targetOf(request) });
+  route({ request, response, guard, parts, ...target });
 }
 
 function hasBody(request: IncomingMessage): boolean {
@@ -194,8 +196,11 @@ function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, guard: 
     if (!guard.knowsHost(request)) return { status: "421 Misdirected Request", why: "host" };
     if (!guard.hasOwnOrigin(request)) return { status: "403 Forbidden", why: "origin" };
     if (session === null) return { status: "401 Unauthorized", why: "unauthenticated" };
-    if (targetOf(request).path !== FEED_PATH) return { status: "404 Not Found", why: null };
-    return sockets.accept(session) ? null : { status: "429 Too Many Requests", why: "limit" };
+    const { path, query } = targetOf(request);
+    if (path !== FEED_PATH) return { status: "404 Not Found", why: null };
+    // Shows that the one who opens it can read this server's answers, as no page from elsewhere can.
+    if (!guard.useTicket(session, query.get("ticket") ?? "")) return { status: "403 Forbidden", why: "ticket" };
+    return sockets.accept(session.name) ? null : { status: "429 Too Many Requests", why: "limit" };
   }
 }
 

@@ -6,7 +6,7 @@ import { effect } from "@preact/signals";
 import { render } from "preact";
 import "uplot/dist/uPlot.min.css";
 import "./styles.css";
-import { browserWorld, getJson } from "./feed/browser.js";
+import { browserWorld, getJson, postOwn } from "./feed/browser.js";
 import { FeedClient } from "./feed/client.js";
 import { CurveSource } from "./feed/curve-source.js";
 import { formatMetric, formatPercent } from "./format.js";
@@ -61,6 +61,15 @@ effect(() => {
   if (hash !== location.hash) history.replaceState(null, "", hash === "" ? location.pathname : hash);
 });
 
+/** What is on the screen goes too: a reload asks for a login link. */
+function signOut(): void {
+  void postOwn("/api/sign-out").then(
+    () => location.reload(),
+    // Nobody answers; the page says so by itself.
+    () => {},
+  );
+}
+
 const root = document.getElementById("page");
-if (root !== null) render(<App page={page} />, root);
+if (root !== null) render(<App page={page} signOut={signOut} />, root);
 client.start();

@@ -12,6 +12,7 @@ import { type AdminClient, openAdminClient } from "../../coordinator/shell/admin
 import { type RunningCoordinator, startCoordinator } from "../../coordinator/shell/coordinator.js";
 import { tokenFile } from "../../coordinator/shell/credentials.js";
 import { smallSweep } from "../e2e/program.js";
+import { type BrowserSession, logIn } from "../shell/browser-session.js";
 import { expectMessage, manifest, plain } from "./manifest.js";
 
 interface Row {
@@ -37,7 +38,7 @@ const storeDir = mkdtempSync(join(tmpdir(), "convsweep-requests-"));
 let coordinator: RunningCoordinator;
 let admin: AdminClient;
 let address = "";
-let cookie = "";
+let browser: BrowserSession;
 
 beforeAll(async () => {
   const here = { host: "127.0.0.1", port: 0 };
@@ -45,8 +46,7 @@ beforeAll(async () => {
   admin = openAdminClient({ address: coordinator.grpcAddress, tokenFile: tokenFile(storeDir, "admin") });
   await admin.submitSweep("one.yaml", smallSweep());
   address = coordinator.httpAddress ?? "";
-  const answer = await fetch(coordinator.dashboardUrl, { redirect: "manual" });
-  cookie = (answer.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
+  browser = await logIn(coordinator);
 });
 
 afterAll(async () => {
@@ -67,13 +67,15 @@ function asked(row: Row): Promise<Answer> {
   const lines = [
     `${row.http} ${version}`,
     ...(host === null ? [] : [`Host: ${host}`]),
-    ...(session ? [`Cookie: ${cookie}`] : []),
+    ...(session ? [`Cookie: ${browser.headers.cookie}`] : []),
     "Connection: close",
     ...headers.map((header) => String(plain(header))),
   ];
   const text = `${lines.join("\r\n")}\r\n\r\n${body}`
     .replaceAll("ADMIN", secret("admin"))
-    .replaceAll("WORKER", secret("worker"));
+    .replaceAll("WORKER", secret("worker"))
+    .replaceAll("CSRF", browser.csrf)
+    .replaceAll("ORIGIN", browser.headers.origin);
   return new Promise((resolve) => {
     let answer = "";
     const socket = connect(Number(address.split(":")[1]), "127.0.0.1", () => socket.write(text, "latin1"));
@@ -88,10 +90,10 @@ function asked(row: Row): Promise<Answer> {
   });
 }
 
-function fed(row: Row): Promise<Answer> {
+async function fed(row: Row): Promise<Answer> {
+  const url = await browser.feed();
   return new Promise((resolve) => {
-    const headers = { cookie, origin: `http://${address}` };
-    const socket = new WebSocket(`ws://${address}/feed`, { headers, perMessageDeflate: false });
+    const socket = new WebSocket(url, { headers: browser.headers, perMessageDeflate: false });
     const text = String(plain(row.feed));
     socket.on("error", () => undefined);
     socket.on("open", () => {
@@ -110,7 +112,7 @@ describe("wrong requests", () => {
   });
 
   it("leave the page as it was", async () => {
-    const answer = await fetch(`http://${address}/api/curves?sweep=1`, { headers: { cookie } });
+    const answer = await fetch(`http://${address}/api/curves?sweep=1`, { headers: browser.headers });
     expect(await answer.json()).toMatchObject({ sweep: 1, curves: [] });
   });
 });

@@ -37,15 +37,18 @@ function world() {
   const timers: { run: () => void; millis: number }[] = [];
   const frames: (() => void)[] = [];
   let now = 0;
-  let answer: "ok" | "signed-out" | "silent" = "silent";
+  let asked = 0;
+  const tickets: string[] = [];
+  let answer: "ticket" | "signed-out" | "silent" = "ticket";
   const client = new FeedClient(
     {
-      open: () => {
+      ticket: async () => (answer === "ticket" ? { ticket: `ticket ${asked++}` } : answer),
+      open: (ticket) => {
         const socket = new FakeSocket();
         sockets.push(socket);
+        tickets.push(ticket);
         return socket;
       },
-      probe: () => Promise.resolve(answer),
       now: () => now,
       random: () => 0.5,
       later: (run, millis) => {
@@ -69,14 +72,18 @@ function world() {
     timers,
     socket: () => sockets.at(-1) ?? new FakeSocket(),
     sockets,
+    tickets,
+    /** Lets the answer to a question for a ticket arrive. */
+    answered: () => new Promise<void>((resolve) => setImmediate(resolve)),
     answer: (value: typeof answer) => {
       answer = value;
     },
     /** Lets the pause end. */
-    wait: () => {
+    wait: async () => {
       const timer = timers.shift();
       now += timer?.millis ?? 0;
       timer?.run();
+      await new Promise<void>((resolve) => setImmediate(resolve));
       return timer?.millis;
     },
     frame: () => {
@@ -97,9 +104,10 @@ const SNAPSHOT: FeedMessage = {
 };
 
 describe("FeedClient", () => {
-  it("says hello, is live from the snapshot on, and publishes once a frame", () => {
+  it("says hello, is live from the snapshot on, and publishes once a frame", async () => {
     const w = world();
     w.client.start();
+    await w.answered();
     w.socket().onopen?.();
     expect(w.socket().sent).toEqual([{ kind: "hello", resume: null, parts: true }]);
     expect(w.connections).toEqual([]);
@@ -114,9 +122,10 @@ describe("FeedClient", () => {
     expect(w.reports).toEqual([null, [report]]);
   });
 
-  it("shows a snapshot's first part at once, the rest when all is there, and asks anew for one that was cut off", () => {
+  it("shows a snapshot's first part at once, the rest when all is there, and asks anew for one that was cut off", async () => {
     const w = world();
     w.client.start();
+    await w.answered();
     w.socket().onopen?.();
     const rows = [0, 1, 2].map((number) => trialRow(1, number, { best: number / 10, bestEpoch: 1 }));
     w.socket().say({ ...SNAPSHOT, rest: 2, trials: rows.slice(2) });
@@ -125,7 +134,7 @@ describe("FeedClient", () => {
     w.frame();
     expect(w.models.map(({ rest, trials }) => [rest, trials.get(1)?.rows.count])).toEqual([[2, 1]]);
     w.socket().onclose?.();
-    w.wait();
+    await w.wait();
     w.socket().onopen?.();
     expect(w.socket().sent).toEqual([{ kind: "hello", resume: null, parts: true }]);
     w.socket().say({ ...SNAPSHOT, rest: 2, trials: rows.slice(2) });
@@ -135,7 +144,7 @@ describe("FeedClient", () => {
     expect(w.models.at(-1)?.rest).toBe(0);
     expect([...(w.models.at(-1)?.trials.get(1)?.order ?? [])]).toEqual([2, 1, 0]);
     w.socket().onclose?.();
-    w.wait();
+    await w.wait();
     w.socket().onopen?.();
     expect(w.socket().sent).toEqual([{ kind: "hello", resume: { feed: "f", seq: 4 }, parts: true }]);
   });
@@ -143,38 +152,38 @@ describe("FeedClient", () => {
   it("resumes after a loss, with pauses that double up to the limit", async () => {
     const w = world();
     w.client.start();
+    await w.answered();
     w.socket().onopen?.();
     w.socket().say(SNAPSHOT);
     w.socket().onclose?.();
     const pauses: (number | undefined)[] = [];
     for (let i = 0; i < 11; i++) {
-      pauses.push(w.wait());
+      pauses.push(await w.wait());
       w.socket().onclose?.();
     }
     expect(pauses).toEqual([250, 500, 1000, 2000, ...Array<number>(7).fill(4000)]);
     expect(Math.max(...pauses.map(Number))).toBe(TIMES.reconnectMax);
     expect(w.connections).toEqual(["live", "reconnecting", "gone"]);
     expect(pauses.slice(0, 10).reduce<number>((sum, pause) => sum + (pause ?? 0), 0)).toBeLessThan(GONE_AFTER);
-    w.wait();
+    await w.wait();
     w.socket().onopen?.();
     expect(w.socket().sent).toEqual([{ kind: "hello", resume: { feed: "f", seq: 4 }, parts: true }]);
     expect(w.connections.at(-1)).toBe("live");
-    await Promise.resolve();
-    expect(w.connections.at(-1)).toBe("live");
   });
 
-  it("a gap resumes from the last good number; a second gap there asks for a snapshot", () => {
+  it("a gap resumes from the last good number; a second gap there asks for a snapshot", async () => {
     const w = world();
     w.client.start();
+    await w.answered();
     w.socket().onopen?.();
     w.socket().say(SNAPSHOT);
     w.socket().say({ kind: "delta", seq: 6, changes: [] });
     expect(w.socket().closed).toBe(true);
-    w.wait();
+    await w.wait();
     w.socket().onopen?.();
     expect(w.socket().sent).toEqual([{ kind: "hello", resume: { feed: "f", seq: 4 }, parts: true }]);
     w.socket().say({ kind: "delta", seq: 6, changes: [] });
-    w.wait();
+    await w.wait();
     w.socket().onopen?.();
     expect(w.socket().sent).toEqual([{ kind: "hello", resume: null, parts: true }]);
     w.socket().say({ ...SNAPSHOT, seq: 9 });
@@ -183,14 +192,15 @@ describe("FeedClient", () => {
     expect(w.connections.at(-1)).toBe("live");
   });
 
-  it("a message that cannot be read asks for a snapshot; an old socket is not heard", () => {
+  it("a message that cannot be read asks for a snapshot; an old socket is not heard", async () => {
     const w = world();
     w.client.start();
+    await w.answered();
     const first = w.socket();
     first.onopen?.();
     first.say(SNAPSHOT);
     first.onmessage?.({ data: "{" });
-    w.wait();
+    await w.wait();
     first.say({ ...SNAPSHOT, seq: 99 });
     w.socket().onopen?.();
     expect(w.socket().sent).toEqual([{ kind: "hello", resume: null, parts: true }]);
@@ -198,25 +208,57 @@ describe("FeedClient", () => {
     expect(w.models.at(-1)?.seq).toBe(4);
   });
 
-  it("says signed out when the coordinator answers but refuses", async () => {
+  it("asks for a ticket before each connection, and opens one socket with each", async () => {
+    const w = world();
+    w.client.start();
+    w.client.start();
+    expect(w.sockets).toHaveLength(0);
+    await w.answered();
+    w.socket().onclose?.();
+    await w.wait();
+    expect(w.tickets).toEqual(["ticket 0", "ticket 1"]);
+  });
+
+  it("says signed out when the coordinator answers but refuses, and goes on asking", async () => {
     const w = world();
     w.answer("signed-out");
     w.client.start();
-    w.socket().onclose?.();
-    await Promise.resolve();
+    await w.answered();
     expect(w.connections).toEqual(["signed-out"]);
-    w.wait();
-    w.socket().onclose?.();
+    // Nothing new is known while nobody answers, until that has been so for long.
+    w.answer("silent");
+    await w.wait();
     expect(w.connections).toEqual(["signed-out"]);
+    w.answer("ticket");
+    await w.wait();
+    w.socket().onopen?.();
+    w.socket().say(SNAPSHOT);
+    expect(w.connections).toEqual(["signed-out", "live"]);
+    expect(w.sockets).toHaveLength(1);
   });
 
-  it("does not wait out the pause when somebody looks again", () => {
+  it("says that nobody answers when that has been so for long, and signed out as soon as somebody does", async () => {
+    const w = world();
+    w.answer("silent");
+    w.client.start();
+    await w.answered();
+    for (let waited = 0; waited < GONE_AFTER; ) waited += (await w.wait()) ?? 0;
+    expect(w.connections).toEqual(["reconnecting", "gone"]);
+    w.answer("signed-out");
+    await w.wait();
+    await w.wait();
+    expect(w.connections).toEqual(["reconnecting", "gone", "signed-out"]);
+  });
+
+  it("does not wait out the pause when somebody looks again", async () => {
     const w = world();
     w.client.start();
     w.client.hurry();
+    await w.answered();
     expect(w.sockets).toHaveLength(1);
     w.socket().onclose?.();
     w.client.hurry();
+    await w.answered();
     expect(w.sockets).toHaveLength(2);
     expect(w.timers).toHaveLength(0);
   });

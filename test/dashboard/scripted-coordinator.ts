@@ -1,6 +1,6 @@
 /**
  * The coordinator as the page sees it, over real sockets on 127.0.0.1: the built page under the product's strict
- * headers, /feed with snapshot, deltas and resume, /api/curves, /api/trials. What happens is the test's script.
+ * headers, /feed with its tickets, snapshot, deltas and resume, /api/curves, /api/trials. What happens is the test's script.
  *
  * Not here: authentication, limits; those are tested with the real coordinator.
  */
@@ -38,14 +38,17 @@ export class ScriptedCoordinator {
   readonly #server = createServer((request, response) => void this.#answer(request, response));
   readonly #sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
   readonly #deltas: FeedMessage[] = [];
+  readonly #tickets = new Set<string>();
   #seq = 0;
+  #asked = 0;
   #helloWaits: (() => void)[] = [];
 
   constructor(pageDirectory: string) {
     this.#pageDirectory = pageDirectory;
     this.#server.on("upgrade", (request, socket, head) => {
-      if (this.refuse) {
-        socket.end("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n");
+      const { searchParams } = new URL(request.url ?? "/", "http://127.0.0.1");
+      if (this.refuse || !this.#tickets.delete(searchParams.get("ticket") ?? "")) {
+        socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n");
         return;
       }
       this.#sockets.handleUpgrade(request, socket, head, (ws) => this.#welcome(ws));
@@ -118,7 +121,7 @@ export class ScriptedCoordinator {
     response.setHeader("Content-Security-Policy", POLICY);
     response.setHeader("X-Content-Type-Options", "nosniff");
     if (url.pathname.startsWith("/api/")) {
-      const answer = this.refuse ? null : this.#api(url);
+      const answer = this.refuse ? null : this.#api(url, request);
       response.statusCode = this.refuse ? 401 : answer === null ? 404 : 200;
       response.setHeader("Content-Type", "application/json");
       response.end(JSON.stringify(answer ?? { code: "NOT_FOUND", message: "there is nothing of that name" }));
@@ -138,7 +141,14 @@ export class ScriptedCoordinator {
     response.end(body ?? "");
   }
 
-  #api(url: URL): unknown {
+  #api(url: URL, { method, headers }: IncomingMessage): unknown {
+    if (url.pathname === "/api/session") return { csrf: "this page" };
+    if (url.pathname === "/api/ws-ticket") {
+      if (method !== "POST" || headers["x-csrf"] !== "this page") return null;
+      const ticket = `ticket-${this.#asked++}`;
+      this.#tickets.add(ticket);
+      return { ticket };
+    }
     if (url.pathname === "/api/curves") {
       const sweep = Number(url.searchParams.get("sweep"));
       const limit = Number(url.searchParams.get("limit"));

@@ -5,6 +5,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { WebSocket } from "ws";
 import { csvCell } from "../../coordinator/cli/format.js";
 import { checkFloors, loadedVersions } from "../../coordinator/shell/floors.js";
+import { logIn } from "../shell/browser-session.js";
 import { rejection, type Started, scratch, start } from "../shell/fixture.js";
 
 const addressOf = ({ coordinator }: Started): string => coordinator.httpAddress ?? "";
@@ -23,11 +24,6 @@ function send(started: Started, text: string): Promise<string> {
     socket.on("error", () => {});
     socket.on("close", () => resolve(answer.split("\r\n")[0] ?? ""));
   });
-}
-
-async function cookieOf(started: Started): Promise<string> {
-  const answer = await fetch(started.coordinator.dashboardUrl, { redirect: "manual" });
-  return (answer.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
 }
 
 describe("the page's port", () => {
@@ -82,7 +78,7 @@ describe("the page's port", () => {
 
   it("F4: has no way to the file system", async () => {
     const started = await start();
-    const cookie = await cookieOf(started);
+    const { cookie } = (await logIn(started.coordinator)).headers;
     for (const path of [
       "/../admin.token",
       "/%2e%2e%2fadmin.token",
@@ -124,15 +120,18 @@ describe("the page's port", () => {
 
   it("F7: closes a socket that is too long, in too many pieces, not text, or pings without end", async () => {
     const started = await start();
-    const headers = { cookie: await cookieOf(started), origin: `http://${addressOf(started)}` };
-    const closed = (act: (socket: WebSocket) => void): Promise<number> =>
-      new Promise((resolve) => {
-        const socket = new WebSocket(`ws://${addressOf(started)}/feed`, { headers, perMessageDeflate: false });
+    const browser = await logIn(started.coordinator);
+    const { headers } = browser;
+    const closed = async (act: (socket: WebSocket) => void): Promise<number> => {
+      const url = await browser.feed();
+      return new Promise((resolve) => {
+        const socket = new WebSocket(url, { headers, perMessageDeflate: false });
         onTestFinished(() => socket.terminate());
         socket.on("error", () => {});
         socket.on("open", () => act(socket));
         socket.on("close", (code) => resolve(code));
       });
+    };
     expect(await closed((socket) => socket.send("x".repeat((64 << 10) + 1)))).toBe(1009);
     expect(await closed((socket) => socket.send(Buffer.from([0xff, 0xfe, 0xfd]), { binary: false }))).toBe(1007);
     const pieces = await closed((socket) => {

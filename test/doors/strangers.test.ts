@@ -47,10 +47,15 @@ interface Answer {
   readonly body: string;
 }
 
-function ask(address: string | null, path: string, headers: Record<string, string> = {}): Promise<Answer> {
+function ask(
+  address: string | null,
+  path: string,
+  headers: Record<string, string> = {},
+  method = "GET",
+): Promise<Answer> {
   const [host, port] = (address ?? "").split(":");
   return new Promise((resolve, reject) => {
-    const call = request({ host, port, path, headers, agent: false }, (response) => {
+    const call = request({ host, port, path, method, headers, agent: false }, (response) => {
       let body = "";
       response.setEncoding("utf8").on("data", (part: string) => (body += part));
       response.on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
@@ -93,17 +98,17 @@ describe("E1: a stranger", () => {
     const { httpAddress } = started.coordinator;
     expect(ROUTES.length).toBeGreaterThanOrEqual(6);
     for (const { example, policy } of ROUTES) {
-      const answer = await ask(httpAddress, example);
+      const answer = await ask(httpAddress, example, {}, policy === "own" ? "POST" : "GET");
       if (example === "/healthz") expect([answer.status, answer.body]).toEqual([200, "ok\n"]);
       else expect([example, answer.status]).toEqual([example, 401]);
       expect(answer.headers["set-cookie"]).toBeUndefined();
-      expect(["open", "session", "read"]).toContain(policy);
+      expect(["open", "session", "read", "own"]).toContain(policy);
     }
     expect(ROUTES.filter(({ policy }) => policy === "open").map(({ example }) => example)).toEqual([
       "/healthz",
       "/login",
     ]);
-    for (const path of [FEED_PATH, "/", "/api/curves"]) {
+    for (const path of [FEED_PATH, `${FEED_PATH}?ticket=${"A".repeat(43)}`, "/", "/api/curves"]) {
       expect(await upgrade(started, path, { origin: `http://${httpAddress}` })).toBe(401);
     }
   });
@@ -147,8 +152,12 @@ describe("E2: a role", () => {
       const refused = await ask(coordinator.httpAddress, example, { authorization: made.worker.bearer });
       expect(refused.status).toBe(403);
     }
-    // The page itself is for browsers that logged in.
-    expect((await ask(coordinator.httpAddress, "/", { authorization: made.admin.bearer })).status).toBe(401);
+    // The page itself, and what it asks for itself, is for browsers that logged in.
+    for (const { example, policy } of ROUTES.filter(({ policy: whose }) => whose === "session" || whose === "own")) {
+      const method = policy === "own" ? "POST" : "GET";
+      const answer = await ask(coordinator.httpAddress, example, { authorization: made.admin.bearer }, method);
+      expect([example, answer.status]).toEqual([example, 401]);
+    }
     const lines = said.filter((line) => line.startsWith("access-refused"));
     expect(lines[0]).toContain(made.worker.id);
     expect(lines.join()).not.toContain(made.worker.bearer.slice("Bearer ".length));

@@ -43,6 +43,27 @@ describe.skipIf(chromiumPath === null)("the live page", () => {
       // The link opened the page once; a second visitor with it is turned away.
       const again = await fetch(String(address), { redirect: "manual" });
       expect(again.status).toBe(401);
+
+      // Every socket is opened with a ticket of its own.
+      const upgrades: string[] = [];
+      page.on("websocket", (socket) => upgrades.push(socket.url()));
+      await page.reload();
+      await page.getByText("live", { exact: true }).waitFor();
+      await page.reload();
+      await page.getByText("live", { exact: true }).waitFor();
+      expect(upgrades).toHaveLength(2);
+      for (const url of upgrades) expect(url).toMatch(/^ws:\/\/127\.0\.0\.1:[0-9]+\/feed\?ticket=[\w-]{43}$/);
+      expect(new Set(upgrades).size).toBe(2);
+      expect(problems).toEqual([]);
+
+      // Signing out leaves nothing on the screen, and the cookie opens nothing any more.
+      const [cookie] = await context.cookies();
+      await page.getByRole("button", { name: "Sign out" }).click();
+      await page.getByText("This page needs a login link.").waitFor();
+      expect(await context.cookies()).toEqual([]);
+      const { origin } = new URL(String(address));
+      const kept = await fetch(origin, { headers: { cookie: `${cookie?.name}=${cookie?.value}` } });
+      expect(kept.status).toBe(401);
     } finally {
       await close();
     }

@@ -61,12 +61,15 @@ async function open({ address, identity, token, from, count, epochs, burst, epoc
 }
 
 /** Pages. A report says in its first metric when it was sent, by the clock of this machine. */
-async function view({ url, cookie, count }) {
-  const origin = new URL(url).origin.replace("ws", "http");
+async function view({ origin, cookie, count }) {
+  const headers = { cookie, origin };
+  const { csrf } = await (await fetch(`${origin}/api/session`, { headers })).json();
+  const own = { method: "POST", headers: { ...headers, "content-type": "application/json", "x-csrf": csrf } };
   let open = 0;
   for (let i = 0; i < count; i += 1) {
-    const socket = new WebSocket(url, {
-      headers: { cookie, origin },
+    const { ticket } = await (await fetch(`${origin}/api/ws-ticket`, own)).json();
+    const socket = new WebSocket(`${origin.replace("http", "ws")}/feed?ticket=${ticket}`, {
+      headers,
       perMessageDeflate: false,
       rejectUnauthorized: false,
     });

@@ -102,7 +102,7 @@ try {
       const cookie = answer.headers.get("set-cookie").split(";")[0];
       if (from === 0) generators.push(generator());
       const count = Math.min(SOCKETS_A_SESSION, viewers - from);
-      await generators.at(-1).ask({ do: "view", url: `${origin.replace("http", "ws")}/feed`, cookie, count });
+      await generators.at(-1).ask({ do: "view", origin, cookie, count });
     }
   }
   // Trials begin spread out; the first ones end before the window opens.

@@ -7,6 +7,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { WebSocket } from "ws";
 import { openMemoryStore } from "../../coordinator/store/memory.js";
 import type { CurvesAnswer, FeedMessage } from "../../proto/feed.js";
+import { type BrowserSession, logIn } from "./browser-session.js";
 import { manualClock, SPEC, type Started, scratch, start } from "./fixture.js";
 import { ScriptedWorker } from "./scripted-worker.js";
 
@@ -295,12 +296,8 @@ class Page {
   code: number | null = null;
   #wake: () => void = () => {};
 
-  constructor(
-    address: string | null,
-    headers: Record<string, string>,
-    hello: object | null = { kind: "hello", resume: null },
-  ) {
-    this.socket = new WebSocket(`ws://${address}/feed`, { headers, perMessageDeflate: false });
+  private constructor(url: string, headers: Readonly<Record<string, string>>, hello: object | null) {
+    this.socket = new WebSocket(url, { headers, perMessageDeflate: false });
     onTestFinished(() => this.socket.terminate());
     this.socket.on("message", (data) => {
       this.messages.push(JSON.parse(String(data)) as FeedMessage);
@@ -314,19 +311,21 @@ class Page {
     this.socket.on("open", () => hello && this.socket.send(JSON.stringify(hello)));
   }
 
+  static async open(browser: BrowserSession, hello: object | null = { kind: "hello", resume: null }): Promise<Page> {
+    return new Page(await browser.feed(), browser.headers, hello);
+  }
+
   async until(met: () => boolean): Promise<void> {
     while (!met()) await new Promise<void>((resolve) => (this.#wake = resolve));
   }
 }
 
 describe("the page's feed", () => {
-  const origin = ({ coordinator }: Started) => ({ origin: `http://${coordinator.httpAddress}` });
-
   it("gives a snapshot and deltas, and resumes with what was missed", async () => {
     const started = await start();
     const { coordinator } = started;
-    const headers = { ...(await login(started)), ...origin(started) };
-    const first = new Page(coordinator.httpAddress, headers);
+    const browser = await logIn(started.coordinator);
+    const first = await Page.open(browser);
     await first.until(() => first.messages.length > 0);
     await coordinator.submitSweep({ ...SPEC, name: "one" });
     await first.until(() => first.messages.length > 1);
@@ -337,22 +336,24 @@ describe("the page's feed", () => {
     expect(delta.seq).toBe(snapshot.seq + 1);
 
     await coordinator.submitSweep({ ...SPEC, name: "two" });
-    const again = new Page(coordinator.httpAddress, headers, {
+    const again = await Page.open(browser, {
       kind: "hello",
       resume: { feed: snapshot.feed, seq: delta.seq },
     });
     await again.until(() => again.messages.length > 0);
     expect(again.messages[0]).toMatchObject({ kind: "delta", seq: delta.seq + 1 });
 
-    const other = new Page(coordinator.httpAddress, headers, { kind: "hello", resume: { feed: "before", seq: 1 } });
+    const other = await Page.open(browser, { kind: "hello", resume: { feed: "before", seq: 1 } });
     await other.until(() => other.messages.length > 0);
     expect(other.messages[0]).toMatchObject({ kind: "snapshot", sweeps: [{ name: "one" }, { name: "two" }] });
   });
 
   it("is refused without a session, from another origin, under another name, at another path", async () => {
-    const started = await start();
-    const address = started.coordinator.httpAddress;
-    const session = await login(started);
+    const { coordinator } = await start();
+    const address = coordinator.httpAddress;
+    const browser = await logIn(coordinator);
+    const { cookie, origin } = browser.headers;
+    const feed = (await browser.feed()).replace(`ws://${address}`, "");
     const refused = (path: string, headers: Record<string, string>): Promise<number> =>
       new Promise((resolve) => {
         const socket = new WebSocket(`ws://${address}${path}`, { headers });
@@ -361,30 +362,31 @@ describe("the page's feed", () => {
         socket.on("error", () => {});
         onTestFinished(() => socket.terminate());
       });
-    expect(await refused("/feed", origin(started))).toBe(401);
-    expect(await refused("/feed", session)).toBe(403);
-    expect(await refused("/feed", { ...session, origin: "http://evil.example" })).toBe(403);
-    expect(await refused("/feed", { ...session, origin: "null" })).toBe(403);
-    expect(await refused("/feed", { ...session, host: "evil.example", origin: "http://evil.example" })).toBe(421);
-    expect(await refused("/api", { ...session, ...origin(started) })).toBe(404);
-    expect(await refused("/feed", { ...session, ...origin(started) })).toBe(101);
+    expect(await refused(feed, { origin })).toBe(401);
+    expect(await refused(feed, { cookie })).toBe(403);
+    expect(await refused(feed, { cookie, origin: "http://evil.example" })).toBe(403);
+    expect(await refused(feed, { cookie, origin: "null" })).toBe(403);
+    expect(await refused(feed, { cookie, host: "evil.example", origin: "http://evil.example" })).toBe(421);
+    expect(await refused(feed.replace("/feed", "/api"), { cookie, origin })).toBe(404);
+    // None of that has used the ticket up.
+    expect(await refused(feed, { cookie, origin })).toBe(101);
   });
 
   it("closes on anything but one hello", async () => {
     const started = await start();
-    const headers = { ...(await login(started)), ...origin(started) };
+    const browser = await logIn(started.coordinator);
     for (const hello of [
       { kind: "cancel" },
       { kind: "hello" },
       { kind: "hello", resume: { feed: "x", seq: -1 } },
       [],
     ]) {
-      const page = new Page(started.coordinator.httpAddress, headers, hello);
+      const page = await Page.open(browser, hello);
       await page.until(() => page.code !== null);
       expect(page.code).toBe(1008);
       expect(page.messages).toEqual([]);
     }
-    const twice = new Page(started.coordinator.httpAddress, headers);
+    const twice = await Page.open(browser);
     await twice.until(() => twice.messages.length > 0);
     twice.socket.send(JSON.stringify({ kind: "hello", resume: null }));
     await twice.until(() => twice.code !== null);
@@ -393,10 +395,12 @@ describe("the page's feed", () => {
 
   it("lets a session have eight sockets", async () => {
     const started = await start();
-    const headers = { ...(await login(started)), ...origin(started) };
-    const pages = Array.from({ length: 8 }, () => new Page(started.coordinator.httpAddress, headers));
-    for (const one of pages) await one.until(() => one.messages.length > 0);
-    const ninth = new Page(started.coordinator.httpAddress, headers);
+    const browser = await logIn(started.coordinator);
+    for (let n = 0; n < 8; n += 1) {
+      const one = await Page.open(browser);
+      await one.until(() => one.messages.length > 0);
+    }
+    const ninth = await Page.open(browser);
     await ninth.until(() => ninth.code !== null);
     expect(ninth.code).toBe(1006);
   });
@@ -404,8 +408,8 @@ describe("the page's feed", () => {
   it("pings every 20 s and ends a socket that answers no more", async () => {
     const clock = manualClock();
     const started = await start({ clock });
-    const headers = { ...(await login(started)), ...origin(started) };
-    const page = new Page(started.coordinator.httpAddress, headers);
+    const browser = await logIn(started.coordinator);
+    const page = await Page.open(browser);
     await page.until(() => page.messages.length > 0);
     clock.advance(20_000);
     await new Promise((resolve) => page.socket.once("ping", resolve));
@@ -423,11 +427,11 @@ describe("the page's feed", () => {
   it("does not let a stuck reader hold anything up", async () => {
     const started = await start();
     const { coordinator } = started;
-    const headers = { ...(await login(started)), ...origin(started) };
-    const stuck = new Page(coordinator.httpAddress, headers);
+    const browser = await logIn(started.coordinator);
+    const stuck = await Page.open(browser);
     await stuck.until(() => stuck.messages.length > 0);
     stuck.socket.pause();
-    const lively = new Page(coordinator.httpAddress, headers);
+    const lively = await Page.open(browser);
     await lively.until(() => lively.messages.length > 0);
     const source = "x".repeat(200_000);
     for (let n = 1; n <= 40; n += 1) {
@@ -446,7 +450,7 @@ describe("the page's feed", () => {
 
   it("ends when the coordinator closes", async () => {
     const started = await start();
-    const page = new Page(started.coordinator.httpAddress, { ...(await login(started)), ...origin(started) });
+    const page = await Page.open(await logIn(started.coordinator));
     await page.until(() => page.messages.length > 0);
     await started.coordinator.close();
     await page.until(() => page.code !== null);

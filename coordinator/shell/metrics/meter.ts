@@ -13,7 +13,7 @@ import { Histogram } from "./text.js";
 /** Where somebody was turned away, and why. */
 export const DOORS = ["grpc", "http", "login", "feed", "metrics"] as const;
 export type Door = (typeof DOORS)[number];
-export const REFUSALS = ["unauthenticated", "forbidden", "host", "origin", "limit"] as const;
+export const REFUSALS = ["unauthenticated", "forbidden", "host", "origin", "ticket", "limit"] as const;
 export type Refusal = (typeof REFUSALS)[number];
 
 const SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];

@@ -1,22 +1,28 @@
 /**
  * The browser as the feed client sees it: socket, clock, frames, HTTP. The only file of feed/ that touches globals.
  */
+import type { SessionAnswer, TicketAnswer } from "../../../proto/feed.js";
 import type { FeedSocket, FeedWorld } from "./client.js";
+
+/** An answer that takes longer is none: the next try asks again. */
+const ANSWER_MILLIS = 10_000;
 
 export function browserWorld(): FeedWorld {
   return {
-    open(): FeedSocket {
-      const address = new URL("/feed", location.href);
-      address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-      return new WebSocket(address) as unknown as FeedSocket;
-    },
-    async probe() {
+    async ticket() {
       try {
-        const answer = await fetch("/api/curves?sweep=0&limit=0", { credentials: "same-origin", cache: "no-store" });
-        return answer.status === 401 || answer.status === 403 ? "signed-out" : "ok";
+        const answer = await postOwn("/api/ws-ticket");
+        if (answer.ok) return (await answer.json()) as TicketAnswer;
+        return answer.status === 401 || answer.status === 403 ? "signed-out" : "silent";
       } catch {
         return "silent";
       }
+    },
+    open(ticket): FeedSocket {
+      const address = new URL("/feed", location.href);
+      address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+      address.searchParams.set("ticket", ticket);
+      return new WebSocket(address) as unknown as FeedSocket;
     },
     now: () => performance.now(),
     random: () => Math.random(),
@@ -30,6 +36,19 @@ export function browserWorld(): FeedWorld {
       else requestAnimationFrame(run);
     },
   };
+}
+
+/** A POST that shows it comes from this page; what was refused on the way there is the answer. */
+export async function postOwn(path: string): Promise<Response> {
+  const session = await ask("/api/session");
+  if (!session.ok) return session;
+  const { csrf } = (await session.json()) as SessionAnswer;
+  return ask(path, { method: "POST", headers: { "Content-Type": "application/json", "X-CSRF": csrf } });
+}
+
+function ask(path: string, how: RequestInit = {}): Promise<Response> {
+  const signal = AbortSignal.timeout(ANSWER_MILLIS);
+  return fetch(path, { ...how, credentials: "same-origin", cache: "no-store", signal });
 }
 
 /** JSON of a GET, or an Error with words a person can read. */

@@ -1,5 +1,6 @@
 /**
- * The page's end of the WebSocket at /feed: connects, resumes by (feed, seq), reconnects for ever with growing pauses.
+ * The page's end of the WebSocket at /feed: asks for a ticket, connects, resumes by (feed, seq), reconnects for ever with
+ * growing pauses.
  *
  * Guarantees: `onModel` sees every model in order, at most one a frame; a gap or a message that cannot be read ends the
  * socket and asks again, first from the last good `seq`, the second time for a whole snapshot. `onReports` gets every
@@ -29,9 +30,9 @@ export interface FeedSocket {
 }
 
 export interface FeedWorld {
-  open(): FeedSocket;
-  /** Whether the coordinator answers over HTTP, and knows us; asked after a socket that never opened. */
-  probe(): Promise<"ok" | "signed-out" | "silent">;
+  /** Asks the coordinator for leave to open one socket; it may not answer, or not know us. */
+  ticket(): Promise<{ readonly ticket: string } | "signed-out" | "silent">;
+  open(ticket: string): FeedSocket;
   now(): number;
   random(): number;
   later(run: () => void, millis: number): () => void;
@@ -50,6 +51,7 @@ export class FeedClient {
   readonly #events: FeedEvents;
   #model: Model = emptyModel;
   #socket: FeedSocket | null = null;
+  #asking = false;
   #connection: Connection = "connecting";
   #lostAt: number | null = null;
   #failures = 0;
@@ -67,12 +69,23 @@ export class FeedClient {
   start(): void {
     this.#cancelRetry?.();
     this.#cancelRetry = null;
-    if (this.#socket !== null) return;
-    const socket = this.#world.open();
-    let opened = false;
+    if (this.#socket !== null || this.#asking) return;
+    this.#asking = true;
+    void this.#world.ticket().then((answer) => {
+      this.#asking = false;
+      if (typeof answer === "string") this.#lost(answer === "signed-out");
+      else this.#open(this.#world.open(answer.ticket));
+    });
+  }
+
+  /** The network is back or somebody looks at the page again: do not wait for the pause to end. */
+  hurry(): void {
+    if (this.#cancelRetry !== null) this.start();
+  }
+
+  #open(socket: FeedSocket): void {
     this.#socket = socket;
     socket.onopen = () => {
-      opened = true;
       const { feed, seq, rest } = this.#model;
       const resume = feed === null || rest > 0 || this.#wholeSnapshot ? null : { feed, seq };
       socket.send(JSON.stringify({ kind: "hello", resume, parts: true } satisfies FeedHello));
@@ -84,13 +97,8 @@ export class FeedClient {
     socket.onclose = () => {
       if (this.#socket !== socket) return;
       this.#socket = null;
-      this.#lost(opened);
+      this.#lost(false);
     };
-  }
-
-  /** The network is back or somebody looks at the page again: do not wait for the pause to end. */
-  hurry(): void {
-    if (this.#cancelRetry !== null) this.start();
   }
 
   #receive(data: unknown): void {
@@ -102,7 +110,7 @@ export class FeedClient {
       const socket = this.#socket;
       this.#socket = null;
       socket?.close();
-      this.#lost(true);
+      this.#lost(false);
       return;
     }
     if (reduction.outcome === "repeated") return;
@@ -134,21 +142,18 @@ export class FeedClient {
     this.#show("live");
   }
 
-  #lost(opened: boolean): void {
+  #lost(signedOut: boolean): void {
     this.#lostAt ??= this.#world.now();
     const pause = Math.min(TIMES.reconnectMax, TIMES.reconnectMin * 2 ** this.#failures);
     this.#failures += 1;
-    this.#show(this.#world.now() - this.#lostAt >= GONE_AFTER ? "gone" : this.#lostState());
+    this.#show(signedOut ? "signed-out" : this.#lostState(this.#world.now() - this.#lostAt));
     // A full pause of jitter keeps 100 viewers of a restarted coordinator apart.
     this.#cancelRetry = this.#world.later(() => this.start(), pause * (0.5 + this.#world.random()));
-    if (opened) return;
-    void this.#world.probe().then((answer) => {
-      if (answer === "signed-out" && this.#connection !== "live") this.#show("signed-out");
-    });
   }
 
   /** Between two tries the page keeps saying what is known until something else is. */
-  #lostState(): Connection {
+  #lostState(millis: number): Connection {
+    if (millis >= GONE_AFTER) return "gone";
     if (this.#connection === "signed-out") return "signed-out";
     return this.#model.feed === null && this.#failures <= 1 ? "connecting" : "reconnecting";
   }

@@ -11,7 +11,7 @@ import { SweepList } from "./sweep-list.js";
 import { TrialPanel } from "./trial-panel.js";
 import { Workers } from "./workers.js";
 
-export function App({ page }: { readonly page: Page }) {
+export function App({ page, signOut }: { readonly page: Page; readonly signOut: () => void }) {
   const several = page.sweeps.value.length > 1;
   const sweep = page.sweep.value;
   return (
@@ -29,7 +29,7 @@ export function App({ page }: { readonly page: Page }) {
             The best of each sweep; {page.model.value.rest.toLocaleString("en")} more trials are on their way
           </span>
         )}
-        <ConnectionState page={page} />
+        <ConnectionState page={page} signOut={signOut} />
       </header>
       <ConnectionBanner page={page} />
       {several && <SweepList page={page} />}

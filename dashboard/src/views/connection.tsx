@@ -14,7 +14,7 @@ const LABEL: Readonly<Record<Connection, string>> = {
   "signed-out": "signed out",
 };
 
-export function ConnectionState({ page }: { readonly page: Page }) {
+export function ConnectionState({ page, signOut }: { readonly page: Page; readonly signOut: () => void }) {
   const connection = page.connection.value;
   const version = page.model.value.version;
   return (
@@ -28,6 +28,16 @@ export function ConnectionState({ page }: { readonly page: Page }) {
         <i class="dot" />
         {LABEL[connection]}
       </span>
+      {connection !== "signed-out" && (
+        <button
+          type="button"
+          class="sign-out"
+          onClick={signOut}
+          title="This browser forgets its login to the coordinator"
+        >
+          Sign out
+        </button>
+      )}
     </span>
   );
 }
@@ -47,8 +57,8 @@ export function ConnectionBanner({ page }: { readonly page: Page }) {
   if (connection === "signed-out") {
     return (
       <div class="banner banner-bad" role="alert">
-        The coordinator does not know this browser: a login lasts until the coordinator restarts. Open the login link
-        that <code>convsweep up</code> prints.{since}
+        The coordinator does not know this browser: a login lasts twelve hours, or until the coordinator restarts. Open
+        the login link that <code>convsweep page</code> prints.{since}
       </div>
     );
   }
