@@ -82,6 +82,26 @@ describe("a process that stands still", () => {
   });
 });
 
+describe("a worker alone that stands still", () => {
+  it("B2b: for longer than a lease: nobody else could have its trial, so the attempt goes on", async () => {
+    const up = playground.start("up", "--listen", "127.0.0.1:0", "--page", "127.0.0.1:0", "--json");
+    const address = String((await up.line((line) => line["event"] === "up"))["grpc"]);
+    const worker = playground.startCommand(process.execPath, ...joining(address, "alone", 1));
+    expect((await playground.run("run", playground.file("s.yaml", endless(1)), "--detach")).code).toBe(0);
+    await playground.until(attempts, ([one]) => Number(one?.["epochs"]) > 1);
+    worker.child.kill("SIGSTOP");
+    await playground.until("SELECT 1 FROM events WHERE kind = 'lease-lapsed'", (rows) => rows.length === 1);
+    const still = epochsOf("alone");
+    worker.child.kill("SIGCONT");
+    await playground.until(attempts, () => epochsOf("alone") > still + 2);
+    expect(playground.record(attempts)).toMatchObject([{ id: "1/0#1", state: "running" }]);
+    expect(playground.record("SELECT kind FROM events WHERE kind = 'lease-renewed'")).toHaveLength(1);
+    expect((await playground.run("sweep", "cancel", "1")).code).toBe(0);
+    await playground.until("SELECT state FROM sweeps", ([sweep]) => sweep?.["state"] === "cancelled");
+    expectCleanRecord();
+  });
+});
+
 describe("a coordinator that stands still", () => {
   it("A4: for longer than a lease: no lease has run out when it goes on", async () => {
     const up = playground.start("up", "--listen", "127.0.0.1:0", "--page", "127.0.0.1:0", "--json");
