@@ -9,9 +9,9 @@
  * worker       Two real workers train; one of them, in turn, gets SIGKILL at a random instant and is started again under
  *              its name.
  *
- * At the end an independent reader of the database checks: every sweep has exactly run_cap trials, all of them completed or quarantined; a
- * completed trial has each epoch exactly once; every report that a model worker saw acknowledged is there with its value;
- * `integrity_check` is ok. Prints one JSON line; exit code 1 when anything is wrong.
+ * At the end an independent reader of the database (kill-reader.mjs) checks: every sweep has exactly its run_cap trials, all
+ * of them completed or quarantined; a completed trial has each epoch exactly once; every report that a model worker saw
+ * acknowledged is there with its values; `integrity_check` is ok. Prints one JSON line; exit code 1 when anything is wrong.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -22,7 +22,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { credentials } from "@grpc/grpc-js";
 import Database from "better-sqlite3";
-import { ModelWorker, reportedValue } from "./model-worker.mjs";
+import { readRecord } from "./kill-reader.mjs";
+import { ModelWorker } from "./model-worker.mjs";
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -213,42 +214,10 @@ async function main() {
 
 function check(sweeps) {
   const db = reader();
-  const rows = (sql) => db.prepare(sql).all();
-  if (db.pragma("integrity_check", { simple: true }) !== "ok") problems.push("integrity_check is not ok");
-  const states = rows("SELECT sweep, state, cause, count(*) AS n FROM trials GROUP BY 1, 2, 3");
-  for (let sweep = 1; sweep <= sweeps; sweep += 1) {
-    const own = states.filter((row) => row.sweep === sweep);
-    const total = own.reduce((sum, row) => sum + row.n, 0);
-    if (total !== RUN_CAP) problems.push(`sweep ${sweep} has ${total} trials instead of ${RUN_CAP}`);
-    // Nothing in these sweeps diverges: an engine that cannot train them has tested nothing. A trial that saw three
-    // workers die, the last time alone, is quarantined, and nobody can tell it from one that killed them.
-    const other = own.filter(({ state, cause }) => state !== "completed" && !cause.startsWith("quarantined: "));
-    if (other.length > 0) problems.push(`sweep ${sweep} has trials that are ${other.map((row) => row.state)}`);
-  }
-  // A trial's epochs are those of its completed attempt, and before where that went on from a checkpoint.
-  const twice = rows("SELECT attempt, epoch, metric FROM reports GROUP BY 1, 2, 3 HAVING count(*) > 1");
-  if (twice.length > 0) problems.push(`${twice.length} reports are there twice`);
-  const incomplete = rows(
-    `SELECT t.sweep, t.number FROM trials t WHERE t.state = 'completed' AND
-       (SELECT count(DISTINCT r.epoch) FROM reports r WHERE r.trial = t.id AND r.metric = 'val_loss') <> ${EPOCHS}`,
-  );
-  if (incomplete.length > 0) problems.push(`${incomplete.length} completed trials lack an epoch`);
-  const values = new Map();
-  for (const { attempt, epoch, value } of rows("SELECT * FROM reports WHERE metric = 'val_loss'")) {
-    values.set(`${attempt} ${epoch}`, value);
-  }
-  let missing = 0;
-  for (const key of acked) {
-    const [attempt, epoch] = key.split(" ");
-    if (values.get(key) !== reportedValue(attempt, Number(epoch), "val_loss")) missing += 1;
-  }
-  if (missing > 0) problems.push(`${missing} acknowledged reports are missing or differ`);
-  const attempts = rows("SELECT state, count(*) AS n FROM attempts GROUP BY 1");
-  const total = Object.fromEntries(
-    states.reduce((map, row) => map.set(row.state, (map.get(row.state) ?? 0) + row.n), new Map()),
-  );
+  const { problems: found, ...counts } = readRecord(db, { sweeps, runCap: RUN_CAP, epochs: EPOCHS, acked });
   db.close();
-  return { trials: total, attempts: Object.fromEntries(attempts.map((row) => [row.state, row.n])) };
+  problems.push(...found);
+  return counts;
 }
 
 let exitCode = 1;

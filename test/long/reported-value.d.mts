@@ -1,0 +1,2 @@
+export const METRICS: readonly string[];
+export function reportedValue(attempt: string, epoch: number, metric: string): number;
