@@ -1,6 +1,7 @@
 /**
  * One of the processes that load.mjs starts: some of its model workers, or its viewers. Told over IPC what to do: `open`,
- * `measure`, `report` (answers what it saw since, and the processor time it took), `end`.
+ * `measure`, `report` (answers what it saw since, and the processor time it took), `back` (waits until each of its workers has
+ * been welcomed again and answers when), `taken` (attempts that the coordinator has taken away so far), `end`.
  */
 import { credentials } from "@grpc/grpc-js";
 import { WebSocket } from "ws";
@@ -12,6 +13,7 @@ let measuring = false;
 let acked = 0;
 let welcomed = 0;
 let downs = 0;
+let taken = 0;
 let ack = new Histogram();
 let dispatch = new Histogram();
 let screen = new Histogram();
@@ -39,6 +41,10 @@ async function open({ address, identity, token, from, count, epochs, burst, epoc
       stamp: true,
       onWelcome: () => {
         welcomed += 1;
+        model.welcomedAt = Date.now();
+      },
+      onTaken: () => {
+        taken += 1;
       },
       onDown: (error) => {
         downs += 1;
@@ -125,6 +131,13 @@ process.on("message", async (message) => {
       });
       return;
     }
+    case "back":
+      while (models.some(({ welcomedAt }) => welcomedAt < message.since)) await sleep(20);
+      process.send({ welcomes: models.map(({ welcomedAt }) => welcomedAt - message.since) });
+      return;
+    case "taken":
+      process.send({ taken });
+      return;
     case "end":
       for (const model of models) model.close();
       process.exit(0);

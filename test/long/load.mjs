@@ -3,12 +3,14 @@
  * reports ten times a second and lasts ten seconds: 10,000 reports/s, 100 dispatches/s.
  *
  * usage: node test/long/load.mjs [--workers 1000] [--rate 10] [--trial-seconds 10] [--seconds 30] [--burst 1]
- *          [--processes 2] [--viewers 0] [--security mtls|none] [--store FOLDER] [--profile FOLDER]
+ *          [--processes 2] [--viewers 0] [--security mtls|none] [--store FOLDER] [--profile FOLDER] [--kill]
  *
  * --burst N    a worker sends N reports at once, N times as seldom
  * --processes  among which the workers are shared out; viewers have one of their own
  * --store      where the store is made; a folder in memory takes the disk out of the figures
  * --profile    the coordinator writes a V8 CPU profile there
+ * --kill       afterwards the coordinator gets SIGKILL under all its workers and is started again at once: `comeback` says when
+ *              it was up and when its workers had their Welcome, from the kill on, and what attempts were taken from them
  *
  * Generators share the machine with the coordinator; `cpu` says how many cores each side used while it was measured. A
  * report is one message with six metrics. Latencies: from the write of a report to the arrival of its acknowledgement
@@ -34,6 +36,7 @@ const { values: flags } = parseArgs({
     security: { type: "string", default: "mtls" },
     store: { type: "string" },
     profile: { type: "string" },
+    kill: { type: "boolean", default: false },
   },
 });
 const workers = Number(flags.workers);
@@ -62,6 +65,30 @@ function generator() {
 
 const site = new Site(flags.store);
 const generators = [];
+const more = secure ? ["--security", "mtls"] : [];
+
+/** Longer than a lease: what is to run out for want of a Hello has then run out. */
+const LEASES_RUN_OUT_MILLIS = 12_000;
+
+async function comeBack(address) {
+  const killed = Date.now();
+  await site.kill();
+  await site.up({ more, listen: address });
+  const up = Date.now() - killed;
+  const back = await Promise.all(generators.map(({ ask }) => ask({ do: "back", since: killed })));
+  const times = back.flatMap(({ welcomes }) => welcomes).sort((a, b) => a - b);
+  await sleep(LEASES_RUN_OUT_MILLIS);
+  const taken = await Promise.all(generators.map(({ ask }) => ask({ do: "taken" })));
+  const lost = "SELECT count(*) AS lost FROM attempts WHERE state IN ('lost', 'revoked')";
+  const record = JSON.parse(await site.command("query", lost, "--format", "json"));
+  return {
+    up_ms: up,
+    welcome_ms: { p50: times[times.length >> 1], p99: times[Math.floor(times.length * 0.99)], last: times.at(-1) },
+    taken_from_workers: taken.reduce((sum, one) => sum + one.taken, 0),
+    record,
+  };
+}
+
 try {
   let identity = null;
   if (secure) {
@@ -71,7 +98,7 @@ try {
   }
   const { address, page } = await site.up({
     nodeFlags: flags.profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", flags.profile],
-    more: secure ? ["--security", "mtls"] : [],
+    more,
   });
   const { pid } = site.coordinator;
   await site.submit({ epochs });
@@ -122,6 +149,7 @@ try {
   };
   const sum = (what) => said.reduce((total, one) => total + one[what], 0);
   const dispatch = merged("dispatch");
+  const comeback = flags.kill ? await comeBack(address) : null;
   process.stdout.write(
     `${JSON.stringify({
       workers,
@@ -136,6 +164,7 @@ try {
       dispatch_ms: dispatch,
       ...(viewers > 0 ? { viewers, screen_ms: merged("screen") } : {}),
       links_lost: sum("downs"),
+      ...(comeback === null ? {} : { comeback }),
       cpu: {
         coordinator: Number(((after.cpu - before.cpu) / seconds).toFixed(2)),
         generators: Number(sum("share").toFixed(2)),

@@ -14,7 +14,8 @@ import { METRICS, reportedValue } from "./reported-value.mjs";
 export class ModelWorker {
   /**
    * `options`: address, credentials, token, name, lanes; channel (gRPC options); epochMillis between an attempt's reports,
-   * epochs of a trial, burst; stamp: the first metric is the time, milliseconds since 1970; onAcked(report, millis), onAssigned(millis since a lane became free, or null).
+   * epochs of a trial, burst; stamp: the first metric is the time, milliseconds since 1970; onAcked(report, millis), onAssigned(millis since a lane became free, or null),
+   * onTaken(attempt) of one that it still trained.
    */
   constructor(options) {
     this.options = options;
@@ -129,7 +130,7 @@ export class ModelWorker {
         this.#end(body.value, { $case: "stopped", value: { weightsHash: "" } });
         break;
       case "revoke":
-        this.#drop(body.value);
+        this.#taken(body.value);
         break;
       default:
         break;
@@ -139,7 +140,7 @@ export class ModelWorker {
   #welcome({ received, drop, heartbeatMillis }) {
     this.links += 1;
     this.#acknowledged(Number(received));
-    for (const held of drop) this.#drop(held);
+    for (const held of drop) this.#taken(held);
     this.welcomed = true;
     this.written = this.acked;
     this.#pump();
@@ -191,6 +192,10 @@ export class ModelWorker {
     if (!this.#drop({ attempt })) return;
     this.#send({ $case: "ended", value: { attempt, token, outcome } });
     this.freeSince.push(performance.now());
+  }
+
+  #taken(held) {
+    if (this.#drop(held)) this.options.onTaken?.(held);
   }
 
   #drop({ attempt }) {
