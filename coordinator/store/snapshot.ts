@@ -2,24 +2,22 @@
  * Everything a start needs of a store, read in one transaction.
  *
  * Guarantees: what was committed, exactly; nothing is written. A hundred thousand ended trials are the most of it, so rows
- * are turned into records one by one, and texts that many rows share are one in memory. Not here: reports and events, which stay where
- * they are until somebody asks.
+ * are turned into records one by one, and what many have in common is one in memory. Not here: reports and events, which
+ * stay where they are until somebody asks.
  */
 import type { Database, Statement } from "better-sqlite3";
 import { ConvsweepError, type SweepId, type Token } from "../../proto/contract.js";
 import type { Trial } from "../core/types.js";
-import {
-  type AttemptCells,
-  attemptFrom,
-  type SweepRow,
-  sweepFrom,
-  type TrialCells,
-  trialFrom,
-  type WorkerRow,
-  workerFrom,
-} from "./rows.js";
-import { ATTEMPT_COLUMNS, TRIAL_COLUMNS } from "./statements.js";
+import { type AttemptCells, attemptFrom, type SweepRow, sweepFrom, type WorkerRow, workerFrom } from "./rows.js";
+import { ATTEMPT_COLUMNS } from "./statements.js";
 import type { Snapshot } from "./store.js";
+import {
+  COMMON_TRIAL_COLUMNS,
+  type CommonTrialCells,
+  OWN_TRIAL_COLUMNS,
+  type OwnTrialCells,
+  trialFrom,
+} from "./trial-rows.js";
 
 export interface Counters {
   readonly last_token: number;
@@ -42,13 +40,12 @@ export function readSnapshot(db: Database): Snapshot {
     const { last_token, last_sweep } = readCounters(db);
     const sweeps = read<SweepRow>(`
       SELECT s.*, p.spec FROM base_sweeps AS s JOIN base_specs AS p ON p.sweep = s.id ORDER BY s.id`);
-    const trials = read<TrialCells>(`SELECT ${TRIAL_COLUMNS} FROM base_trials ORDER BY sweep, number`).raw();
     const attempts = read<AttemptCells>(`
       SELECT ${ATTEMPT_COLUMNS} FROM base_attempts WHERE ended_at IS NULL ORDER BY token`).raw();
     const workers = read<WorkerRow>("SELECT * FROM base_workers ORDER BY id");
     return {
       sweeps: sweeps.all().map(sweepFrom),
-      trials: readTrials(trials),
+      trials: readTrials(db),
       attempts: attempts.all().map(attemptFrom),
       workers: workers.all().map(workerFrom),
       lastToken: last_token as Token,
@@ -57,17 +54,22 @@ export function readSnapshot(db: Database): Snapshot {
   })();
 }
 
-function readTrials(rows: Statement<[], TrialCells>): readonly Trial[] {
-  const texts = new Map<string, string>();
-  const share = <T extends string | null>(text: T): T => {
-    if (text === null) return text;
-    const known = texts.get(text);
-    if (known !== undefined) return known as T;
-    texts.set(text, text);
-    return text;
-  };
+type TrialRow = [...OwnTrialCells, common: string];
+
+/** A cell costs more than what SQLite does for it: those in common come as one, and are taken apart once. */
+function readTrials(db: Database): readonly Trial[] {
+  const rows = db
+    .prepare<[], TrialRow>(`
+      SELECT ${OWN_TRIAL_COLUMNS}, json_array(${COMMON_TRIAL_COLUMNS}) FROM base_trials ORDER BY sweep, number`)
+    .raw();
+  const known = new Map<string, CommonTrialCells>();
   const trials: Trial[] = [];
   // Rows that wait for each other would be moved about by the garbage collector.
-  for (const cells of rows.iterate()) trials.push(trialFrom(cells, share));
+  for (const row of rows.iterate()) {
+    const text = row.pop() as string;
+    const common = known.get(text) ?? (JSON.parse(text) as CommonTrialCells);
+    known.set(text, common);
+    trials.push(trialFrom(row as unknown as OwnTrialCells, common));
+  }
   return trials;
 }

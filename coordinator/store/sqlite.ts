@@ -30,14 +30,13 @@ import {
   type Cell,
   eventCells,
   eventFrom,
-  progressCells,
   sweepCells,
-  trialCells,
   workerCells,
 } from "./rows.js";
 import { readCounters, readSnapshot } from "./snapshot.js";
 import { prepareStatements, type ReportRow, type Statements } from "./statements.js";
 import type { KeptArtifact, Snapshot, Store, StoreInfo, StoreNote, StorePosition } from "./store.js";
+import { progressCells, trialCells } from "./trial-rows.js";
 import { checkReferences, checkShapes, type Known } from "./validate.js";
 import { Written } from "./written.js";
 
