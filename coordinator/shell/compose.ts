@@ -42,6 +42,7 @@ import { metricsText } from "./metrics/text.js";
 import { type Call, Runtime } from "./runtime.js";
 import { checkStoreFolder, decideSecurity, type Secured, type Security } from "./security.js";
 import { readStaticFiles } from "./static-files.js";
+import { watchOver } from "./watchdog.js";
 import { Webhook, type WebhookSettings } from "./webhook/webhook.js";
 
 const QUERIES_AT_ONCE = 2;
@@ -82,6 +83,8 @@ export interface CoordinatorParts {
   readonly version: string;
   readonly dashboardDir: string;
   readonly log: Log;
+  /** Ends the process at once: it runs and does nothing, and closing would wait for that. */
+  readonly abort: () => void;
   /** Other limits than connections.ts has, for tests. */
   readonly connectionLimits?: Partial<ConnectionLimits>;
 }
@@ -223,6 +226,21 @@ async function assemble(
     (detail) => runtime.push({ kind: "Noted", note: "store-damaged", sweep: null, trial: null, detail }),
   );
   undo.push(() => examinations.close());
+  const stopWatching = watchOver(
+    clock,
+    {
+      listening: () => grpc.listening && (http?.listening ?? true),
+      whenDurable,
+      waiting: () => runtime.waiting,
+      decided: () => meter.decisions,
+      excused: () => runtime.trouble !== null,
+    },
+    (why) => {
+      log("error", "coordinator-stopping", `the coordinator ends itself: ${why}`, { code: "UNAVAILABLE" });
+      parts.abort();
+    },
+  );
+  undo.push(stopWatching);
   serving = true;
   log("info", "coordinator-up", "the coordinator is up", {
     grpc: grpc.address,
@@ -238,6 +256,7 @@ async function assemble(
   }
 
   async function shutDown(gracefully: boolean): Promise<void> {
+    stopWatching();
     grpc.stopAccepting();
     removeCoordinatorFile(storeDir, file.grpc);
     await webhook?.close();

@@ -23,5 +23,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
     version: PROGRAM_VERSION,
     dashboardDir: defaultDashboardDir(),
     log: options.log ?? silentLog,
+    // `exit` would wait for the thread that waits for the disk.
+    abort: () => process.kill(process.pid, "SIGKILL"),
   });
 }

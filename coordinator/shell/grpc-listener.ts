@@ -50,6 +50,8 @@ export interface GrpcParts {
 
 export interface GrpcListener {
   readonly address: string;
+  /** Takes connections. */
+  readonly listening: boolean;
   /** Takes no more connections; those that are open go on. */
   stopAccepting(): void;
   /** Lets calls that were answered reach their clients, for at most a second, then ends every connection. */
@@ -87,6 +89,9 @@ export async function listenGrpc(at: Address, fallbackPort: boolean, parts: Grpc
   };
   return {
     address,
+    get listening() {
+      return listener.listening;
+    },
     stopAccepting,
     async drain() {
       await new Promise<void>((resolve) => {

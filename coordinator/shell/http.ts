@@ -37,6 +37,8 @@ export interface HttpParts extends RouteParts {
 export interface HttpServer {
   readonly address: string;
   readonly scheme: "http" | "https";
+  /** Takes connections. */
+  readonly listening: boolean;
   close(): Promise<void>;
 }
 
@@ -65,6 +67,9 @@ export async function listenHttp(at: Address, fallbackPort: boolean, parts: Http
   return {
     address,
     scheme: tls === null ? "http" : "https",
+    get listening() {
+      return servers.every((one) => one.listening);
+    },
     async close() {
       parts.sockets.close();
       await Promise.all(servers.map(closed));

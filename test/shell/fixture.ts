@@ -115,6 +115,9 @@ export async function start(overrides: Overrides = {}): Promise<Started> {
       version: "1.2.3",
       dashboardDir: join(storeDir, "no-page"),
       log: silentLog,
+      abort: () => {
+        throw new Error("the coordinator under test ended itself");
+      },
       ...parts,
     },
   );

@@ -22,8 +22,9 @@ const SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
 const LOOP_MILLIS = 100;
 
 export class Meter {
-  /** Decided events by kind. */
+  /** Decided events by kind, and all of them. */
   readonly events = new Map<Event["kind"], number>();
+  decisions = 0;
   /** Lines of the record of events, by kind. */
   readonly records = new Map<string, number>();
   readonly refused = new Map<`${Door} ${Refusal}`, number>();
@@ -59,6 +60,7 @@ export class Meter {
   /** One event was decided; not durable yet. */
   decided(event: Event, { mutations, effects }: Decision): void {
     grow(this.events, event.kind);
+    this.decisions += 1;
     for (const mutation of mutations) this.#mutation(mutation);
     for (const effect of effects) if (isAssign(effect)) this.assignments += 1;
     if (event.kind !== "Reported" && event.kind !== "AttemptStarted" && event.kind !== "AttemptEnded") return;
