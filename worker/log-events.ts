@@ -5,6 +5,7 @@
 export const LOG_EVENTS = {
   "worker-up": "it starts; with its devices",
   "worker-leaving": "it was asked to end, or has to",
+  crashed: "a fault of its own that nobody caught; it ends with exit code 70",
   "worker-drained": "it holds nothing, everything is acknowledged, and it ends",
   "link-up": "it joined the coordinator",
   "link-trouble": "there is no link to the coordinator; it is tried again",

@@ -11,6 +11,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../proto/contract.js";
+import { endOnCrash, setLastWords } from "../proto/crash.js";
 import { deviceList, type JoinOptions, joinConfig, wholeNumber } from "./config.js";
 import { dataCommand, processIo } from "./data/cli.js";
 import { chooseDevices, describeDevices } from "./devices.js";
@@ -34,6 +35,8 @@ function printJson(value: unknown): void {
 async function joinFleet(options: JoinOptions): Promise<number> {
   const config = joinConfig(options, process.env);
   const log = openLog(config.logLevel, config.name);
+  if (config.logLevel !== "silent")
+    setLastWords(({ message, stack = "" }) => log("error", "crashed", message, { stack }));
   const worker = joinCoordinator(config, {
     engine: openEngine(),
     log,
@@ -283,6 +286,10 @@ function exitCodeOf(thrown: unknown): number {
   if (error.code === "INTERNAL" && error.cause instanceof Error) process.stderr.write(`${error.cause.stack ?? ""}\n`);
   return ["INTERNAL", "UNAVAILABLE", "ENGINE_INTERNAL", "ENGINE_DEVICE_LOST"].includes(error.code) ? 70 : 2;
 }
+
+endOnCrash();
+// As the command line does: whatever is written is its owner's alone unless a file says otherwise.
+process.umask(0o077);
 
 // Whoever reads the output may have had enough (`| head`): that is no fault.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 70));

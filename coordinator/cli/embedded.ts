@@ -4,6 +4,7 @@
  * Guarantees: `close` ends the workers first (they drain), then the coordinator, and leaves nothing behind but the store.
  */
 import { ConvsweepError, DEFAULT_PORTS } from "../../proto/contract.js";
+import { setLastWords } from "../../proto/crash.js";
 import { type AdminClient, openAdminClient } from "../shell/admin-client.js";
 import { type RunningCoordinator, startCoordinator } from "../shell/coordinator.js";
 import { tokenFile } from "../shell/credentials.js";
@@ -37,6 +38,7 @@ export interface Embedded {
 
 export async function startEmbedded(context: Context, options: EmbeddedOptions): Promise<Embedded> {
   const log = options.logLevel === null ? noticing(context) : openJsonLog(options.logLevel);
+  if (options.logLevel !== null) setLastWords(({ message, stack }) => log("error", "crashed", message, { stack }));
   const coordinator = await startCoordinator({
     storeDir: context.options.store,
     grpc: options.grpc,

@@ -1,6 +1,6 @@
 /**
- * The command line: verbs, help, exit codes. main.ts starts it. 0 done, 1 a failed run, 2 bad input, 65 a damaged store, 74 a disk
- * that failed, 75 a store that another process has open; every error is one message on standard error.
+ * The command line: verbs, help, exit codes. main.ts starts it. 0 done, 1 a failed run, 2 bad input, 65 a damaged store, 70 a
+ * fault of its own that nobody caught, 74 a disk that failed, 75 a store that another process has open; every error is one message on standard error.
  */
 import { Command, CommanderError } from "commander";
 import { ConvsweepError, PROGRAM_VERSION, toConvsweepError } from "../../proto/contract.js";
@@ -78,8 +78,8 @@ Start here:
   convsweep trials 1                               its leaderboard
   convsweep up --workers 1                         a coordinator that stays
 
-Exit codes: 0 done, 1 a run failed, 2 bad input, 65 the store is damaged, 74 its disk failed,
-75 another process has it open.`,
+Exit codes: 0 done, 1 a run failed, 2 bad input, 65 the store is damaged, 70 a fault of convsweep itself,
+74 its disk failed, 75 another process has it open.`,
     );
   for (const { load } of named.length > 0 ? named : VERBS) (await load())(program);
   return program;

@@ -13,7 +13,9 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export const LOG_EVENTS = {
   "coordinator-up": "it listens and serves",
   "coordinator-closed": "it ended in good order",
-  "coordinator-stopping": "it has to stop: the store cannot be written, or a decision of its own failed",
+  "coordinator-stopping":
+    "it has to stop: the store cannot be written, a decision of its own failed, or it ran for 30 s and did nothing",
+  crashed: "a fault of its own that nobody caught; it ends with exit code 70",
   "insecure-bind": "it listens beyond this machine without encryption",
   "page-not-doubled": "there is no [::1] on this machine, or another program has the page's port there",
   "access-refused": "a token, certificate or login did not count, or not for what was asked",
