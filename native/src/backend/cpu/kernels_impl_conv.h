@@ -5,7 +5,7 @@
 // by a table of offsets. It is packed only where many tiles of rows would read it again and again.
 #pragma once
 
-#include "kernels_impl_product.h"
+#include "kernels_impl_kernel_view.h"
 #include "kernels_impl_taps.h"
 
 namespace convsweep::cpu::CONVSWEEP_ISA {
@@ -184,18 +184,16 @@ struct ConvPlan {
   std::size_t bytes(int width) const { return panels_at + panel_bytes(product) * static_cast<std::size_t>(width); }
 };
 
-// One group: C[m][grid] = A unfold(source); at(row, channel, kernel row * kernel_w + kernel column) yields A.
-template <class At>
-void conv_product(Parallel& parallel, const Taps& taps, int m, int channels, const float* bias, bool relu, float* c,
-                  void* scratch, const At& at) {
-  const int k = channels * taps.kernel_h * taps.kernel_w;
+// One group: C[m][grid] = A unfold(source).
+inline void conv_product(Parallel& parallel, const Taps& taps, const KernelView& view, const float* bias, bool relu,
+                         float* c, void* scratch) {
+  const int m = view.rows, channels = view.channels, k = channels * view.taps;
   const ConvPlan plan(taps, m, k);
   char* const memory = static_cast<char*>(scratch);
   float* const packed = reinterpret_cast<float*>(memory);
   Index* const offset = reinterpret_cast<Index*>(memory + plan.offsets_at);
   TapSource::fill_offsets(taps, channels, offset);
-  pack_rows(parallel, m, k, plan.product, packed,
-            [&at, channels](int row, int i) { return at(row, i % channels, i / channels); });
+  pack_kernels(parallel, view, plan.product, packed);
   Product p;
   p.m = m;
   p.k = k;
@@ -212,31 +210,26 @@ void conv_product(Parallel& parallel, const Taps& taps, int m, int channels, con
 
 inline void direct_forward(Parallel& parallel, const ConvShape& s, const float* x, const float* weights,
                            const float* bias, float* y, void* scratch) {
-  const int m = s.out_channels / s.groups, channels = s.in_channels / s.groups,
-            taps_a_channel = s.kernel_h * s.kernel_w;
-  const Index k = Index{channels} * taps_a_channel;
+  const int m = s.out_channels / s.groups, channels = s.in_channels / s.groups, kernel = s.kernel_h * s.kernel_w;
   const Index out_plane = Index{s.out_height} * s.out_width * s.batch;
   for (int g = 0; g < s.groups; ++g) {
     Taps taps = forward_taps(s, x);
     taps.source += g * channels * taps.source_plane();
-    const float* w = weights + g * m * k;
-    conv_product(parallel, flattened(taps), m, channels, bias == nullptr ? nullptr : bias + g * m,
-                 s.relu, y + g * m * out_plane, scratch,
-                 [=](int row, int channel, int tap) { return w[row * k + channel * taps_a_channel + tap]; });
+    const KernelView view = KernelView::of_outputs(weights + Index{g} * m * channels * kernel, m, channels, kernel);
+    conv_product(parallel, flattened(taps), view, bias == nullptr ? nullptr : bias + g * m, s.relu,
+                 y + g * m * out_plane, scratch);
   }
 }
 
 inline void direct_backward_data(Parallel& parallel, const ConvShape& s, const float* dy, const float* weights,
                                  float* dx, void* scratch) {
-  const int m = s.in_channels / s.groups, channels = s.out_channels / s.groups,
-            taps_a_channel = s.kernel_h * s.kernel_w;
+  const int m = s.in_channels / s.groups, channels = s.out_channels / s.groups, kernel = s.kernel_h * s.kernel_w;
   const Index in_plane = Index{s.in_height} * s.in_width * s.batch;
   for (int g = 0; g < s.groups; ++g) {
     Taps taps = backward_taps(s, dy);
     taps.source += g * channels * taps.source_plane();
-    const float* w = weights + Index{g} * channels * m * taps_a_channel;
-    conv_product(parallel, flattened(taps), m, channels, nullptr, false, dx + g * m * in_plane, scratch,
-                 [=](int row, int channel, int tap) { return w[(Index{channel} * m + row) * taps_a_channel + tap]; });
+    const KernelView view = KernelView::of_inputs(weights + Index{g} * m * channels * kernel, m, channels, kernel);
+    conv_product(parallel, flattened(taps), view, nullptr, false, dx + g * m * in_plane, scratch);
   }
 }
 

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "kernels_impl_gemm.h"
+#include "kernels_impl_kernel_view.h"
 #include "kernels_impl_winograd_tiles.h"
 
 namespace convsweep::cpu::CONVSWEEP_ISA {
@@ -197,22 +198,23 @@ void transform_back(const Chunk& chunk, int step, int top, int left, int height,
 }
 
 // Transformed kernels as the left factor of the products, packed by tiles of rows, one after another for the 36
-// elements; at(row, k, tap) yields a weight.
-template <int R, class At>
-void transform_kernels(Parallel& parallel, int m, int k, const ProductPlan& plan, float* to, const At& at) {
+// elements. `turned`: taps from the last to the first.
+template <int R>
+void transform_kernels(Parallel& parallel, const KernelView& view, bool turned, const ProductPlan& plan, float* to) {
+  static_assert(R * R <= 2 * kLanes);
+  const int m = view.rows, k = view.channels;
   const Index element = Index{m} * k;
   auto body = [&](int t, int) {
     const int row = static_cast<int>(part_begin(m, plan.tiles, t));
     const int rows = static_cast<int>(part_begin(m, plan.tiles, t + 1)) - row;
     const Mask mask = first_lanes(rows);
-    float taps[R * R][kLanes] = {};
+    float taps[2 * kLanes * kLanes] = {};
     for (int i = 0; i < k; ++i) {
-      for (int r = 0; r < rows; ++r) {
-        for (int tap = 0; tap < R * R; ++tap) taps[tap][r] = at(row + r, i, tap);
-      }
+      const Index at = row * view.row_step + i * view.channel_step;
+      transpose_rows(view.weights + at, view.row_step, rows, R * R, view.count() - at, taps);
       Vec g[R][R], u[kTile][kTile];
       for (int r = 0; r < R; ++r) {
-        for (int q = 0; q < R; ++q) g[r][q] = load(taps[r * R + q]);
+        for (int q = 0; q < R; ++q) g[r][q] = load(taps + (turned ? R * R - 1 - (r * R + q) : r * R + q) * kLanes);
       }
       transform<KernelTransform<R>>(g, u);
       float* out = to + Index{row} * k + Index{i} * rows;
@@ -271,14 +273,15 @@ inline void winograd_products(const WinogradPlan& plan, int m, int k, Index colu
 }
 
 // y[m] = kernels convolved with x[k], bias added where there is one.
-template <int R, class At>
-void winograd_convolve(Parallel& parallel, const TileGrid& grid, int m, int k, const float* x, const float* bias,
-                       bool relu, float* y, void* scratch, const At& at) {
+template <int R>
+void winograd_convolve(Parallel& parallel, const TileGrid& grid, const KernelView& view, bool turned, const float* x,
+                       const float* bias, bool relu, float* y, void* scratch) {
   constexpr int M = kTile + 1 - R;
+  const int m = view.rows, k = view.channels;
   const WinogradPlan plan(m, k);
   char* const memory = static_cast<char*>(scratch);
   float* const kernels = reinterpret_cast<float*>(memory);
-  transform_kernels<R>(parallel, m, k, plan.product, kernels, at);
+  transform_kernels<R>(parallel, view, turned, plan.product, kernels);
   const int tasks = chunks_of(grid, 0, grid.units(), plan.columns);
   const Index plane = grid.out_plane();
   const Vec zero = Vec::zero();
@@ -319,9 +322,7 @@ void winograd_scatter(Parallel& parallel, const ConvShape& s, const float* dy, c
   const WinogradPlan plan(m, k);
   char* const memory = static_cast<char*>(scratch);
   float* const kernels = reinterpret_cast<float*>(memory);
-  transform_kernels<R>(parallel, m, k, plan.product, kernels, [=](int row, int channel, int tap) {
-    return weights[(Index{channel} * m + row) * (R * R) + tap];
-  });
+  transform_kernels<R>(parallel, KernelView::of_inputs(weights, m, k, R * R), false, plan.product, kernels);
   const Index plane = grid.in_plane();
   auto body = [&](int block, int slot) {
     char* const own = memory + plan.packed_bytes + static_cast<std::size_t>(slot) * plan.slot_bytes();
@@ -471,19 +472,16 @@ inline std::size_t winograd_scratch_bytes(const ConvShape& s, int width) {
 inline void winograd_forward(Parallel& parallel, const ConvShape& s, const float* x, const float* weights,
                              const float* bias, float* y, void* scratch) {
   const TileGrid grid = tile_grid(s);
-  const int m = s.out_channels, k = s.in_channels, taps = s.kernel_h * s.kernel_w;
-  const auto at = [=](int row, int channel, int tap) { return weights[(Index{row} * k + channel) * taps + tap]; };
-  if (s.kernel_h == 3) return winograd_convolve<3>(parallel, grid, m, k, x, bias, s.relu, y, scratch, at);
-  winograd_convolve<5>(parallel, grid, m, k, x, bias, s.relu, y, scratch, at);
+  const KernelView view = KernelView::of_outputs(weights, s.out_channels, s.in_channels, s.kernel_h * s.kernel_w);
+  if (s.kernel_h == 3) return winograd_convolve<3>(parallel, grid, view, false, x, bias, s.relu, y, scratch);
+  winograd_convolve<5>(parallel, grid, view, false, x, bias, s.relu, y, scratch);
 }
 
 inline void winograd_backward_data(Parallel& parallel, const ConvShape& s, const float* dy, const float* weights,
                                    float* dx, void* scratch) {
   if (s.kernel_h == 5) return winograd_scatter<5>(parallel, s, dy, weights, dx, scratch);
-  const int m = s.in_channels, k = s.out_channels;
-  winograd_convolve<3>(parallel, turned(s), m, k, dy, nullptr, false, dx, scratch, [=](int row, int channel, int tap) {
-    return weights[(Index{channel} * m + row) * 9 + (8 - tap)];
-  });
+  const KernelView view = KernelView::of_inputs(weights, s.in_channels, s.out_channels, 9);
+  winograd_convolve<3>(parallel, turned(s), view, true, dy, nullptr, false, dx, scratch);
 }
 
 inline void winograd_backward_weights(Parallel& parallel, const ConvShape& s, const float* x, const float* dy,
