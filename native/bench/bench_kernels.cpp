@@ -283,6 +283,10 @@ void bench_all(Report& report, const KernelTable& k, Parallel& parallel) {
   bench_conv(report, k, parallel, "gan conv3 128-256 k3 7 stride 2 n60", 60, 128, 7, 256, 3, 1, 1, false, 2);
   bench_conv(report, k, parallel, "gan conv4 256-1 k4 4 n60", 60, 256, 4, 1, 4, 0, 0, false);
   bench_conv(report, k, parallel, "gan up1 256-100 k4 4 n60", 60, 256, 4, 100, 4, 0, 0, false);
+  bench_conv(report, k, parallel, "resnet50 256-64 k1 16 n32", 32, 256, 16, 64, 1, 0, 0, false);
+  bench_conv(report, k, parallel, "resnet 128-256 k3 16 stride 2 n128", 128, 128, 16, 256, 3, 1, 1, false, 2);
+  bench_conv(report, k, parallel, "resnet 128-256 k1 16 stride 2 n128", 128, 128, 16, 256, 1, 0, 0, false, 2);
+  bench_conv(report, k, parallel, "simpnet 66-96 k2 14 n100", 100, 66, 14, 96, 2, 0, 1, false);
   bench_pool(report, k, parallel, "tinycnn pool 4x4 of 28 n32", 32, 4, 28, 4);
   bench_pool(report, k, parallel, "lenet pool1 2x2 of 24 n100", 100, 20, 24, 2);
   bench_pool(report, k, parallel, "lenet pool2 2x2 of 8 n100", 100, 50, 8, 2);

@@ -202,6 +202,7 @@ TEST_CASE("convolutions agree with a plain loop: kernels, strides, padding, grou
     check_conv({"2x2 same, 1 to 4", conv(n, 1, 1, 9, 9, 4, 2, 2, 1, 1, 0, 0, 1, 1)});
     check_conv({"2x2 same, 4 to 4", conv(n, 1, 4, 8, 7, 4, 2, 2, 1, 1, 0, 0, 1, 1)});
     check_conv({"5x5, 1 to 20", conv(n, 1, 1, 11, 12, 20, 5, 5, 1, 1, 0, 0, 0, 0)});
+    check_conv({"5x5, 3 to 50", conv(n, 1, 3, 8, 8, 50, 5, 5, 1, 1, 0, 0, 0, 0)});
     check_conv({"5x5, 6 to 50", conv(n, 1, 6, 8, 8, 50, 5, 5, 1, 1, 0, 0, 0, 0)});
     check_conv({"3x3 padded, 3 to 16", conv(n, 1, 3, 9, 8, 16, 3, 3, 1, 1, 1, 1, 1, 1)});
     check_conv({"3x3 stride 2", conv(n, 1, 5, 9, 10, 7, 3, 3, 2, 2, 1, 1, 1, 1)});
@@ -221,6 +222,24 @@ TEST_CASE("convolutions agree with a plain loop: kernels, strides, padding, grou
       {"stride 2, some rows at once, several blocks of them", conv(21, 2, 4, 21, 20, 6, 4, 4, 2, 2, 1, 1, 1, 1)});
   check_conv({"stride 2, several tasks of channels", conv(40, 1, 24, 5, 20, 150, 3, 3, 2, 2, 1, 1, 1, 1)});
   check_conv({"many channels", conv(16, 1, 80, 4, 4, 96, 3, 3, 1, 1, 1, 1, 1, 1)}, 4);
+}
+
+// Enough channels on both sides for weights' gradients as outer products.
+TEST_CASE("convolutions of many channels agree with a plain loop: chunks, tiles of channels, panels, parts of vectors") {
+  for (const int n : {1, 17, 60}) {
+    check_conv({"4x4 stride 2", conv(n, 1, 12, 10, 10, 33, 4, 4, 2, 2, 1, 1, 1, 1)});
+    check_conv({"3x3 stride 2, last row and column on padding", conv(n, 1, 9, 7, 7, 48, 3, 3, 2, 2, 1, 1, 1, 1)});
+    check_conv({"4x4 to one element", conv(n, 1, 30, 4, 4, 20, 4, 4, 1, 1, 0, 0, 0, 0)});
+    check_conv({"2x2, padding on one side", conv(n, 1, 5, 6, 7, 17, 2, 2, 1, 1, 0, 0, 1, 1)});
+    check_conv({"1x1", conv(n, 1, 20, 6, 5, 18, 1, 1, 1, 1, 0, 0, 0, 0)});
+    check_conv({"1x1 stride 2", conv(n, 1, 18, 7, 6, 20, 1, 1, 2, 2, 0, 0, 0, 0)});
+    check_conv({"4x3 stride 3x2, groups", conv(n, 2, 10, 9, 9, 40, 4, 3, 3, 2, 2, 0, 1, 2)});
+    check_conv({"padding wider than the kernel", conv(n, 1, 4, 3, 3, 16, 2, 2, 2, 2, 3, 3, 3, 3)});
+  }
+  check_conv({"one channel of x, stride 2", conv(60, 1, 1, 12, 12, 24, 4, 4, 2, 2, 1, 1, 1, 1)});
+  check_conv({"two channels of x in groups, uneven padding", conv(19, 2, 4, 7, 8, 34, 3, 3, 2, 1, 2, 0, 0, 1)});
+  check_conv({"chunks in a row", conv(70, 1, 8, 3, 21, 16, 3, 3, 2, 2, 1, 1, 1, 1)});
+  check_conv({"an image deeper than a chunk", conv(300, 1, 4, 5, 5, 16, 3, 3, 2, 2, 1, 1, 1, 1)});
 }
 
 // Shapes that are done by Winograd's transforms: enough channels, stride 1, 3 x 3 or 5 x 5.

@@ -5,7 +5,8 @@
 
 #include "kernels_impl_augment.h"
 #include "kernels_impl_conv.h"
-#include "kernels_impl_conv_weights_strided.h"
+#include "kernels_impl_conv_columns.h"
+#include "kernels_impl_conv_weights_outer.h"
 #include "kernels_impl_elementwise.h"
 #include "kernels_impl_gather.h"
 #include "kernels_impl_gemm.h"
@@ -22,9 +23,10 @@ inline std::size_t conv2d_scratch_bytes(const ConvShape& s, int width) {
   if (winograd_fits(s)) return winograd_scratch_bytes(s, width);
   const int out = s.out_channels / s.groups, in = s.in_channels / s.groups, taps = s.kernel_h * s.kernel_w;
   const std::size_t a = ConvPlan(flattened(forward_taps(s, nullptr)), out, in * taps).bytes(width);
-  const std::size_t b = ConvPlan(flattened(backward_taps(s, nullptr)), in, out * taps).bytes(width);
-  const std::size_t c =
-      s.stride_w == 1 ? conv2d_weights_scratch_bytes(s, width) : StridedWeightPlan(s, width).bytes(s.groups, width);
+  const std::size_t b = columns_fit(s) ? ColumnsPlan(s).bytes(width)
+                                       : ConvPlan(flattened(backward_taps(s, nullptr)), in, out * taps).bytes(width);
+  const std::size_t c = outer_fits(s) ? OuterPlan(s, outer_taps(s, nullptr), width).bytes()
+                                      : conv2d_weights_scratch_bytes(s, width);
   return larger(larger(a, b), c);
 }
 
@@ -38,13 +40,14 @@ inline void conv2d_forward(Parallel& parallel, const ConvShape& s, const float* 
 inline void conv2d_backward_data(Parallel& parallel, const ConvShape& s, const float* dy, const float* weights,
                                  float* dx, void* scratch) {
   if (winograd_fits(s)) return winograd_backward_data(parallel, s, dy, weights, dx, scratch);
+  if (columns_fit(s)) return columns_backward_data(parallel, s, dy, weights, dx, scratch);
   direct_backward_data(parallel, s, dy, weights, dx, scratch);
 }
 
 inline void conv2d_backward_weights(Parallel& parallel, const ConvShape& s, const float* x, const float* dy,
                                     float* dweights, void* scratch) {
   if (winograd_fits(s)) return winograd_backward_weights(parallel, s, x, dy, dweights, scratch);
-  if (s.stride_w != 1) return strided_backward_weights(parallel, s, x, dy, dweights, scratch);
+  if (outer_fits(s)) return outer_backward_weights(parallel, s, x, dy, dweights, scratch);
   direct_backward_weights(parallel, s, x, dy, dweights, scratch);
 }
 

@@ -1,11 +1,11 @@
-// The weight gradient of a convolution whose neighbouring columns see neighbouring columns: dot products over (row,
-// column, image), sixteen partial sums each.
+// The weight gradient of a convolution with few channels: dot products over (row, column, image), sixteen partial sums each.
+// With enough channels: kernels_impl_conv_weights_outer.h.
 //
 // Guarantees: element (column, image) of an output row goes to partial sum (column * batch + image) mod 16; rows in
 // ascending order; a tap on padding takes part with x = 0; the sums of one weight meet in the fixed tree of sum16.
 // Tiles, blocks and tasks change no byte. Both operands are read along the contiguous axis, so nothing is transposed.
 // Taps inside the image are read where they lie; stretches of a row where some tap of a tile is on padding are unfolded
-// into a small buffer first. With a stride: kernels_impl_conv_weights_strided.h.
+// into a small buffer first, with a stride all of them.
 #pragma once
 
 #include "kernels_impl_dot.h"
@@ -146,7 +146,7 @@ struct WeightTask {
     }
     tile.low = round_up16(tile.low);
     if (tile.high < length) tile.high = larger<Index>(tile.high, 0) / kLanes * kLanes;
-    if (tile.low >= tile.high) tile.low = tile.high = length;
+    if (!taps.contiguous() || tile.low >= tile.high) tile.low = tile.high = length;
     return tile;
   }
 
