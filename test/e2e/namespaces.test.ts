@@ -4,8 +4,10 @@
  */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { FEED_PATH } from "../../coordinator/shell/http.js";
+import { ROUTES } from "../../coordinator/shell/http-routes.js";
 import { Network, namespacesUnavailable } from "./network.js";
-import { cliMain, Playground, smallSweep, workerMain } from "./program.js";
+import { cliMain, Playground, root, smallSweep, workerMain } from "./program.js";
 
 const unavailable = namespacesUnavailable();
 if (unavailable !== null) process.stderr.write(`SKIPPED test/e2e/namespaces.test.ts: ${unavailable}\n`);
@@ -31,7 +33,7 @@ describe.skipIf(unavailable !== null)("a coordinator and two workers on three ho
     const hosts = ["left", "right"].map((name) => ({ name, ...(network as Network).addHost() }));
     const names = hosts.flatMap(({ hubAddress }) => ["--host", hubAddress]);
     expect((await playground.run("certs", "init", ...names)).stderr).toBe("");
-    const up = on(hub, cliMain, "up", "--listen", "0.0.0.0:7440", "--json");
+    const up = on(hub, cliMain, "up", "--listen", "0.0.0.0:7440", "--page", "0.0.0.0:7441", "--json");
     await up.line((line) => line["event"] === "up");
     for (const { name, namespace, hubAddress } of hosts) {
       const identity = join(playground.folder, `${name}.pem`);
@@ -94,7 +96,23 @@ describe.skipIf(unavailable !== null)("a coordinator and two workers on three ho
         expect(shut.stderr).toMatch(words);
       }
     }
+    // It joins as no worker either,
+    const join77 = ["join", ...address, "--identity", join(foreign.folder, "thief.pem"), "--name", "thief"];
+    const thief = await on(namespace, workerMain, ...join77).finished;
+    expect(thief.code).toBe(77);
+    expect(thief.stderr).toMatch(/not signed by the authority/);
+    // and gets nothing of the page: no route, no socket.
+    const asked = ROUTES.map(({ example, policy }) => [policy === "own" ? "POST" : "GET", example] as const);
+    const upgrades = [FEED_PATH, `${FEED_PATH}?ticket=x`].map((path) => ["WEBSOCKET", path] as const);
+    const all = [...asked, ...upgrades];
+    const page = `https://${hubAddress}:7441`;
+    const answers = on(namespace, join(root, "test/e2e/stranger.mjs"), page, JSON.stringify(all));
+    const { statuses } = (await answers.line(() => true)) as { readonly statuses?: readonly unknown[] };
+    expect(all.map(([method, path], n) => [method, path, statuses?.[n]])).toEqual(
+      all.map(([method, path]) => [method, path, path === "/healthz" ? 200 : 401]),
+    );
     await foreign.close();
+    expect(await playground.query("SELECT id FROM workers ORDER BY id")).toEqual([{ id: "left" }, { id: "right" }]);
     expect(await playground.query("SELECT count(*) AS n FROM sweeps")).toEqual([{ n: 1 }]);
   });
 });
