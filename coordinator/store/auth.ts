@@ -82,6 +82,9 @@ interface CertificateRow {
   revoked_at: number | null;
 }
 
+/** One that was revoked before keeps its time. */
+const REVOKE = "SET revoked_at = coalesce(revoked_at, ?)";
+
 export class AuthStore {
   readonly #db: Database.Database;
   #seen: number;
@@ -141,8 +144,7 @@ export class AuthStore {
 
   /** False if there is no such token; one that was revoked before keeps its time. */
   revokeToken(id: string, at: number): boolean {
-    const sql = "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?";
-    return this.#db.prepare(sql).run(at, id).changes > 0;
+    return this.#db.prepare(`UPDATE tokens ${REVOKE} WHERE id = ?`).run(at, id).changes > 0;
   }
 
   certificates(): readonly CertificateRecord[] {
@@ -167,9 +169,8 @@ export class AuthStore {
   /** With the tokens that count only with it. False if there is no such certificate. */
   revokeCertificate(serial: string, at: number): boolean {
     return this.#db.transaction(() => {
-      const set = "SET revoked_at = coalesce(revoked_at, ?)";
-      this.#db.prepare(`UPDATE tokens ${set} WHERE certificate = ?`).run(at, serial);
-      return this.#db.prepare(`UPDATE certificates ${set} WHERE serial = ?`).run(at, serial).changes > 0;
+      this.#db.prepare(`UPDATE tokens ${REVOKE} WHERE certificate = ?`).run(at, serial);
+      return this.#db.prepare(`UPDATE certificates ${REVOKE} WHERE serial = ?`).run(at, serial).changes > 0;
     })();
   }
 
