@@ -1,4 +1,7 @@
-/** Events that wait to be decided, in the order they came. Taking one costs the same however many wait. */
+/**
+ * Events that wait to be decided, in the order they came. Taking one costs the same however many wait. Knows how many of them
+ * are pressing: of what they change somebody is to hear at once.
+ */
 import type { ConvsweepError, Millis } from "../../proto/contract.js";
 import type { Event } from "../core/events.js";
 
@@ -25,19 +28,27 @@ const LOT = 4_096;
 export class EventQueue {
   #entries: Entry[] = [];
   #head = 0;
+  #pressing = 0;
 
   get size(): number {
     return this.#entries.length - this.#head;
   }
 
+  /** Those of them that are pressing. */
+  get pressing(): number {
+    return this.#pressing;
+  }
+
   push(entry: Entry): void {
     this.#entries.push(entry);
+    if (isPressing(entry.event)) this.#pressing += 1;
   }
 
   /** The oldest. There must be one. */
   take(): Entry {
     const entry = this.#entries[this.#head] as Entry;
     this.#head += 1;
+    if (isPressing(entry.event)) this.#pressing -= 1;
     if (this.#head === this.#entries.length) this.clear();
     else if (this.#head >= LOT) this.putBack([]);
     return entry;
@@ -47,6 +58,7 @@ export class EventQueue {
   putBack(entries: readonly Entry[]): void {
     this.#entries = [...entries, ...this.#entries.slice(this.#head)];
     this.#head = 0;
+    for (const { event } of entries) if (isPressing(event)) this.#pressing += 1;
   }
 
   takeAll(): readonly Entry[] {
@@ -58,5 +70,11 @@ export class EventQueue {
   clear(): void {
     this.#entries = [];
     this.#head = 0;
+    this.#pressing = 0;
   }
+}
+
+/** A slot is free until what comes of it is durable, or a person waits. */
+function isPressing(event: Event): boolean {
+  return event.kind === "AttemptEnded" || event.kind === "WorkerHello" || "call" in event;
 }

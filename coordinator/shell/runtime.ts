@@ -7,6 +7,8 @@
  * loop then waits, refuses whoever asks (workers keep what they have to say) and tries again every second; a batch that
  * holds something no store may hold is decided again event by event, and only that event is refused. If anything else
  * throws, the loop stops for good (fail-stop): waiting calls are refused and the owner is told once.
+ * A pressing event (a slot that became free, a person who waits) does not wait for others to share its commit: the turn that
+ * decides it begins as soon as no commit is under way, and ends with the last pressing one.
  * An event whose decision throws has changed nothing: it is refused to whoever sent it and the loop goes on, but for
  * the coordinator's own events (Booted, Tick), which stop it.
  *
@@ -188,12 +190,15 @@ export class Runtime implements History {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#turning || this.#trouble !== null) return;
-    this.#scheduled = true;
-    this.#turns.next(() => {
-      this.#scheduled = false;
-      if (!this.#closed && this.#trouble === null) this.#turn();
-    }, this.waiting);
+    if (this.#turning || this.#trouble !== null) return;
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      this.#turns.next(() => {
+        this.#scheduled = false;
+        if (!this.#closed && this.#trouble === null) this.#turn();
+      }, this.waiting);
+    }
+    if (this.#queue.pressing > 0) this.#turns.hurry();
   }
 
   #turn(): void {
@@ -227,7 +232,9 @@ export class Runtime implements History {
     const undo: (() => void)[] = [];
     const most = this.#alone > 0 ? 1 : this.#turns.events;
     this.#alone = Math.max(0, this.#alone - 1);
+    const pressed = this.#queue.pressing > 0;
     for (let count = 0; count < most && this.waiting > 0; count += 1) {
+      if (pressed && this.#queue.pressing === 0) break;
       if (count % 16 === 15 && clock.now() - started > this.#turns.millis) break;
       const entry = this.#queue.take();
       if (entry.origin?.skip()) continue;

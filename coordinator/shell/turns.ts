@@ -1,7 +1,8 @@
 /**
  * When the runtime takes its turns: on the event loop, after waiting events have had a chance to gather.
  *
- * Guarantees: a turn asked for is taken once, never inside the call that asked. Not here: what a turn does (runtime.ts).
+ * Guarantees: a turn asked for is taken once, never inside the call that asked; one that somebody waits for does not wait for
+ * company. Not here: what a turn does (runtime.ts).
  * A simulation brings its own, so that the loop it runs is the one people run.
  */
 import { performance } from "node:perf_hooks";
@@ -13,6 +14,8 @@ export interface Turns {
   readonly millis: number;
   /** Takes `turn` soon; `waiting` events are queued now. */
   next(turn: () => void, waiting: number): void;
+  /** The turn that was asked for, if one was, waits for nothing any more. */
+  hurry(): void;
   /** A commit has just returned; it took so many milliseconds. */
   committed(millis: number): void;
 }
@@ -30,7 +33,10 @@ const NEWEST = 0.25;
 /** Company enough: nothing is gained by waiting. */
 const COMPANY_EVENTS = 128;
 
-export function eventLoopTurns(): Turns {
+/** `now`: milliseconds that pass, from any moment on. */
+export function eventLoopTurns(now: () => number = () => performance.now()): Turns {
+  /** Of the turn that waits for company. */
+  let gap: { readonly timer: NodeJS.Timeout; readonly turn: () => void } | null = null;
   let committedAt = Number.NEGATIVE_INFINITY;
   let cost = 0;
   return {
@@ -39,12 +45,25 @@ export function eventLoopTurns(): Turns {
       return within(cost, TURN_MILLIS);
     },
     next(turn, waiting) {
-      const left = committedAt + within(cost / 2, GAP_MILLIS) - performance.now();
-      if (waiting < COMPANY_EVENTS && left > 0) setTimeout(turn, left);
-      else setImmediate(turn);
+      const left = committedAt + within(cost / 2, GAP_MILLIS) - now();
+      if (waiting >= COMPANY_EVENTS || left <= 0) {
+        setImmediate(turn);
+        return;
+      }
+      const timer = setTimeout(() => {
+        gap = null;
+        turn();
+      }, left);
+      gap = { timer, turn };
+    },
+    hurry() {
+      if (gap === null) return;
+      clearTimeout(gap.timer);
+      setImmediate(gap.turn);
+      gap = null;
     },
     committed(millis) {
-      committedAt = performance.now();
+      committedAt = now();
       cost += NEWEST * (millis - cost);
     },
   };

@@ -49,7 +49,7 @@ function world() {
     store,
     clock: manualClock(),
     log: silentLog,
-    turns: { events: 1_024, millis: 1_000, next: (turn) => setImmediate(turn), committed: () => {} },
+    turns: { events: 1_024, millis: 1_000, next: (turn) => setImmediate(turn), hurry: () => {}, committed: () => {} },
     listener: {
       effect: (effect) => void (effect.kind === "send" && happened.push(`${effect.message.kind} ${effect.worker}`)),
       turnEnded: () => void happened.push("turn ended"),

@@ -30,6 +30,8 @@ export class SimulatedLife implements Life {
   readonly process: Standstill;
   /** Messages that still leave before it dies; `null` when it goes on living. */
   #sendsLeft: number | null = null;
+  /** The turn that was asked for last. */
+  #turn: Timer | null = null;
   readonly #world: World;
   readonly #offset: number;
 
@@ -55,7 +57,13 @@ export class SimulatedLife implements Life {
         millis: 2,
         next: (turn) => {
           const wait = plan.turnMillis === 0 ? 0 : world.random.disk.below(plan.turnMillis + 1);
-          world.timeline.at(world.now + wait, () => this.enter(turn));
+          this.#turn = world.timeline.at(world.now + wait, () => this.enter(turn));
+        },
+        hurry: () => {
+          const turn = this.#turn;
+          if (turn === null || turn.run === null || turn.at <= world.now) return;
+          this.#turn = world.timeline.at(world.now, turn.run);
+          turn.run = null;
         },
         committed: () => undefined,
       },
