@@ -37,8 +37,13 @@ export function parseTrialId(text: string): { readonly sweep: SweepId; readonly 
 /** Of the program and all its parts; package.json says the same, a test compares them. */
 export const PROGRAM_VERSION = "0.1.0";
 
-/** Both sides of `Link` speak this; a worker with another major version is refused. */
-export const PROTOCOL = { major: 1, minor: 0 } as const;
+/**
+ * Both sides of `Link` speak this; a worker with another major version is refused. Minor versions get on with each other:
+ * each says its own, and nobody sends what the other does not know. 1: batches.
+ */
+export const PROTOCOL = { major: 1, minor: 1 } as const;
+/** The first minor version of a coordinator that takes batches. */
+export const TAKES_BATCHES = 1;
 
 /** Times in milliseconds. */
 export const TIMES = {
@@ -65,14 +70,13 @@ export const TOKENS_A_CRASH = 2 ** 16;
 export const LIMITS = {
   sweepFileBytes: 1 << 20,
   linkMessageBytes: 4 << 20,
-  reportsPerMessage: 2_000,
   checkpointBytes: 4 * 1024 ** 3,
   checkpointChunkBytes: 256 * 1024,
   artifactBytes: 64 << 20,
   queryRows: 10_000,
   queryMillis: 5_000,
   queryTextBytes: 100 * 1024,
-  /** Messages a worker may send ahead of the acknowledgement. */
+  /** Messages a worker may send ahead of the acknowledgement, so also the most in one batch. */
   linkWindow: 256,
   /** Dead processes of its name that a worker may speak for. */
   livesBefore: 64,

@@ -63,12 +63,16 @@ export type AgentInput =
     }
   /** What the devices say of themselves now; said with every heartbeat. */
   | { readonly kind: "sampled"; readonly use: readonly DeviceUse[] }
+  /** Answers `flushSoon`. */
+  | { readonly kind: "flush" }
   /** Give everything back and end the process. */
   | { readonly kind: "leave"; readonly reason: string; readonly code: number }
   | { readonly kind: "tick" };
 
 export type AgentEffect =
   | { readonly kind: "send"; readonly message: LinkRequest }
+  /** Something is to be sent, but more may come in the same turn of the event loop; answered with `flush` at its end. */
+  | { readonly kind: "flushSoon" }
   /** Answered with `downloaded`. */
   | { readonly kind: "download"; readonly held: Held; readonly checkpoint: CheckpointRef }
   /** Answered with `uploaded`. */

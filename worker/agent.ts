@@ -9,25 +9,18 @@
  * No I/O, no clock of its own: the time is an argument, and everything to be done comes back as effects. Fencing is the
  * coordinator's: it alone decides which token counts.
  */
-import { ConvsweepError, LIMITS, TIMES } from "../proto/contract.js";
+import { ConvsweepError, TAKES_BATCHES, TIMES } from "../proto/contract.js";
 import type { DeviceUse } from "../proto/gen/convsweep/v1/types.js";
 import type { Assign, LinkRequest, LinkResponse, Stop, Welcome } from "../proto/gen/convsweep/v1/worker.js";
+import { AGENT_LIMITS } from "./agent-limits.js";
 import type { AgentEffect, AgentInput, AgentLimits, Identity, Predecessor } from "./agent-messages.js";
 import { type Attempt, attemptOf, lastWords } from "./attempt.js";
+import { messagesOf } from "./batches.js";
 import { helloOf } from "./hello.js";
 import type { LogEvent } from "./log-events.js";
 import type { Held, LogFields, LogLevel, Outcome, ThreadCommand, ThreadMessage } from "./messages.js";
 import { Outbox } from "./outbox.js";
 import { artifactBody, checkpointBody, endedBody, jobFromWire, reportBody, startedBody } from "./wire.js";
-
-export type { AgentEffect, AgentInput, AgentLimits, Identity };
-
-export const AGENT_LIMITS: AgentLimits = {
-  window: LIMITS.linkWindow,
-  outbox: 50_000,
-  spoolBytes: 64 << 20,
-  flushMillis: 5_000,
-};
 
 export class Agent {
   private readonly identity: Identity;
@@ -37,6 +30,10 @@ export class Agent {
   private effects: AgentEffect[] = [];
   /** `greeting`: Hello is out, Welcome is not in; nothing numbered may be sent yet. */
   private link: "down" | "greeting" | "up" = "down";
+  /** The coordinator of this link takes several messages in one. */
+  private batches = false;
+  /** A `flush` was asked for and has not come. */
+  private flushing = false;
   /** Highest number of the coordinator handled on this link. */
   private received = 0;
   private store: string | null = null;
@@ -135,8 +132,12 @@ export class Agent {
       case "tick":
         this.onTick(now);
         break;
+      case "flush":
+        this.flushing = false;
+        break;
     }
-    this.flush(this.link === "up" && this.received > handledBefore);
+    if (input.kind === "thread") this.flushSoon();
+    else this.flush(this.link === "up" && this.received > handledBefore);
     this.watchOutbox();
     this.finish();
     return this.effects;
@@ -224,6 +225,7 @@ export class Agent {
     this.commit = welcome.commit;
     this.outbox.rewind();
     this.link = "up";
+    this.batches = welcome.protocolMinor >= TAKES_BATCHES;
     this.heartbeatMillis = welcome.heartbeatMillis > 0 ? welcome.heartbeatMillis : TIMES.heartbeat;
     this.lastHeartbeat = now;
     if (this.draining && !this.outbox.has("draining")) this.outbox.put({ $case: "draining", value: {} }, null);
@@ -232,14 +234,9 @@ export class Agent {
 
   /** It is older than it was: what it lost of the attempts that still count is said again; repeats change nothing. */
   private heal({ generation, commit }: Welcome): void {
+    const said = "the coordinator is older than it was; what it acknowledged is sent again";
     const messages = this.outbox.again();
-    const fields = { messages, generation, commit, known: this.commit };
-    this.log(
-      "warn",
-      "rollback-detected",
-      "the coordinator is older than it was; what it acknowledged is sent again",
-      fields,
-    );
+    this.log("warn", "rollback-detected", said, { messages, generation, commit, known: this.commit });
   }
 
   private acknowledge(seq: number): void {
@@ -379,8 +376,8 @@ export class Agent {
       }
       case "report": {
         const attempt = this.training(message.held);
-        if (attempt)
-          this.outbox.put(reportBody(attempt.held, message.epoch, message.step, message.metrics), attempt.held);
+        const { epoch, step, metrics } = message;
+        if (attempt) this.outbox.put(reportBody(attempt.held, epoch, step, metrics), attempt.held);
         break;
       }
       case "ended": {
@@ -464,8 +461,15 @@ export class Agent {
   private flush(acknowledge: boolean): void {
     if (this.link !== "up") return;
     const due = this.outbox.due();
-    for (const { seq, body } of due) this.send({ seq, ack: this.received, body });
+    for (const message of messagesOf(due, this.received, this.batches)) this.send(message);
     if (acknowledge && due.length === 0) this.send({ seq: 0, ack: this.received, body: undefined });
+  }
+
+  /** What the lanes of a slice say comes one after another; at the end of the event loop's turn it can go as one message. */
+  private flushSoon(): void {
+    if (this.flushing || this.link !== "up" || this.outbox.size === 0) return;
+    this.flushing = true;
+    this.effects.push({ kind: "flushSoon" });
   }
 
   /** Pauses training while more waits than may, so that memory stays bounded and nothing is thrown away. */

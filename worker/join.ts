@@ -10,7 +10,9 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { PROGRAM_VERSION, toConvsweepError } from "../proto/contract.js";
-import { AGENT_LIMITS, Agent, type AgentEffect, type AgentInput } from "./agent.js";
+import { Agent } from "./agent.js";
+import { AGENT_LIMITS } from "./agent-limits.js";
+import type { AgentEffect, AgentInput } from "./agent-messages.js";
 import { CheckpointClient } from "./checkpoint-client.js";
 import type { JoinConfig } from "./config.js";
 import { chooseDevices, deviceToWire } from "./devices.js";
@@ -131,6 +133,9 @@ export function joinCoordinator(config: JoinConfig, parts: JoinParts): JoinedWor
         // Before Hello: whom it names must be known to the next process too.
         spool?.ready();
         link.send(effect.message);
+        break;
+      case "flushSoon":
+        setImmediate(() => dispatch({ kind: "flush" }));
         break;
       case "command":
         pool.command(effect.device, effect.command);

@@ -27,7 +27,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import Database from "better-sqlite3";
 import { LIMITS } from "../proto/contract.js";
-import { LinkRequest } from "../proto/gen/convsweep/v1/worker.js";
+import { Numbered } from "../proto/gen/convsweep/v1/worker.js";
 import type { Predecessor } from "./agent-messages.js";
 import type { Held } from "./messages.js";
 import type { Entry } from "./outbox.js";
@@ -113,7 +113,7 @@ export class Spool {
   }
 
   keep({ id, held, body }: Entry): void {
-    const message = Buffer.from(LinkRequest.encode({ seq: 0, ack: 0, body }).finish()).toString("base64");
+    const message = Buffer.from(Numbered.encode({ body }).finish()).toString("base64");
     const bytes = this.#note({ kind: "put", id, held, message });
     this.#live.set(id, bytes);
     this.#liveBytes += bytes;
@@ -237,7 +237,7 @@ export function readSpool(bytes: Buffer): Predecessor | null {
         store = line.store;
         break;
       case "put": {
-        const { body } = LinkRequest.decode(Buffer.from(line.message, "base64"));
+        const { body } = Numbered.decode(Buffer.from(line.message, "base64"));
         if (body) entries.set(line.id, { id: line.id, held: line.held, body });
         break;
       }

@@ -5,12 +5,12 @@
  */
 import type { ErrorData } from "../proto/contract.js";
 import type { ErrorDetail, Metric, DeviceUse as WireDeviceUse } from "../proto/gen/convsweep/v1/types.js";
-import type { Assign, Ended, LinkRequest, Report, Started } from "../proto/gen/convsweep/v1/worker.js";
+import type { Assign, Ended, Numbered, Report, Started } from "../proto/gen/convsweep/v1/worker.js";
 import type { DeviceUse } from "./engine.js";
 import type { ArtifactRef, CheckpointRef, Held, Job, NamedMetric, Outcome } from "./messages.js";
 
 /** The body of a sequenced message of the worker. */
-export type Body = NonNullable<LinkRequest["body"]>;
+export type Body = NonNullable<Numbered["body"]>;
 
 function metricToWire({ name, value }: NamedMetric): Metric {
   if (Number.isFinite(value)) return { name, value: { $case: "number", value } };

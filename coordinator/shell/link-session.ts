@@ -2,7 +2,7 @@
  * One Link: the sequence numbers, acks and bounds of one stream of one worker.
  *
  * Guarantees: the first message is a Hello of this protocol, or the stream ends with a status that says why. Numbered
- * messages are decided in order, each once; a number left out ends the stream. An ack says that the commit which holds
+ * messages are decided in order, each once, whether they come alone or in a batch; a number left out ends the stream. An ack says that the commit which holds
  * the message has returned. A message that is wrong in any field ends this stream with INVALID_ARGUMENT naming the
  * field, and nothing else. Messages to the worker are numbered from 1 on each Link and not kept for the next one:
  * Hello tells what the worker has, the core answers with what it lacks. A worker that does not read, or says nothing for
@@ -26,7 +26,7 @@ import type { Clock } from "./clock.js";
 import type { Link, Links, Progress } from "./links.js";
 import type { Log } from "./log.js";
 import type { Origin, Runtime } from "./runtime.js";
-import { helloEvent, responseBody, type Speaker, type WelcomeFrame, workerEvent } from "./wire.js";
+import { helloEvent, type MessageBody, responseBody, type Speaker, type WelcomeFrame, workerEvent } from "./wire.js";
 import { bad, whole } from "./wire-fields.js";
 
 /** The stream as the session sees it, so that it can be any. */
@@ -184,6 +184,18 @@ export class LinkSession implements Link {
       return;
     }
     const seq = whole("seq", request.seq, 1);
+    if (body.$case !== "batch") return this.#numbered(seq, body, speaker, progress);
+    const { messages } = body.value;
+    whole("batch.messages.length", messages.length, 1, LIMITS.linkWindow);
+    messages.forEach((message, i) => {
+      // The first is paid for by the batch itself.
+      if (i > 0) this.#spend();
+      if (message.body === undefined) throw bad(`batch.messages[${i}].body`, "a message", "nothing");
+      this.#numbered(seq + i, message.body, speaker, progress);
+    });
+  }
+
+  #numbered(seq: number, body: MessageBody, speaker: Speaker, progress: Progress): void {
     // A repeat. This Link has said, or will say after the commit, that it is durable.
     if (seq <= progress.received) return;
     if (progress.received === 0) {
@@ -291,6 +303,7 @@ export class LinkSession implements Link {
       heartbeatMillis: TIMES.heartbeat,
       leaseMillis: TIMES.lease,
       received: this.#progress?.durable ?? 0,
+      protocolMinor: PROTOCOL.minor,
     };
   }
 

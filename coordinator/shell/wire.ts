@@ -16,6 +16,8 @@ import { attempt, bad, hash, held, metrics, name, prose, token, whole, within } 
 
 export type WorkerEvent = Extract<Event, { readonly incarnation: Incarnation }>;
 export type RequestBody = NonNullable<LinkRequest["body"]>;
+/** A message as it is decided: alone. */
+export type MessageBody = Exclude<RequestBody, { readonly $case: "batch" }>;
 export type ResponseBody = NonNullable<LinkResponse["body"]>;
 
 /** Who speaks on a Link, as its Hello said. */
@@ -102,7 +104,7 @@ function usesOf(list: readonly WireDeviceUse[]): Readonly<Record<string, DeviceU
 }
 
 /** Any message but Hello, which comes once and first. */
-export function workerEvent(speaker: Speaker, body: RequestBody): WorkerEvent {
+export function workerEvent(speaker: Speaker, body: MessageBody): WorkerEvent {
   const { worker, incarnation: life } = speaker;
   const who = { worker, incarnation: life };
   switch (body.$case) {
@@ -208,7 +210,15 @@ function outcomeOf(outcome: Ended["outcome"]): AttemptOutcome {
 /** What a Welcome says beside the core's part. */
 export type WelcomeFrame = Pick<
   Welcome,
-  "store" | "heartbeatMillis" | "leaseMillis" | "received" | "generation" | "commit" | "opening" | "lost"
+  | "store"
+  | "heartbeatMillis"
+  | "leaseMillis"
+  | "received"
+  | "generation"
+  | "commit"
+  | "opening"
+  | "lost"
+  | "protocolMinor"
 >;
 
 export function responseBody(message: WorkerMessage, welcome: () => WelcomeFrame): ResponseBody {

@@ -7,7 +7,7 @@
  * its acknowledgement arrived.
  */
 import { Metadata } from "@grpc/grpc-js";
-import { LIMITS, PROTOCOL } from "../../dist/proto/contract.js";
+import { LIMITS, PROTOCOL, TAKES_BATCHES } from "../../dist/proto/contract.js";
 import { WorkerServiceClient } from "../../dist/proto/gen/convsweep/v1/worker.js";
 import { METRICS, reportedValue } from "./reported-value.mjs";
 
@@ -33,6 +33,9 @@ export class ModelWorker {
     this.closed = false;
     this.links = 0;
     this.welcomed = false;
+    /** The coordinator takes several messages in one. */
+    this.batches = false;
+    this.pumping = null;
   }
 
   open() {
@@ -74,6 +77,7 @@ export class ModelWorker {
     this.closed = true;
     clearInterval(this.beat);
     clearTimeout(this.retry);
+    clearImmediate(this.pumping);
     for (const { timer } of this.held.values()) clearTimeout(timer);
     this.call?.cancel();
     this.client?.close();
@@ -95,16 +99,24 @@ export class ModelWorker {
   #send(body) {
     this.seq += 1;
     this.sent.push({ seq: this.seq, body, at: performance.now() });
-    this.#pump();
+    // As a real worker: what is said in one turn of the event loop goes as one message.
+    this.pumping ??= setImmediate(() => {
+      this.pumping = null;
+      this.#pump();
+    });
   }
 
   /** Writes what the window lets through. */
   #pump() {
     if (!this.welcomed) return;
-    for (const last = this.acked + LIMITS.linkWindow; this.written < Math.min(last, this.seq); ) {
-      this.written += 1;
-      this.#write(this.written, this.sent[this.written - this.acked - 1].body);
-    }
+    const from = this.written + 1;
+    const upTo = Math.min(this.acked + LIMITS.linkWindow, this.seq);
+    if (upTo < from) return;
+    this.written = upTo;
+    const bodies = this.sent.slice(from - this.acked - 1, upTo - this.acked).map(({ body }) => body);
+    if (this.batches && bodies.length > 1) {
+      this.#write(from, { $case: "batch", value: { messages: bodies.map((body) => ({ body })) } });
+    } else for (const [i, body] of bodies.entries()) this.#write(from + i, body);
   }
 
   #acknowledged(seq) {
@@ -137,8 +149,9 @@ export class ModelWorker {
     }
   }
 
-  #welcome({ received, drop, heartbeatMillis }) {
+  #welcome({ received, drop, heartbeatMillis, protocolMinor }) {
     this.links += 1;
+    this.batches = protocolMinor >= TAKES_BATCHES;
     this.#acknowledged(Number(received));
     for (const held of drop) this.#taken(held);
     this.welcomed = true;

@@ -7,7 +7,7 @@ import { type Origin, Runtime } from "../../coordinator/shell/runtime.js";
 import type { RequestBody } from "../../coordinator/shell/wire.js";
 import { openMemoryStore } from "../../coordinator/store/memory.js";
 import { ConvsweepError, LIMITS, PROTOCOL } from "../../proto/contract.js";
-import type { LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
+import type { LinkResponse, Numbered } from "../../proto/gen/convsweep/v1/worker.js";
 import { manualClock } from "./fixture.js";
 
 const HELLO: Extract<RequestBody, { readonly $case: "hello" }> = {
@@ -30,7 +30,7 @@ const HELLO: Extract<RequestBody, { readonly $case: "hello" }> = {
   },
 };
 const POSITION = () => ({ uuid: "store", generation: 0, commit: 0, openings: [] });
-const DRAINING: RequestBody = { $case: "draining", value: {} };
+const DRAINING = { $case: "draining", value: {} } as const;
 
 /** Links without sockets: the runtime turns only when the test lets it. */
 function world() {
@@ -195,6 +195,65 @@ describe("LinkSession", () => {
     expect(seen.end).toMatchObject({ code: "BAD_INPUT", path: "seq", expected: "1003", found: "1004" });
   });
 
+  it("takes a batch as its messages one by one, and acknowledges the last", async () => {
+    const { open, turn, runtime } = world();
+    const { session, seen, hello } = open();
+    await hello();
+    const batch = (seq: number, count: number): void =>
+      session.receive({
+        seq,
+        ack: 0,
+        body: { $case: "batch", value: { messages: Array(count).fill({ body: DRAINING }) } },
+      });
+    batch(1, 3);
+    expect(runtime.waiting).toBe(3);
+    session.receive({ seq: 4, ack: 0, body: DRAINING });
+    batch(5, 1);
+    await turn();
+    expect(seen.written.slice(1)).toEqual([{ seq: 0, ack: 5, body: undefined, commit: 0 }]);
+    // Sent again on a new Link the lots may be others.
+    batch(4, 4);
+    expect(runtime.waiting).toBe(2);
+    await turn();
+    expect(seen.written.at(-1)).toMatchObject({ ack: 7 });
+    batch(9, 2);
+    expect(seen.end).toMatchObject({ code: "BAD_INPUT", path: "seq", expected: "8", found: "9" });
+  });
+
+  it.each([
+    ["nothing in it", [], "batch.messages.length: expected a whole number 1 .. 256, found 0"],
+    ["more than may be ahead", Array(257).fill({ body: DRAINING }), "expected a whole number 1 .. 256, found 257"],
+    ["a gap", [{ body: DRAINING }, { body: undefined }], 'batch.messages[1].body: expected a message, found "nothing"'],
+  ])("ends a Link for a batch with %s", async (_what, messages: Numbered[], message) => {
+    const { open } = world();
+    const { session, seen, hello } = open();
+    await hello();
+    session.receive({ seq: 1, ack: 0, body: { $case: "batch", value: { messages } } });
+    expect(seen.end).toMatchObject({ code: "BAD_INPUT", message: expect.stringContaining(message) });
+  });
+
+  it("takes no batch without a number, nor as the first message", async () => {
+    const { open } = world();
+    const body: RequestBody = { $case: "batch", value: { messages: [{ body: DRAINING }] } };
+    const first = open();
+    first.session.receive({ seq: 1, ack: 0, body });
+    expect(first.seen.end).toMatchObject({ code: "BAD_INPUT", message: "body: a Link begins with Hello" });
+    const later = open();
+    await later.hello();
+    later.session.receive({ seq: 0, ack: 0, body });
+    expect(later.seen.end).toMatchObject({ code: "BAD_INPUT", path: "seq" });
+  });
+
+  it("holds a batch to the window, as its messages alone", async () => {
+    const { open } = world();
+    const { session, seen, hello } = open();
+    await hello();
+    session.receive({ seq: 1, ack: 0, body: DRAINING });
+    const messages = Array(LIMITS.linkWindow).fill({ body: DRAINING });
+    session.receive({ seq: 2, ack: 0, body: { $case: "batch", value: { messages } } });
+    expect(seen.end).toMatchObject({ code: "TOO_LARGE" });
+  });
+
   it("ends when no hello comes, and not after one", async () => {
     const { clock, open } = world();
     const silent = open();
@@ -232,6 +291,21 @@ describe("LinkSession", () => {
     clock.advance(100);
     expect(loud.seen.paused).toBe(false);
     expect(loud.seen.end).toBeUndefined();
+  });
+
+  it("counts every message of a batch against what a worker may say", async () => {
+    const { open, turn } = world();
+    const { session, seen, hello } = open();
+    await hello();
+    const messages = Array(100).fill({ body: DRAINING });
+    let said = 0;
+    for (; !seen.paused; said += 100) {
+      session.receive({ seq: said + 1, ack: 0, body: { $case: "batch", value: { messages } } });
+      await turn();
+    }
+    // Its Hello is the ten thousandth.
+    expect(said).toBe(10_000);
+    expect(seen.end).toBeUndefined();
   });
 
   it("lets a worker go that does not read", async () => {

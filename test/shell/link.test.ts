@@ -2,7 +2,7 @@ import { status } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
 import { ERROR_DETAIL_KEY } from "../../coordinator/shell/errors.js";
 import { openMemoryStore } from "../../coordinator/store/memory.js";
-import { sweepId, TIMES, trialId } from "../../proto/contract.js";
+import { PROTOCOL, sweepId, TIMES, trialId } from "../../proto/contract.js";
 import { ErrorDetail } from "../../proto/gen/convsweep/v1/types.js";
 import { manualClock, SPEC, start } from "./fixture.js";
 import { HASH, ScriptedWorker } from "./scripted-worker.js";
@@ -26,6 +26,7 @@ describe("a Link", () => {
       keep: [],
       drop: [],
       received: 0,
+      protocolMinor: PROTOCOL.minor,
     });
 
     await coordinator.submitSweep({ ...SPEC, runCap: 3 });
@@ -55,6 +56,46 @@ describe("a Link", () => {
       { value: 0.75, epoch: 3 },
     ]);
     expect((await worker.next("assign")).attempt).toBe("1/2#1");
+  });
+
+  it("takes what comes in one message as if it came alone", async () => {
+    const store = openMemoryStore();
+    const { coordinator, storeDir } = await start({ openStore: () => store });
+    const worker = ScriptedWorker.of(storeDir, coordinator.grpcAddress);
+    await worker.link();
+    await coordinator.submitSweep({ ...SPEC, runCap: 3 });
+    const held = await worker.next("assign");
+    await worker.next("assign");
+    const { attempt, token } = held;
+    const report = (epoch: number, value: number) => ({
+      $case: "report" as const,
+      value: {
+        attempt,
+        token,
+        epoch,
+        step: epoch,
+        metrics: [{ name: "val_accuracy", value: { $case: "number" as const, value } }],
+      },
+    });
+    const last = worker.batch([
+      { $case: "started", value: { attempt, token, fingerprint: "cpu-1", fromEpoch: 0 } },
+      report(1, 0.25),
+      report(2, 0.5),
+      report(3, 0.125),
+      { $case: "ended", value: { attempt, token, outcome: { $case: "completed", value: { weightsHash: HASH } } } },
+    ]);
+    expect(last).toBe(5);
+    expect((await worker.next("assign")).attempt).toBe("1/2#1");
+    await worker.durable(last);
+    expect(store.reports(trial(0)).map(({ epoch, metrics }) => [epoch, metrics["val_accuracy"]])).toEqual([
+      [1, 0.25],
+      [2, 0.5],
+      [3, 0.125],
+    ]);
+    expect(store.load().trials.find((one) => one.id === trial(0))).toMatchObject({
+      state: "completed",
+      weightsHash: HASH,
+    });
   });
 
   it("acknowledges a burst with few acks", async () => {

@@ -12,6 +12,7 @@ import {
   type Hello,
   type LinkRequest,
   type LinkResponse,
+  type Numbered,
   type Welcome,
   WorkerServiceClient,
 } from "../../proto/gen/convsweep/v1/worker.js";
@@ -112,6 +113,15 @@ export class ScriptedWorker {
   send(body: RequestBody): number {
     this.seq += 1;
     this.raw({ seq: this.seq, ack: this.received, body });
+    return this.seq;
+  }
+
+  /** Sends several numbered messages in one and answers the number of the last. */
+  batch(bodies: readonly NonNullable<Numbered["body"]>[]): number {
+    const first = this.seq + 1;
+    this.seq += bodies.length;
+    const messages = bodies.map((body) => ({ body }));
+    this.raw({ seq: first, ack: this.received, body: { $case: "batch", value: { messages } } });
     return this.seq;
   }
 

@@ -5,7 +5,7 @@ import type { Json, MetricValue } from "../../coordinator/core/types.js";
 import { isErrorCode } from "../../coordinator/shell/errors.js";
 import {
   helloEvent,
-  type RequestBody,
+  type MessageBody,
   responseBody,
   type WorkerEvent,
   workerEvent,
@@ -143,7 +143,7 @@ const STORE = { uuid: "store", generation: 2, commit: 9, openings: OPENINGS };
 const SEEN = { seenStore: "store", seenGeneration: 2, seenCommit: 13, seenOpening: "third" };
 
 /** What a worker would write for the event: the other direction, by hand. */
-function bodyOf(event: WorkerEvent): RequestBody {
+function bodyOf(event: WorkerEvent): MessageBody {
   switch (event.kind) {
     case "Heartbeat":
       return {
@@ -207,9 +207,9 @@ function wireOutcome(ended: AttemptOutcome): NonNullable<Ended["outcome"]> {
   }
 }
 
-const overTheWire = (body: RequestBody): RequestBody => {
+const overTheWire = (body: MessageBody): MessageBody => {
   const decoded = LinkRequest.decode(LinkRequest.encode({ seq: 3, ack: 1, body }).finish());
-  if (!decoded.body) throw new Error("no body");
+  if (!decoded.body || decoded.body.$case === "batch") throw new Error("no body");
   return decoded.body;
 };
 
@@ -328,7 +328,7 @@ describe("messages of a worker", () => {
 
   it("keep the failure of a newer worker whose code is not known here", () => {
     const detail: ErrorDetail = { code: "ENGINE_NEW", message: "odd", path: "", expected: "", found: "" };
-    const body: RequestBody = {
+    const body: MessageBody = {
       $case: "ended",
       value: { attempt: "1/0#1", token: 1, outcome: { $case: "failed", value: detail } },
     };
@@ -339,7 +339,7 @@ describe("messages of a worker", () => {
   });
 
   it("cannot reach a terminal through a text", () => {
-    const body: RequestBody = {
+    const body: MessageBody = {
       $case: "ended",
       value: {
         attempt: "1/0#1",
@@ -385,7 +385,7 @@ describe("messages to a worker", () => {
   );
   const frame = {
     ...{ store: "store", heartbeatMillis: 2_000, leaseMillis: 9_000, received: 17 },
-    ...{ generation: 2, commit: 9, opening: "third", lost: 0 },
+    ...{ generation: 2, commit: 9, opening: "third", lost: 0, protocolMinor: 1 },
   };
 
   it("arrive as the core said them", () => {

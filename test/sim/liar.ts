@@ -5,13 +5,13 @@
  */
 import { type ConvsweepError, PROGRAM_VERSION, PROTOCOL } from "../../proto/contract.js";
 import type { HeldAttempt } from "../../proto/gen/convsweep/v1/types.js";
-import type { LinkRequest, LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
+import type { LinkResponse, Numbered } from "../../proto/gen/convsweep/v1/worker.js";
 import { Connection, type Peer } from "./network.js";
 import type { WorkerPlan } from "./plan.js";
 import type { Stream } from "./random.js";
 import type { World } from "./surroundings.js";
 
-type Body = NonNullable<LinkRequest["body"]>;
+type Body = NonNullable<Numbered["body"]>;
 
 export class Liar implements Peer {
   readonly index: number;
@@ -118,7 +118,14 @@ export class Liar implements Peer {
     this.#world.count("lies");
     // Now and then a number that is wrong: the link ends.
     this.#seq += this.#random.chance(0.03) ? 2 : 1;
-    connection.send({ seq: this.#seq, ack: 0, body: this.#lie() });
+    const seq = this.#seq;
+    if (!this.#random.chance(0.3)) return connection.send({ seq, ack: 0, body: this.#lie() });
+    // Now and then an empty one, or one with nothing in it: the link ends.
+    const messages = Array.from({ length: this.#random.chance(0.05) ? 0 : this.#random.between(1, 3) }, () => ({
+      body: this.#random.chance(0.02) ? undefined : this.#lie(),
+    }));
+    this.#seq += Math.max(0, messages.length - 1);
+    connection.send({ seq, ack: 0, body: { $case: "batch", value: { messages } } });
   }
 
   #lie(): Body {

@@ -4,6 +4,7 @@
  */
 import type { LinkRequest } from "../../proto/gen/convsweep/v1/worker.js";
 import type { Entry } from "../../worker/outbox.js";
+import { unpacked } from "../worker/unpacked.js";
 
 type Body = NonNullable<LinkRequest["body"]>;
 type Ended = Extract<Body, { readonly $case: "ended" }>["value"];
@@ -60,7 +61,11 @@ export class LifeBook {
     this.spooled = spooled;
   }
 
-  said({ seq, body }: LinkRequest): void {
+  said(message: LinkRequest): void {
+    for (const one of unpacked(message)) this.#said(one);
+  }
+
+  #said({ seq, body }: LinkRequest): void {
     if (seq === 0 || body === undefined) return;
     this.numbered[seq] = body;
     switch (body.$case) {
@@ -93,6 +98,7 @@ export class LifeBook {
         this.spokeOf.add(body.value.token);
         return;
       case "artifactSaved":
+      case "batch":
       case "hello":
       case "heartbeat":
         return;

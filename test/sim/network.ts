@@ -62,6 +62,7 @@ export class Connection implements Wire {
 
   send(message: LinkRequest): void {
     if (!this.#peerOpen) return;
+    if (message.body?.$case === "batch") this.#world.count("several messages in one");
     this.#world.oracle.said(this.incarnation, message, message.seq > 0 && !this.#numbered);
     this.#upward({ message });
   }
@@ -239,6 +240,10 @@ export function briefly(message: LinkRequest | LinkResponse): string {
   const { seq, ack, body } = message;
   const numbers = `seq ${seq} ack ${ack}`;
   if (body === undefined) return numbers;
+  if (body.$case === "batch") {
+    const inside = body.value.messages.map((one) => one.body?.$case ?? "nothing");
+    return `batch of ${inside.join(", ")} (${numbers})`;
+  }
   const value = body.value as Readonly<Record<string, unknown>>;
   const what = ["attempt", "token", "epoch", "fromEpoch", "received"].flatMap((key) =>
     value[key] === undefined ? [] : [`${key} ${String(value[key])}`],

@@ -125,6 +125,8 @@ export interface Plan {
   readonly shortLives?: number;
   /** Commits are flushed beside the coordinator's process, which takes up to this long; 0 and absent: in it. */
   readonly flushMillis?: number;
+  /** A worker's process gets through with what its threads say only after up to this long, and sends it together; 0 and absent: at once. */
+  readonly gatherMillis?: number;
   /** Everything is checked after every commit, also what costs the size of the state. */
   readonly deep: boolean;
 }
@@ -200,6 +202,7 @@ export function planOf(seed: number): Plan {
     deep: seed % DEEP_EVERY === 0,
     shortLives: random.chance(0.4) ? 0.6 : 0,
     flushMillis: random.chance(0.6) ? random.between(1, 60) : 0,
+    gatherMillis: gathering(seed),
   };
 }
 
@@ -247,6 +250,12 @@ function lostTail(seed: number, healAt: number): readonly Fault[] {
   const random = new Stream(seed, 4);
   if (!random.chance(0.1)) return [];
   return [{ kind: "lose-tail", at: random.below(healAt), target: 0, millis: random.below(3_000) }];
+}
+
+/** From a stream of its own, as above. */
+function gathering(seed: number): number {
+  const random = new Stream(seed, 5);
+  return random.chance(0.5) ? random.between(1, 400) : 0;
 }
 
 function times<T>(count: number, make: (index: number) => T): readonly T[] {

@@ -38,6 +38,7 @@ const SOMETIMES = [
   "lease lapsed",
   "holder back after its lease",
   "fault restore",
+  "several messages in one",
 ];
 
 describe("the simulator", () => {

@@ -8,13 +8,14 @@
 import type { ConvsweepError } from "../../proto/contract.js";
 import { PROGRAM_VERSION } from "../../proto/contract.js";
 import type { LinkResponse } from "../../proto/gen/convsweep/v1/worker.js";
-import { Agent, type AgentEffect, type AgentInput } from "../../worker/agent.js";
+import { Agent } from "../../worker/agent.js";
+import type { AgentEffect, AgentInput } from "../../worker/agent-messages.js";
 import { reconnectDelay } from "../../worker/backoff.js";
 import type { ThreadMessage } from "../../worker/messages.js";
 import { Connection, type Peer } from "./network.js";
 import type { WorkerPlan } from "./plan.js";
 import { Standstill } from "./process.js";
-import type { Stream } from "./random.js";
+import { Stream } from "./random.js";
 import { inherited, type Spool } from "./spool.js";
 import type { World } from "./surroundings.js";
 import { NOTHING, Threads } from "./threads.js";
@@ -31,6 +32,7 @@ export class SimulatedWorker implements Peer {
   readonly plan: WorkerPlan;
   readonly #world: World;
   readonly #random: Stream;
+  readonly #gather: Stream;
   #life = 0;
   #agent: Agent | null = null;
   #connection: Connection | null = null;
@@ -48,6 +50,7 @@ export class SimulatedWorker implements Peer {
     this.plan = plan;
     this.name = `w${index}`;
     this.#random = random;
+    this.#gather = new Stream(world.plan.seed, 1_000 + index);
     this.#process = new Standstill(world.timeline);
     this.#threads = new Threads(world, random, plan, {
       incarnation: () => this.incarnation,
@@ -232,6 +235,12 @@ export class SimulatedWorker implements Peer {
       case "send":
         this.#connection?.send(effect.message);
         return;
+      case "flushSoon": {
+        const { gatherMillis = 0 } = this.#world.plan;
+        const wait = gatherMillis === 0 ? 0 : this.#gather.below(gatherMillis + 1);
+        this.#after(wait, () => this.#dispatch({ kind: "flush" }));
+        return;
+      }
       case "command":
         this.#threads.command(effect.command);
         return;

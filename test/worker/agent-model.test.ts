@@ -6,6 +6,7 @@ import { World } from "./agent-world.js";
 const operation = fc.oneof(
   { weight: 3, arbitrary: fc.constant({ kind: "assign" as const }) },
   { weight: 8, arbitrary: fc.record({ kind: fc.constant("thread" as const), i: fc.nat(20) }) },
+  { weight: 8, arbitrary: fc.constant({ kind: "endTurn" as const }) },
   { weight: 8, arbitrary: fc.constant({ kind: "up" as const }) },
   { weight: 8, arbitrary: fc.constant({ kind: "down" as const }) },
   { weight: 4, arbitrary: fc.constant({ kind: "commit" as const }) },
@@ -32,6 +33,9 @@ function perform(world: World, op: Operation): void {
       break;
     case "thread":
       world.thread(op.i);
+      break;
+    case "endTurn":
+      world.endTurn();
       break;
     case "up":
       world.up();
@@ -71,8 +75,8 @@ const once = (record: readonly string[]): string[] => record.filter((text, i) =>
 describe("the agent and a model coordinator", () => {
   it("delivers every report once and in order over any interleaving", () => {
     fc.assert(
-      fc.property(fc.array(operation, { maxLength: 200, size: "max" }), (operations) => {
-        const world = new World();
+      fc.property(fc.array(operation, { maxLength: 200, size: "max" }), fc.constantFrom(0, 1), (operations, minor) => {
+        const world = new World(minor);
         for (const op of operations) perform(world, op);
         world.heal();
         const restarted = operations.some((op) => op.kind === "restart");

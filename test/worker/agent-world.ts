@@ -7,6 +7,7 @@ import type { LinkRequest, LinkResponse } from "../../proto/gen/convsweep/v1/wor
 import { Agent } from "../../worker/agent.js";
 import type { AgentEffect, AgentInput, Identity } from "../../worker/agent-messages.js";
 import type { Held, ThreadCommand, ThreadMessage } from "../../worker/messages.js";
+import { unpacked } from "./unpacked.js";
 
 export const IDENTITY: Identity = {
   worker: "w",
@@ -42,6 +43,7 @@ export const welcome = (
     generation?: number;
     commit?: number;
     lost?: number;
+    protocolMinor?: number;
   } = {},
 ): LinkResponse => ({
   seq: 0,
@@ -59,6 +61,7 @@ export const welcome = (
       commit: 0,
       opening: "o",
       lost: 0,
+      protocolMinor: 1,
       ...over,
     },
   },
@@ -110,6 +113,12 @@ class ModelCoordinator {
   durable = 0;
   sent = 0;
   private pending: LinkRequest[] = [];
+  /** What it says it knows of the protocol. */
+  private readonly minor: number;
+
+  constructor(minor: number) {
+    this.minor = minor;
+  }
 
   live(attempt: string): boolean {
     const record = this.record.get(attempt) ?? [];
@@ -128,6 +137,7 @@ class ModelCoordinator {
         received: this.durable,
         keep: running.filter((r) => this.live(r.attempt)),
         drop: running.filter((r) => !this.live(r.attempt)),
+        protocolMinor: this.minor,
       }),
     ];
     for (const [attempt, h] of this.assigned) {
@@ -149,6 +159,14 @@ class ModelCoordinator {
   }
 
   hear(request: LinkRequest): void {
+    if (request.body?.$case === "batch") {
+      expect(this.minor).toBe(1);
+      expect(request.body.value.messages.length).toBeGreaterThan(1);
+    }
+    for (const one of unpacked(request)) this.hearOne(one);
+  }
+
+  private hearOne(request: LinkRequest): void {
     expect(request.ack).toBeLessThanOrEqual(this.sent);
     if (request.seq === 0) {
       if (request.body?.$case === "heartbeat")
@@ -186,13 +204,19 @@ class ModelCoordinator {
 export class World {
   readonly agent = new Agent(IDENTITY, LIMITS);
   readonly device = new ScriptedDevice();
-  readonly coordinator = new ModelCoordinator();
+  readonly coordinator: ModelCoordinator;
   connected = false;
   upward: LinkRequest[] = [];
   downward: LinkResponse[] = [];
   exits: number[] = [];
   now = 0;
   next = 0;
+  /** The agent wants to be told when the turn of its event loop is over. */
+  flushAsked = false;
+
+  constructor(minor = 1) {
+    this.coordinator = new ModelCoordinator(minor);
+  }
 
   input(input: AgentInput): void {
     for (const effect of this.agent.handle(input, this.now)) this.carryOut(effect);
@@ -200,7 +224,10 @@ export class World {
 
   carryOut(effect: AgentEffect): void {
     if (effect.kind === "send") this.upward.push(effect.message);
-    else if (effect.kind === "command") this.device.take(effect.command);
+    else if (effect.kind === "flushSoon") {
+      expect(this.flushAsked).toBe(false);
+      this.flushAsked = true;
+    } else if (effect.kind === "command") this.device.take(effect.command);
     else if (effect.kind === "relink") throw new Error(`relink: ${effect.reason}`);
     else if (effect.kind === "exit") this.exits.push(effect.code);
   }
@@ -263,6 +290,12 @@ export class World {
     if (message) this.input({ kind: "thread", device: "cpu", message });
   }
 
+  endTurn(): void {
+    if (!this.flushAsked) return;
+    this.flushAsked = false;
+    this.input({ kind: "flush" });
+  }
+
   tick(millis: number): void {
     this.now += millis;
     this.input({ kind: "tick" });
@@ -283,6 +316,7 @@ export class World {
       this.downward.push(this.coordinator.commit());
       while (this.downward.length > 0) this.down();
       for (const script of this.device.scripts.values()) while (script.messages.length > 0) this.thread(0);
+      this.endTurn();
       if (
         this.agent.owed === 0 &&
         before === JSON.stringify([0, this.upward.length, this.downward.length, this.coordinator.durable])

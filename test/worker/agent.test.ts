@@ -5,20 +5,30 @@ import { Agent } from "../../worker/agent.js";
 import type { AgentEffect, AgentInput } from "../../worker/agent-messages.js";
 import type { ThreadCommand, ThreadMessage } from "../../worker/messages.js";
 import { assign, held, IDENTITY, LIMITS, welcome } from "./agent-world.js";
+import { unpacked } from "./unpacked.js";
 
-function joined(limits = LIMITS): {
+function joined(
+  limits = LIMITS,
+  minor = 1,
+): {
   agent: Agent;
   handle: (input: AgentInput, now?: number) => readonly AgentEffect[];
 } {
   const agent = new Agent(IDENTITY, limits);
-  const handle = (input: AgentInput, now = 0): readonly AgentEffect[] => agent.handle(input, now);
+  /** Every input is a turn of the event loop of its own. */
+  const handle = (input: AgentInput, now = 0): readonly AgentEffect[] =>
+    agent
+      .handle(input, now)
+      .flatMap((effect) => (effect.kind === "flushSoon" ? agent.handle({ kind: "flush" }, now) : [effect]));
   handle({ kind: "linkUp" });
-  handle({ kind: "received", message: welcome() });
+  handle({ kind: "received", message: welcome({ protocolMinor: minor }) });
   return { agent, handle };
 }
 
-const sends = (effects: readonly AgentEffect[]): LinkRequest[] =>
+const written = (effects: readonly AgentEffect[]): LinkRequest[] =>
   effects.flatMap((e) => (e.kind === "send" ? [e.message] : []));
+/** However they were put together. */
+const sends = (effects: readonly AgentEffect[]): LinkRequest[] => written(effects).flatMap(unpacked);
 const commands = (effects: readonly AgentEffect[]): ThreadCommand[] =>
   effects.flatMap((e) => (e.kind === "command" ? [e.command] : []));
 const said = (body: NonNullable<LinkResponse["body"]>, seq: number, ack = 0): AgentInput => ({
@@ -28,6 +38,34 @@ const said = (body: NonNullable<LinkResponse["body"]>, seq: number, ack = 0): Ag
 const from = (message: ThreadMessage): AgentInput => ({ kind: "thread", device: "cpu", message });
 
 describe("the agent, step by step", () => {
+  it("says in one message what a turn of the event loop brings, to a coordinator that takes it", () => {
+    for (const minor of [0, 1]) {
+      const agent = new Agent(IDENTITY, { ...LIMITS, window: 4 });
+      const handle = (input: AgentInput): readonly AgentEffect[] => agent.handle(input, 0);
+      handle({ kind: "linkUp" });
+      handle({ kind: "received", message: welcome({ protocolMinor: minor }) });
+      for (const i of [0, 1, 2]) handle(said(assign(held(i)), i + 1));
+      const turn = [0, 1, 2].flatMap((i) => [
+        ...handle(from({ kind: "started", held: held(i), fingerprint: "f", fromEpoch: 0 })),
+        ...handle(from({ kind: "report", held: held(i), epoch: 1, step: 1, metrics: [] })),
+      ]);
+      expect(sends(turn)).toEqual([]);
+      expect(turn.filter(({ kind }) => kind === "flushSoon")).toHaveLength(1);
+      const sent = written(handle({ kind: "flush" }));
+      expect(sent.map(({ seq, ack, body }) => [seq, ack, body?.$case])).toEqual(
+        minor === 1 ? [[1, 3, "batch"]] : [1, 2, 3, 4].map((seq) => [seq, 3, seq % 2 ? "started" : "report"]),
+      );
+      expect(sent.flatMap(unpacked).map(({ seq, body }) => [seq, body?.$case])).toEqual(
+        [1, 2, 3, 4].map((seq) => [seq, seq % 2 ? "started" : "report"]),
+      );
+      // What the window held back follows its acknowledgement at once; a single message needs no batch.
+      const rest = (ack: number) =>
+        sends(handle({ kind: "received", message: { seq: 0, ack, body: undefined, commit: 0 } }));
+      expect(rest(1).map(({ seq, body }) => [seq, body?.$case])).toEqual([[5, "started"]]);
+      expect(rest(4).map(({ seq, body }) => [seq, body?.$case])).toEqual([[6, "report"]]);
+    }
+  });
+
   it("says nothing numbered before the Welcome", () => {
     const agent = new Agent(IDENTITY, LIMITS);
     const effects = agent.handle({ kind: "linkUp" }, 0);

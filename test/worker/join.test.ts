@@ -16,6 +16,7 @@ import type { Assign, Ended, Hello, LinkRequest, LinkResponse, Report } from "..
 import { LOG_EVENTS } from "../../worker/log-events.js";
 import { requireBuilt } from "./build.js";
 import { type LinkCall, type LinkServer, refuse, startLinkServer, welcomeMessage } from "./link-server.js";
+import { unpacked } from "./unpacked.js";
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const main = path("../../dist/worker/main.js");
@@ -106,9 +107,11 @@ class SmallCoordinator {
       if (welcome.body?.$case === "welcome") welcome.body.value.keep = request.body.value.running;
       call.write(welcome);
     } else if (request.seq > this.received) {
-      expect(request.seq).toBe(this.received + 1);
-      this.received = request.seq;
-      this.heard.push(request);
+      for (const one of unpacked(request)) {
+        expect(one.seq).toBe(this.received + 1);
+        this.received = one.seq;
+        this.heard.push(one);
+      }
       if (!this.deaf) call.write({ seq: 0, ack: this.received, body: undefined, commit: 0 });
     }
     for (const waiter of this.waiters.splice(0)) waiter();

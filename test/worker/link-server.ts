@@ -1,5 +1,6 @@
 /** The least gRPC server that speaks `Link`: hands every stream to the test. */
 import { type Metadata, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
+import { PROTOCOL } from "../../proto/contract.js";
 import { type LinkRequest, type LinkResponse, WorkerServiceService } from "../../proto/gen/convsweep/v1/worker.js";
 
 export type LinkCall = ServerDuplexStream<LinkRequest, LinkResponse>;
@@ -56,6 +57,7 @@ export const welcomeMessage = (received = 0): LinkResponse => ({
       commit: 0,
       opening: "",
       lost: 0,
+      protocolMinor: PROTOCOL.minor,
     },
   },
   commit: 0,

@@ -19,6 +19,7 @@ import type { Entry } from "../../worker/outbox.js";
 import { readSpool, Spool } from "../../worker/spool.js";
 import { endedBody, reportBody } from "../../worker/wire.js";
 import { assign, held, IDENTITY, LIMITS, welcome } from "./agent-world.js";
+import { unpacked } from "./unpacked.js";
 
 let root: string;
 let open: Spool[];
@@ -182,7 +183,7 @@ describe("the spool", () => {
 });
 
 const sends = (effects: readonly AgentEffect[]): LinkRequest[] =>
-  effects.flatMap((effect) => (effect.kind === "send" ? [effect.message] : []));
+  effects.flatMap((effect) => (effect.kind === "send" ? unpacked(effect.message) : []));
 const told = (effects: readonly AgentEffect[]): string[] =>
   sends(effects).map(
     ({ seq, body }) => `${seq} ${body?.$case}${body?.$case === "report" ? ` ${body.value.epoch}` : ""}`,
@@ -253,7 +254,11 @@ describe("the process after a dead one", () => {
 describe("P3: a coordinator that is older than it was", () => {
   function trained(epochs: number) {
     const agent = new Agent(IDENTITY, { ...LIMITS, window: 100 });
-    const handle = (input: AgentInput): readonly AgentEffect[] => agent.handle(input, 0);
+    /** Every input is a turn of the event loop of its own. */
+    const handle = (input: AgentInput): readonly AgentEffect[] =>
+      agent
+        .handle(input, 0)
+        .flatMap((effect) => (effect.kind === "flushSoon" ? agent.handle({ kind: "flush" }, 0) : [effect]));
     handle({ kind: "linkUp" });
     handle({ kind: "received", message: welcome() });
     handle({ kind: "received", message: { seq: 1, ack: 0, body: assign(held(0)), commit: 3 } });

@@ -70,13 +70,35 @@ export interface DownloadCheckpointResponse {
 }
 
 export interface LinkRequest {
-  /** 0, or 1, 2, 3, ... without gaps within an incarnation. */
+  /** 0, or 1, 2, 3, ... without gaps within an incarnation; of a batch, that of its first message. */
   seq: number;
   /** Highest seq of the coordinator that the worker has handled. */
   ack: number;
   body:
     | { $case: "hello"; value: Hello }
     | { $case: "heartbeat"; value: Heartbeat }
+    | { $case: "started"; value: Started }
+    | { $case: "report"; value: Report }
+    | { $case: "ended"; value: Ended }
+    | { $case: "draining"; value: Draining }
+    | { $case: "checkpointSaved"; value: CheckpointSaved }
+    | { $case: "artifactSaved"; value: ArtifactSaved }
+    | { $case: "batch"; value: Batch }
+    | undefined;
+}
+
+/**
+ * Several numbered messages in one, in order: the first has the number of the whole, each that follows the next one. Each
+ * counts as if it had come alone, and the acknowledgement of the last is one of all. Only for a coordinator whose Welcome
+ * says minor version 1 or newer; one that does not know of batches would take it for a bare acknowledgement.
+ */
+export interface Batch {
+  messages: Numbered[];
+}
+
+/** What may stand in a batch; members are numbered as in LinkRequest. */
+export interface Numbered {
+  body:
     | { $case: "started"; value: Started }
     | { $case: "report"; value: Report }
     | { $case: "ended"; value: Ended }
@@ -145,6 +167,8 @@ export interface Welcome {
   opening: string;
   /** Commits that the worker has heard of and the store does not have. What the worker keeps it says again. */
   lost: number;
+  /** What of the protocol the coordinator knows; 0 from one that does not say. From 1 on it takes batches. */
+  protocolMinor: number;
 }
 
 export interface Heartbeat {
@@ -768,6 +792,9 @@ export const LinkRequest: MessageFns<LinkRequest> = {
       case "artifactSaved":
         ArtifactSaved.encode(message.body.value, writer.uint32(82).fork()).join();
         break;
+      case "batch":
+        Batch.encode(message.body.value, writer.uint32(90).fork()).join();
+        break;
     }
     return writer;
   },
@@ -817,6 +844,163 @@ export const LinkRequest: MessageFns<LinkRequest> = {
             message.body = { $case: "heartbeat", value: Heartbeat.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.body = { $case: "started", value: Started.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.body = { $case: "report", value: Report.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.body = { $case: "ended", value: Ended.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.body = { $case: "draining", value: Draining.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.body = { $case: "checkpointSaved", value: CheckpointSaved.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.body = { $case: "artifactSaved", value: ArtifactSaved.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.body = { $case: "batch", value: Batch.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBatch(): Batch {
+  return { messages: [] };
+}
+
+export const Batch: MessageFns<Batch> = {
+  encode(message: Batch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.messages) {
+      Numbered.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Batch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.messages.push(Numbered.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNumbered(): Numbered {
+  return { body: undefined };
+}
+
+export const Numbered: MessageFns<Numbered> = {
+  encode(message: Numbered, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.body?.$case) {
+      case "started":
+        Started.encode(message.body.value, writer.uint32(42).fork()).join();
+        break;
+      case "report":
+        Report.encode(message.body.value, writer.uint32(50).fork()).join();
+        break;
+      case "ended":
+        Ended.encode(message.body.value, writer.uint32(58).fork()).join();
+        break;
+      case "draining":
+        Draining.encode(message.body.value, writer.uint32(66).fork()).join();
+        break;
+      case "checkpointSaved":
+        CheckpointSaved.encode(message.body.value, writer.uint32(74).fork()).join();
+        break;
+      case "artifactSaved":
+        ArtifactSaved.encode(message.body.value, writer.uint32(82).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Numbered {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNumbered();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
           case 5: {
             if (tag !== 42) {
               break;
@@ -1219,6 +1403,7 @@ function createBaseWelcome(): Welcome {
     commit: 0,
     opening: "",
     lost: 0,
+    protocolMinor: 0,
   };
 }
 
@@ -1253,6 +1438,9 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.lost !== 0) {
       writer.uint32(80).uint64(message.lost);
+    }
+    if (message.protocolMinor !== 0) {
+      writer.uint32(88).uint32(message.protocolMinor);
     }
     return writer;
   },
@@ -1348,6 +1536,14 @@ export const Welcome: MessageFns<Welcome> = {
             }
 
             message.lost = longToNumber(reader.uint64());
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.protocolMinor = reader.uint32();
             continue;
           }
         }
