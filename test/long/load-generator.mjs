@@ -39,6 +39,7 @@ async function open({ address, identity, token, from, count, epochs, burst, epoc
       burst,
       epochMillis,
       stamp: true,
+      realBackoff: true,
       onWelcome: () => {
         welcomed += 1;
         model.welcomedAt = Date.now();

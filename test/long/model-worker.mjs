@@ -9,13 +9,14 @@
 import { Metadata } from "@grpc/grpc-js";
 import { LIMITS, PROTOCOL, TAKES_BATCHES } from "../../dist/proto/contract.js";
 import { WorkerServiceClient } from "../../dist/proto/gen/convsweep/v1/worker.js";
+import { reconnectDelay } from "../../dist/worker/backoff.js";
 import { METRICS, reportedValue } from "./reported-value.mjs";
 
 export class ModelWorker {
   /**
    * `options`: address, credentials, token, name, lanes; channel (gRPC options); epochMillis between an attempt's reports,
    * epochs of a trial, burst; stamp: the first metric is the time, milliseconds since 1970; onAcked(report, millis), onAssigned(millis since a lane became free, or null),
-   * onTaken(attempt) of one that it still trained.
+   * onTaken(attempt) of one that it still trained; retryMillis between Links, at most, or realBackoff: as the real worker waits.
    */
   constructor(options) {
     this.options = options;
@@ -32,6 +33,8 @@ export class ModelWorker {
     this.freeSince = [];
     this.closed = false;
     this.links = 0;
+    /** Links that ended since the last Welcome. */
+    this.failures = 0;
     this.welcomed = false;
     /** The coordinator takes several messages in one. */
     this.batches = false;
@@ -89,7 +92,13 @@ export class ModelWorker {
     clearInterval(this.beat);
     if (this.closed) return;
     this.options.onDown?.(error);
-    this.retry = setTimeout(() => this.open(), 50 + Math.random() * (this.options.retryMillis ?? 500));
+    this.retry = setTimeout(() => this.open(), this.#patience());
+    this.failures += 1;
+  }
+
+  #patience() {
+    if (this.options.realBackoff) return reconnectDelay(this.failures, Math.random());
+    return 50 + Math.random() * (this.options.retryMillis ?? 500);
   }
 
   #write(seq, body) {
@@ -152,6 +161,7 @@ export class ModelWorker {
   #welcome({ received, drop, heartbeatMillis, protocolMinor }) {
     this.links += 1;
     this.batches = protocolMinor >= TAKES_BATCHES;
+    this.failures = 0;
     this.#acknowledged(Number(received));
     for (const held of drop) this.#taken(held);
     this.welcomed = true;
