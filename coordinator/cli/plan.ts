@@ -11,9 +11,9 @@ import type { Recipe } from "../../native/recipe.js";
 import type { SweepSpec } from "../core/types.js";
 import { compileSweep } from "../recipe/compile.js";
 import { contextOf, parseLanes } from "./context.js";
-import { formatBytes, formatDuration, formatNumber } from "./format.js";
-import { layerTable } from "./layer-table.js";
+import { formatBytes, formatDuration } from "./format.js";
 import type { Output } from "./output.js";
+import { networkTables, unitOf, workLine } from "./plan-lines.js";
 import { readSweepFile } from "./run.js";
 import { captureWorkerProgram } from "./worker-process.js";
 
@@ -68,29 +68,25 @@ Examples:
         });
         return;
       }
-      writeNetwork(output, recipe, layers);
+      writeNetwork(output, recipe);
       writeCost(output, spec, recipe, images, probe);
     });
 }
 
-function writeNetwork(output: Output, recipe: Recipe, layers: ReturnType<typeof inferNetworks>): void {
-  const [channels, rows, columns] = recipe.dataset.shape;
-  const title = `${recipe.network.name ?? "network"} on ${recipe.dataset.name} (${channels}x${rows}x${columns})`;
-  const second = recipe.procedure?.discriminator ?? [];
-  output.line(output.paint.bold(second.length > 0 ? `${title}: the generator, then the discriminator` : title));
-  const table = layerTable([...recipe.network.layers, ...second], layers, output.columns);
-  for (const [index, line] of table.entries()) output.line(index === 0 ? output.paint.dim(line) : line);
-  output.line();
+function writeNetwork(output: Output, recipe: Recipe): void {
+  for (const { title, lines } of networkTables(recipe, output.columns)) {
+    output.line(output.paint.bold(title));
+    for (const [index, line] of lines.entries()) output.line(index === 0 ? output.paint.dim(line) : line);
+    output.line();
+  }
 }
 
 function writeCost(output: Output, spec: SweepSpec, recipe: Recipe, images: number, probe: Probe | null): void {
-  output.line(
-    `${spec.runCap} trials of ${recipe.epochs} epochs: ${formatNumber(images / 1e6)} million images to train`,
-  );
+  output.line(workLine(spec.runCap, recipe, images));
   if (probe === null) return;
   output.line(`memory   ${formatBytes(probe.bytesPerLane)} a lane, ${formatBytes(probe.bytesShared)} shared`);
   for (const { lanes, imagesPerSecond } of probe.speeds) {
-    const text = `${lanes} ${lanes === 1 ? "lane " : "lanes"}  ${Math.round(imagesPerSecond).toLocaleString("en")} images/s`;
+    const text = `${lanes} ${lanes === 1 ? "lane " : "lanes"}  ${Math.round(imagesPerSecond).toLocaleString("en")} ${unitOf(recipe)}/s`;
     output.line(`${text.padEnd(32)}  ${formatDuration((1000 * images) / imagesPerSecond)} for the sweep`);
   }
   output.line(

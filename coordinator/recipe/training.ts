@@ -154,7 +154,7 @@ function scheduleOf(
         kind,
         warmup: number("warmup", 0.3, { min: 0, max: 1, above: true, below: true }),
         div: number("div", 25, { min: 1, max: 1e9 }),
-        final_div: number("final_div", 1e4, { min: 1, max: 1e12 }),
+        final_div: number("final_div", 1e4, { min: 1, max: 1e9 }),
       };
   }
 }
