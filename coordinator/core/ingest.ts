@@ -161,7 +161,7 @@ function resultOf(attempt: Attempt, outcome: Exclude<AttemptOutcome, { readonly 
       return { state: attempt.stopping ?? "stopped", cause: attempt.cause };
     case "diverged": {
       const { epoch, step, what } = outcome;
-      return { state: "failed", cause: `diverged at epoch ${epoch}, step ${step} (${what} not finite)` };
+      return { state: "failed", cause: `diverged in epoch ${epoch + 1}, step ${step} (${what} not finite)` };
     }
     case "failed":
       return { state: "failed", cause: outcome.error.message };

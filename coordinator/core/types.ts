@@ -200,7 +200,7 @@ export interface Trial extends Progress {
     | { readonly kind: "sampled" | "enqueued" }
     | { readonly kind: "rerun"; readonly of: TrialId; readonly verify: boolean };
   readonly state: TrialState;
-  /** Why it ended: `diverged at epoch 2, step 931`, `worker lost`, ...; "" if nothing to say. */
+  /** Why it ended: `diverged in epoch 3, step 931`, `worker lost`, ...; "" if nothing to say. */
   readonly cause: string;
   readonly attempts: number;
   /** Attempts lost to machines. */

@@ -51,7 +51,7 @@ function trial(
     sweep: 3,
     number,
     state,
-    cause: state === "failed" ? "diverged at epoch 1, step 7" : "",
+    cause: state === "failed" ? "diverged in epoch 2, step 7" : "",
     origin,
     parameters: { learning_rate: 10 ** -number },
     best,

@@ -73,7 +73,7 @@ describe("a sweep", () => {
         else worker.train(assign);
       }
       expect(rig.sweep(1)).toMatchObject({ state, cause });
-      expect(rig.trial(1, 0).cause).toBe("diverged at epoch 1, step 7 (loss not finite)");
+      expect(rig.trial(1, 0).cause).toBe("diverged in epoch 2, step 7 (loss not finite)");
     }
   });
 

@@ -17,7 +17,7 @@ const ROWS = [
   }),
   trialRow(1, 1, {
     state: "failed",
-    cause: "diverged at epoch 2, step 931",
+    cause: "diverged in epoch 3, step 931",
     epoch: 2,
     parameters: { learning_rate: 0.3, l2: 1e-4, optimizer: "sgd" },
     worker: "attic",

@@ -101,7 +101,7 @@ export function scriptedTrial(
       sweep,
       number,
       state,
-      cause: diverged ? `diverged at epoch ${divergesAt}, step ${Math.floor(draw(6) * 900)}` : "",
+      cause: diverged ? `diverged in epoch ${divergesAt}, step ${Math.floor(draw(6) * 900)}` : "",
       origin: "sampled",
       parameters: { learning_rate: learningRate, l2, batch_size: [32, 64, 128][Math.floor(draw(8) * 3)] ?? 32 },
       best,

@@ -58,7 +58,7 @@ beforeAll(() => {
     }),
     sampleTrial(1, 1, {
       state: "failed",
-      cause: "diverged at epoch 1, step 7",
+      cause: "diverged in epoch 2, step 7",
       last: "nan",
       origin: { kind: "rerun", of: trial, verify: true },
       best: { value: 0.99, epoch: 1 },
