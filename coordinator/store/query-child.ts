@@ -1,5 +1,5 @@
 /**
- * The process that runs one query: opens the store read-only, answers one message, ends.
+ * The process that runs one query: opens the store read-only, says that it begins, answers, ends.
  *
  * Forked by query.ts and killed by it after the time limit; if the parent dies first, it kills itself. Imports nothing of
  * the project at run time. Not here: the gate (the parent's), wording of errors.
@@ -31,6 +31,9 @@ export type QueryOutcome =
       readonly message: string;
       readonly columns: Readonly<Record<string, readonly string[]>>;
     };
+
+/** What the child sends: that it begins, then how it went. */
+export type QueryMessage = "begun" | QueryOutcome;
 
 /** JSON knows no infinity, no blob and no integer beyond 2^53. */
 function plain(value: unknown): string | number | null {
@@ -89,6 +92,8 @@ function endItself(millis: number): void {
 
 process.once("message", (request: QueryRequest) => {
   endItself(request.millis);
+  // The parent counts from here.
+  process.send?.("begun" satisfies QueryMessage);
   const outcome = answer(request);
   process.send?.(outcome, () => process.exit(0));
 });

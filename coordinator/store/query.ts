@@ -2,7 +2,7 @@
  * Read-only SQL by people, on a store that a coordinator may or may not be using.
  *
  * Guarantees: only what gate.ts lets through runs, in a process of its own with its own read-only connection, killed
- * when its time is up; the coordinator never waits for it. Infinities come back as the texts `inf` and `-inf`, integers
+ * when its time is up, which begins when that process has started (a busy machine may take seconds over that); the coordinator never waits for it. Infinities come back as the texts `inf` and `-inf`, integers
  * beyond 2^53 and blobs as text. Not here: how many run at once (the shell), formats (the command line).
  */
 import { fork } from "node:child_process";
@@ -13,7 +13,7 @@ import { nearest } from "../recipe/nearest.js";
 import { childPath } from "./child-path.js";
 import { gateQuery, VIEWS } from "./gate.js";
 import { databasePath } from "./open.js";
-import type { QueryOutcome, QueryRequest } from "./query-child.js";
+import type { QueryMessage, QueryOutcome, QueryRequest } from "./query-child.js";
 
 export interface QueryResult {
   readonly columns: readonly string[];
@@ -56,13 +56,15 @@ function ask(request: QueryRequest): Promise<QueryOutcome> {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       serialization: "json",
     });
+    let begun = false;
     let late = false;
     let said = "";
     let outcome: QueryOutcome | null = null;
-    const timer = setTimeout(() => {
+    const kill = (): void => {
       late = true;
       child.kill("SIGKILL");
-    }, request.millis);
+    };
+    let timer = setTimeout(kill, START_MILLIS);
     let hungry = false;
     const watch = setInterval(() => {
       if (residentBytes(child.pid) < MEMORY_BYTES) return;
@@ -72,8 +74,14 @@ function ask(request: QueryRequest): Promise<QueryOutcome> {
     child.stderr?.on("data", (chunk: Buffer) => {
       said = (said + chunk.toString()).slice(-2_000);
     });
-    child.once("message", (message) => {
-      outcome = message as QueryOutcome;
+    child.on("message", (message: QueryMessage) => {
+      if (message !== "begun") {
+        outcome = message;
+        return;
+      }
+      begun = true;
+      clearTimeout(timer);
+      timer = setTimeout(kill, request.millis);
     });
     child.once("error", (cause) => {
       clearTimeout(timer);
@@ -85,7 +93,7 @@ function ask(request: QueryRequest): Promise<QueryOutcome> {
       clearInterval(watch);
       if (outcome !== null) resolveWith(outcome);
       else if (hungry) reject(died(code, signal, "heap out of memory"));
-      else if (late) reject(tooLong(request.millis));
+      else if (late) reject(begun ? tooLong(request.millis) : notStarted());
       else reject(died(code, signal, said));
     });
     // A send that fails is followed by "close", which says why.
@@ -93,6 +101,7 @@ function ask(request: QueryRequest): Promise<QueryOutcome> {
   });
 }
 
+const START_MILLIS = 30_000;
 /** SQLite's own memory is outside Node's limit. */
 const MEMORY_BYTES = 768 << 20;
 const WATCH_MILLIS = 50;
@@ -104,6 +113,11 @@ function residentBytes(pid: number | undefined): number {
   } catch {
     return 0;
   }
+}
+
+function notStarted(): ConvsweepError {
+  const message = `the process for queries did not start within ${START_MILLIS / 1_000} s; the machine is too busy`;
+  return new ConvsweepError("UNAVAILABLE", message);
 }
 
 function tooLong(millis: number): ConvsweepError {
