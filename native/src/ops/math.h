@@ -35,6 +35,9 @@ CONVSWEEP_HD inline Single fma(Single a, Single b, Single c) { return {::fmaf(a.
 CONVSWEEP_HD inline bool less(Single a, Single b) { return a.v < b.v; }
 CONVSWEEP_HD inline bool is_nan(Single a) { return a.v != a.v; }
 CONVSWEEP_HD inline Single select(bool m, Single a, Single b) { return m ? a : b; }
+// b where either is no number.
+CONVSWEEP_HD inline Single lower(Single a, Single b) { return a.v < b.v ? a : b; }
+CONVSWEEP_HD inline Single upper(Single a, Single b) { return a.v > b.v ? a : b; }
 // Both wrap, as the vector instructions do: bits of what is no number are subtracted too, and the result not taken.
 CONVSWEEP_HD inline Single::Bits operator+(Single::Bits a, Single::Bits b) {
   return {static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v) + static_cast<std::uint32_t>(b.v))};
@@ -64,17 +67,25 @@ CONVSWEEP_HD inline R absolute(R x) {
   return from_bits(bits(x) & R::Bits::of(0x7FFFFFFF));
 }
 
-// x = n ln 2 + r with n an integer, |r| <= ln(2) / 2; e^r by a polynomial; times 2^n in two steps, so that results next
-// to overflow and denormal ones are rounded once, from the right side.
+// p 2^n for an integer n, `whole`, of -152 to 129 and p near 1: in two steps, so that results next to overflow and
+// denormal ones are rounded once, from the right side. A vector that has an instruction for it brings its own.
 template <class R>
-CONVSWEEP_HD inline R exp_of(R x) {
+CONVSWEEP_HD inline R scaled(R p, R, typename R::Bits whole) {
   using Bits = typename R::Bits;
+  const Bits half = shift_right(whole, 1);
+  const R scale1 = from_bits(shift_left(half + Bits::of(127), 23));
+  const R scale2 = from_bits(shift_left((whole - half) + Bits::of(127), 23));
+  return (p * scale1) * scale2;
+}
+
+// For x of -105 to 89: x = n ln 2 + r with n an integer, |r| <= ln(2) / 2; e^r by a polynomial; times 2^n. What is no
+// number stays none all the way.
+template <class R>
+CONVSWEEP_HD inline R exp_within(R x) {
   const R magic = R::of(12582912.0F);  // 1.5 * 2^23: adding it rounds to an integer
-  R y = select(less(x, R::of(-105.0F)), R::of(-105.0F), x);
-  y = select(less(R::of(89.0F), y), R::of(89.0F), y);
-  const R t = fma(y, R::of(1.44269504088896341F), magic);
+  const R t = fma(x, R::of(1.44269504088896341F), magic);
   const R n = t - magic;
-  R r = fma(n, R::of(-0.693359375F), y);
+  R r = fma(n, R::of(-0.693359375F), x);
   r = fma(n, R::of(2.12194440e-4F), r);
   R p = fma(R::of(1.9875691500e-4F), r, R::of(1.3981999507e-3F));
   p = fma(p, r, R::of(8.3334519073e-3F));
@@ -83,11 +94,12 @@ CONVSWEEP_HD inline R exp_of(R x) {
   p = fma(p, r, R::of(5.0000001201e-1F));
   p = fma(p, r * r, r);
   p = p + R::of(1.0F);
-  const Bits whole = bits(t) - bits(magic);
-  const Bits half = shift_right(whole, 1);
-  const R scale1 = from_bits(shift_left(half + Bits::of(127), 23));
-  const R scale2 = from_bits(shift_left((whole - half) + Bits::of(127), 23));
-  return select(is_nan(x), x, (p * scale1) * scale2);
+  return scaled(p, n, bits(t) - bits(magic));
+}
+
+template <class R>
+CONVSWEEP_HD inline R exp_of(R x) {
+  return exp_within(lower(R::of(89.0F), upper(R::of(-105.0F), x)));
 }
 
 // x = m 2^e with m in [sqrt(1/2), sqrt(2)); log m by a polynomial in m - 1.
@@ -135,19 +147,18 @@ CONVSWEEP_HD inline R tanh_of(R x) {
   p = fma(p, z, R::of(-3.33332819422e-1F));
   const R small = fma(p * z, a, a);
   // Beyond 9.1 the result rounds to 1.
-  const R clamped = select(less(R::of(10.0F), a), R::of(10.0F), a);
-  const R large = R::of(1.0F) - R::of(2.0F) / (exp_of(clamped + clamped) + R::of(1.0F));
+  const R clamped = lower(R::of(10.0F), a);
+  const R large = R::of(1.0F) - R::of(2.0F) / (exp_within(clamped + clamped) + R::of(1.0F));
   const R y = select(less(a, R::of(0.625F)), small, large);
   const Bits sign = bits(x) & Bits::of(-2147483647 - 1);
-  return select(is_nan(x), x, from_bits(bits(y) | sign));
+  return from_bits(bits(y) | sign);
 }
 
 // With e = e^-|x|: 1 / (1 + e) for x >= 0, e / (1 + e) below, so that small results keep their digits.
 template <class R>
 CONVSWEEP_HD inline R sigmoid_of(R x) {
-  const R e = exp_of(R::of(0.0F) - absolute(x));
-  const R y = select(less(x, R::of(0.0F)), e, R::of(1.0F)) / (R::of(1.0F) + e);
-  return select(is_nan(x), x, y);
+  const R e = exp_within(upper(R::of(-105.0F), R::of(0.0F) - absolute(x)));
+  return select(less(x, R::of(0.0F)), e, R::of(1.0F)) / (R::of(1.0F) + e);
 }
 
 struct Normals {

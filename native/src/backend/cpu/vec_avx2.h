@@ -145,6 +145,7 @@ CONVSWEEP_INLINE Vec select(Mask m, Vec a, Vec b) {
           _mm256_blendv_ps(b.hi, a.hi, _mm256_castsi256_ps(m.hi))};
 }
 CONVSWEEP_INLINE Vec lower(Vec a, Vec b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
+CONVSWEEP_INLINE Vec upper(Vec a, Vec b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
 CONVSWEEP_INLINE Int bits(Vec a) { return {_mm256_castps_si256(a.lo), _mm256_castps_si256(a.hi)}; }
 CONVSWEEP_INLINE Vec from_bits(Int a) { return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)}; }
 

@@ -73,6 +73,9 @@ CONVSWEEP_INLINE Mask less(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, 
 CONVSWEEP_INLINE Mask is_nan(Vec a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)}; }
 CONVSWEEP_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm512_mask_blend_ps(m.m, b.v, a.v)}; }
 CONVSWEEP_INLINE Vec lower(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
+CONVSWEEP_INLINE Vec upper(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
+// math::scaled in one instruction.
+CONVSWEEP_INLINE Vec scaled(Vec p, Vec n, Int) { return {_mm512_scalef_ps(p.v, n.v)}; }
 CONVSWEEP_INLINE Int bits(Vec a) { return {_mm512_castps_si512(a.v)}; }
 CONVSWEEP_INLINE Vec from_bits(Int a) { return {_mm512_castsi512_ps(a.v)}; }
 

@@ -157,9 +157,12 @@ CONVSWEEP_INLINE Mask is_nan(Vec a) {
 CONVSWEEP_INLINE Vec select(Mask m, Vec a, Vec b) {
   return lanes<Vec>([&](int i) { return m.m[i] ? a.v[i] : b.v[i]; });
 }
-// a < b ? a : b, so b where either is a NaN.
+// a < b ? a : b, so b where either is a NaN; with upper the same.
 CONVSWEEP_INLINE Vec lower(Vec a, Vec b) {
   return lanes<Vec>([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+}
+CONVSWEEP_INLINE Vec upper(Vec a, Vec b) {
+  return lanes<Vec>([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
 }
 CONVSWEEP_INLINE Int bits(Vec a) {
   Int r;
