@@ -233,6 +233,21 @@ void pack_tiles(Parallel& parallel, int m, int k, const ProductPlan& plan, float
   for_each_task(parallel, tasks, body);
 }
 
+// A tile's rows from a matrix that lies by rows: to[i][row] = from[row * stride + i]. `rows_there`: how many rows may be read.
+inline void pack_transposed(const float* from, Index stride, int rows, int rows_there, int k, float* to) {
+  alignas(64) float square[kLanes * kLanes];
+  int i = 0;
+  for (; rows_there >= kLanes && i + kLanes <= k; i += kLanes) {
+    transpose16(from + i, stride, square, kLanes);
+    for (int j = 0; j < kLanes; ++j) {
+      for (int row = 0; row < rows; ++row) to[Index{i + j} * rows + row] = square[j * kLanes + row];
+    }
+  }
+  for (; i < k; ++i) {
+    for (int row = 0; row < rows; ++row) to[Index{i} * rows + row] = from[row * stride + i];
+  }
+}
+
 // The same, element by element: at(row, k) yields one.
 template <class At>
 void pack_rows(Parallel& parallel, int m, int k, const ProductPlan& plan, float* to, const At& at) {

@@ -73,27 +73,24 @@ template <class Cell>
 struct RecurrentPlan {
   RecurrentShape s;
   int gate_rows, depth;
-  // Columns of a row in `saved`, whole vectors.
-  Index columns;
   // Blocks of columns, each a task.
-  int blocks, block_vectors;
+  ColumnBlocks blocks;
+  int block_vectors;
   ProductPlan forward, backward;
 
   RecurrentPlan(const RecurrentShape& shape, int width)
       : s(shape), gate_rows(Cell::gates * shape.units), depth(shape.in_features + shape.units) {
     const int vectors = ceil_div(s.batch, kLanes);
-    columns = Index{vectors} * kLanes;
     // The stacked input of a block should stay in the first-level cache.
     const int most = larger(1, smaller(kMaxVectors, static_cast<int>(kPanelBytes / (Index{depth} * kLanes * 4))));
-    blocks = larger(ceil_div(vectors, most), smaller(width, vectors));
-    block_vectors = ceil_div(vectors, blocks);
+    blocks = {s.batch, larger(ceil_div(vectors, most), smaller(width, vectors))};
+    block_vectors = ceil_div(vectors, blocks.count);
     const Runs runs{Index{block_vectors} * kLanes, 1};
     forward = plan_product(Layout::packed, gate_rows, depth, &runs, 1);
     backward = plan_product(Layout::packed, depth, gate_rows, &runs, 1);
   }
 
-  Index step_floats() const { return Index{Cell::rows} * s.units * columns; }
-  Index unit_stride() const { return Index{s.units} * columns; }
+  int step_rows() const { return Cell::rows * s.units; }
   std::size_t packed_bytes() const {
     return aligned_bytes(static_cast<std::size_t>(gate_rows) * static_cast<std::size_t>(depth) * sizeof(float));
   }
@@ -103,7 +100,7 @@ struct RecurrentPlan {
   std::size_t slot_bytes() const {
     const auto stack = static_cast<std::size_t>(depth) * static_cast<std::size_t>(block_vectors) * kLanes;
     return aligned_bytes((stack + static_cast<std::size_t>(Cell::rows) * static_cast<std::size_t>(s.units) *
-                                      static_cast<std::size_t>(columns)) *
+                                      static_cast<std::size_t>(block_vectors) * kLanes) *
                          sizeof(float));
   }
 };
@@ -142,26 +139,26 @@ void recurrent_cell_forward(Parallel& parallel, const RecurrentShape& s, const f
   float* const packed = reinterpret_cast<float*>(memory);
   float* const biases = reinterpret_cast<float*>(memory + plan.packed_bytes());
   char* const slots = memory + plan.packed_bytes() + plan.bias_bytes();
-  const int in = s.in_features, units = s.units;
-  const float* const recurrent = weights + Index{plan.gate_rows} * in;
-  pack_rows(parallel, plan.gate_rows, plan.depth, plan.forward, packed, [=](int row, int k) {
-    return k < in ? weights[Index{row} * in + k] : recurrent[Index{row} * units + (k - in)];
+  const int in = s.in_features, units = s.units, gate_rows = plan.gate_rows;
+  const float* const recurrent = weights + Index{gate_rows} * in;
+  pack_tiles(parallel, gate_rows, plan.depth, plan.forward, packed, [=](int row, int rows, float* out) {
+    pack_transposed(weights + Index{row} * in, in, rows, gate_rows - row, in, out);
+    pack_transposed(recurrent + Index{row} * units, units, rows, gate_rows - row, units, out + Index{in} * rows);
   });
-  for (int row = 0; row < plan.gate_rows; ++row) biases[row] = bias[row] + bias[plan.gate_rows + row];
+  for (int row = 0; row < gate_rows; ++row) biases[row] = bias[row] + bias[gate_rows + row];
   const Index run = Index{s.steps} * s.batch;
 
   auto body = [&](int task, int slot) {
-    const Index vectors = plan.columns / kLanes;
-    const Index from = part_begin(vectors, plan.blocks, task) * kLanes;
-    const int wide = static_cast<int>(part_begin(vectors, plan.blocks, task + 1) * kLanes - from);
-    const int images = static_cast<int>(smaller<Index>(wide, s.batch - from));
+    const auto [from, wide, images] = plan.blocks.block(task);
     float* const stack = reinterpret_cast<float*>(slots + static_cast<std::size_t>(slot) * plan.slot_bytes());
-    float* const own = stack + Index{plan.depth} * plan.block_vectors * kLanes;
+    const SavedSteps kept{saved != nullptr ? saved : stack + Index{plan.depth} * plan.block_vectors * kLanes, s.steps,
+                          plan.step_rows()};
+    const Index unit_stride = Index{units} * wide;
     Product p;
-    p.m = plan.gate_rows;
+    p.m = gate_rows;
     p.k = plan.depth;
     p.a = packed;
-    p.c_stride = plan.columns;
+    p.c_stride = wide;
     p.bias = biases;
     for (int t = 0; t < s.steps; ++t) {
       for (int f = 0; f < in; ++f) {
@@ -169,25 +166,26 @@ void recurrent_cell_forward(Parallel& parallel, const RecurrentShape& s, const f
         copy_floats(to, x + f * run + Index{t} * s.batch + from, images);
         for (int i = images; i < wide; ++i) to[i] = 0.0F;
       }
-      float* const step = saved != nullptr ? saved + t * plan.step_floats() : own;
-      const float* const before = t == 0 ? nullptr : saved != nullptr ? step - plan.step_floats() : own;
-      p.c = step + from;
+      // Where nothing is saved, all steps share a place.
+      float* const step = saved != nullptr ? kept.at(t, from, wide) : kept.base;
+      const float* const before = t == 0 ? nullptr : saved != nullptr ? kept.at(t - 1, from, wide) : kept.base;
+      p.c = step;
       block_product(p, plan.forward, t == 0 ? in : plan.depth, wide / kLanes, stack, wide, 0);
       const bool out = s.every_step || t + 1 == s.steps;
       for (int u = 0; u < units; ++u) {
-        const Index row = Index{u} * plan.columns + from;
+        const Index row = Index{u} * wide;
         float* const hidden = stack + Index{in + u} * wide;
         float* const to =
             s.every_step ? y + u * run + Index{t} * s.batch + from : y + Index{u} * s.batch + from;
         for (int i = 0; i < wide; i += kLanes) {
-          const Vec h = Cell::forward(step + row + i, plan.unit_stride(), before != nullptr ? before + row + i : nullptr);
+          const Vec h = Cell::forward(step + row + i, unit_stride, before != nullptr ? before + row + i : nullptr);
           store(hidden + i, h);
           if (out) store(to + i, h, first_lanes(smaller(kLanes, images - i)));
         }
       }
     }
   };
-  for_each_task(parallel, plan.blocks, body);
+  for_each_task(parallel, plan.blocks.count, body);
 }
 
 template <class Cell>
@@ -215,14 +213,13 @@ void recurrent_cell_backward(Parallel& parallel, const RecurrentShape& s, const 
   int input_tile = 0;
   while (input_tile < back.tiles && part_begin(rows, back.tiles, input_tile + 1) <= units) ++input_tile;
   const Index run = Index{s.steps} * s.batch;
+  const SavedSteps kept{saved, s.steps, plan.step_rows()};
 
   auto body = [&](int task, int slot) {
-    const Index vectors = plan.columns / kLanes;
-    const Index from = part_begin(vectors, plan.blocks, task) * kLanes;
-    const int wide = static_cast<int>(part_begin(vectors, plan.blocks, task + 1) * kLanes - from);
-    const int images = static_cast<int>(smaller<Index>(wide, s.batch - from));
+    const auto [from, wide, images] = plan.blocks.block(task);
     float* const result = reinterpret_cast<float*>(slots + static_cast<std::size_t>(slot) * plan.slot_bytes());
     float* const dc = result + Index{plan.depth} * plan.block_vectors * kLanes;
+    const Index unit_stride = Index{units} * wide;
     fill_floats(dc, 0.0F, Index{units} * wide);
     Product p;
     p.m = rows;
@@ -231,37 +228,35 @@ void recurrent_cell_backward(Parallel& parallel, const RecurrentShape& s, const 
     p.c = result;
     p.c_stride = wide;
     for (int t = s.steps - 1; t >= 0; --t) {
-      float* const step = saved + t * plan.step_floats();
-      const float* const before = t == 0 ? nullptr : step - plan.step_floats();
+      float* const step = kept.at(t, from, wide);
+      const float* const before = t == 0 ? nullptr : kept.at(t - 1, from, wide);
       const bool last = t + 1 == s.steps, given = s.every_step || last;
       for (int u = 0; u < units; ++u) {
-        const Index row = Index{u} * plan.columns + from;
+        const Index row = Index{u} * wide;
         const float* const above =
             s.every_step ? dy + u * run + Index{t} * s.batch + from : dy + Index{u} * s.batch + from;
         for (int i = 0; i < wide; i += kLanes) {
-          Vec dh = last ? Vec::zero() : load(result + Index{u} * wide + i);
+          Vec dh = last ? Vec::zero() : load(result + row + i);
           if (given) dh = dh + load(above + i, first_lanes(smaller(kLanes, images - i)));
-          float* const kept = dc + Index{u} * wide + i;
-          store(kept, Cell::backward(step + row + i, plan.unit_stride(), before != nullptr ? before + row + i : nullptr,
-                                     dh, load(kept)));
+          const float* const old = before != nullptr ? before + row + i : nullptr;
+          store(dc + row + i, Cell::backward(step + row + i, unit_stride, old, dh, load(dc + row + i)));
         }
       }
-      block_product(p, back, gate_rows, wide / kLanes, step + from, plan.columns, t == 0 ? input_tile : 0);
+      block_product(p, back, gate_rows, wide / kLanes, step, wide, t == 0 ? input_tile : 0);
       if (dx == nullptr) continue;
       for (int f = 0; f < in; ++f) {
         copy_floats(dx + f * run + Index{t} * s.batch + from, result + Index{units + f} * wide, images);
       }
     }
   };
-  for_each_task(parallel, plan.blocks, body);
+  for_each_task(parallel, plan.blocks.count, body);
 
   float* const dhidden = dweights + Index{gate_rows} * in;
   if (s.steps == 1) fill_floats(dhidden, 0.0F, Index{gate_rows} * units);
-  // The hidden state of the step before.
-  const float* const hidden = saved + Index{Cell::rows - 1} * plan.unit_stride() - plan.step_floats();
-  const WeightsSource sources[2] = {{x, s.batch, run, 0, in, dweights},
-                                    {hidden, plan.step_floats(), plan.columns, 1, units, dhidden}};
-  recurrent_weights(parallel, gate_rows, s, saved, Cell::rows * units, plan.columns, sources, dbias, memory);
+  const WeightsSource sources[2] = {{x, s.batch, run, nullptr, 0, 0, in, dweights},
+                                    // The hidden state of the step before.
+                                    {nullptr, 0, 0, &kept, (Cell::rows - 1) * units, 1, units, dhidden}};
+  recurrent_weights(parallel, gate_rows, s, kept, plan.blocks, sources, dbias, memory);
 }
 
 inline std::size_t recurrent_scratch_bytes(const RecurrentShape& s, int width) {

@@ -8,6 +8,32 @@
 
 namespace convsweep::cpu::CONVSWEEP_ISA {
 
+// The columns of a batch in blocks of whole vectors.
+struct ColumnBlocks {
+  int batch, count;
+
+  struct Block {
+    // First column, columns, and how many of them are images.
+    Index from;
+    int wide, images;
+  };
+  Block block(int i) const {
+    const Index vectors = ceil_div(batch, kLanes);
+    const Index from = part_begin(vectors, count, i) * kLanes;
+    const int wide = static_cast<int>(part_begin(vectors, count, i + 1) * kLanes - from);
+    return {from, wide, static_cast<int>(smaller<Index>(wide, batch - from))};
+  }
+};
+
+// What training keeps of all steps, a block after the other, so that a task goes through memory in one line; of a block
+// [step][row][column].
+struct SavedSteps {
+  float* base;
+  int steps, rows;
+
+  float* at(int t, Index from, int wide) const { return base + Index{rows} * (from * steps + Index{t} * wide); }
+};
+
 // The gradient of the weights: C = A B over all steps, some steps at a time. Each task has some rows of C; for every few
 // steps it transposes the gates' gradients of those rows, then a panel of inputs or hidden states after the other.
 struct RecurrentWeightsPlan {
@@ -62,19 +88,30 @@ inline void sum_gates(const float* from, Index stride, int rows, int images, flo
   }
 }
 
-// Where the columns of a gradient come from: source(t)[column * stride + image], from step `first` on.
+// Where the columns of a gradient come from, from step `first` on: x[column * stride + t * step + image], or where
+// `saved` is given what it has of the step before, from `row` on.
 struct WeightsSource {
-  const float* b;
+  const float* x;
   Index step, stride;
-  int first, columns;
+  const SavedSteps* saved;
+  int row, first, columns;
   float* dweights;
+
+  struct Part {
+    const float* b;
+    Index stride;
+  };
+  Part part(int t, const ColumnBlocks::Block& block) const {
+    if (saved == nullptr) return {x + t * step + block.from, stride};
+    return {saved->at(t - 1, block.from, block.wide) + Index{row} * block.wide, block.wide};
+  }
 };
 
 // Steps [begin, end) of one source, for the rows of groups [group0, group1). `a`: their gradients from step `begin` on;
 // `b`: room for a panel.
 inline void recurrent_weights_block(const RecurrentWeightsPlan& plan, int gate_rows, const RecurrentShape& s,
-                                    const WeightsSource& source, int begin, int end, const float* a, int group0,
-                                    int group1, float* b) {
+                                    const ColumnBlocks& blocks, const WeightsSource& source, int begin, int end,
+                                    const float* a, int group0, int group1, float* b) {
   const ProductPlan& product = plan.product;
   const Index width = Index{product.vectors} * kLanes;
   Product p;
@@ -87,11 +124,16 @@ inline void recurrent_weights_block(const RecurrentWeightsPlan& plan, int gate_r
   for (Index column = 0; column < source.columns; column += width) {
     const int here = static_cast<int>(smaller(width, source.columns - column)), vectors = ceil_div(here, kLanes);
     for (int t = begin; t < end; ++t) {
-      const MatrixSource matrix{source.b + t * source.step, source.stride, true, false, s.batch, source.columns, width};
-      const MatrixSource::Panel panel{column, here};
-      matrix.pieces(panel, 0, s.batch, [&](int low, int high, const Operand& operand) {
-        matrix.pack(panel, operand, low, high, b + Index{t - begin} * s.batch * vectors * kLanes, vectors * kLanes);
-      });
+      for (int i = 0; i < blocks.count; ++i) {
+        const ColumnBlocks::Block block = blocks.block(i);
+        const auto [from, stride] = source.part(t, block);
+        const MatrixSource matrix{from, stride, true, false, block.images, source.columns, width};
+        const MatrixSource::Panel panel{column, here};
+        float* const to = b + (Index{t - begin} * s.batch + block.from) * vectors * kLanes;
+        matrix.pieces(panel, 0, block.images, [&](int low, int high, const Operand& operand) {
+          matrix.pack(panel, operand, low, high, to, vectors * kLanes);
+        });
+      }
     }
     // A batch may be deeper than a panel that stays in the first-level cache.
     for (int k0 = 0; k0 < p.k; k0 += product.depth) {
@@ -112,10 +154,9 @@ inline void recurrent_weights_block(const RecurrentWeightsPlan& plan, int gate_r
 }
 
 // dweights[gate row][column] = sum over steps t >= first and images of the gate's gradient times the source's column.
-// dbias, twice, their sums over steps and images. `saved` has `step_rows` rows a step, `columns` floats each, the gates'
-// gradients first.
-inline void recurrent_weights(Parallel& parallel, int gate_rows, const RecurrentShape& s, const float* saved,
-                              int step_rows, Index columns, const WeightsSource (&sources)[2], float* dbias, char* slots) {
+// dbias, twice, their sums over steps and images. The gates' gradients are the first rows of `saved`.
+inline void recurrent_weights(Parallel& parallel, int gate_rows, const RecurrentShape& s, const SavedSteps& saved,
+                              const ColumnBlocks& blocks, const WeightsSource (&sources)[2], float* dbias, char* slots) {
   const RecurrentWeightsPlan plan(s, gate_rows, parallel.width());
   const ProductPlan& product = plan.product;
   const auto first_tile = [&](int group) { return smaller(group * plan.group_tiles, product.tiles); };
@@ -134,19 +175,23 @@ inline void recurrent_weights(Parallel& parallel, int gate_rows, const Recurrent
       const int t1 = smaller(t0 + plan.together, s.steps);
       for (int group = group0; group < group1; ++group) {
         const int row = first_row(group);
+        const int rows = first_row(group + 1) - row;
+        float* to = a + (group - group0) * plan.group_floats();
         for (int t = t0; t < t1; ++t) {
-          const float* const gates = saved + (Index{t} * step_rows + row) * columns;
-          const int rows = first_row(group + 1) - row;
-          transpose_gates(gates, columns, rows, step_rows - row, s.batch,
-                          a + (group - group0) * plan.group_floats() + Index{t - t0} * s.batch * kLanes);
-          sum_gates(gates, columns, rows, s.batch, sums + Index{group - group0} * kLanes * kLanes);
+          for (int i = 0; i < blocks.count; ++i) {
+            const auto [from, wide, images] = blocks.block(i);
+            const float* const gates = saved.at(t, from, wide) + Index{row} * wide;
+            transpose_gates(gates, wide, rows, saved.rows - row, images, to);
+            sum_gates(gates, wide, rows, images, sums + Index{group - group0} * kLanes * kLanes);
+            to += Index{images} * kLanes;
+          }
         }
       }
       for (const WeightsSource& source : sources) {
         const int begin = larger(t0, source.first);
         if (begin >= t1) continue;
-        recurrent_weights_block(plan, gate_rows, s, source, begin, t1, a + Index{begin - t0} * s.batch * kLanes, group0,
-                                group1, b);
+        recurrent_weights_block(plan, gate_rows, s, blocks, source, begin, t1,
+                                a + Index{begin - t0} * s.batch * kLanes, group0, group1, b);
       }
     }
     for (int group = group0; group < group1; ++group) {
