@@ -2,8 +2,8 @@
  * One Link: the sequence numbers, acks and bounds of one stream of one worker.
  *
  * Guarantees: the first message is a Hello of this protocol, or the stream ends with a status that says why. Numbered
- * messages are decided in order, each once, whether they come alone or in a batch; a number left out ends the stream. An ack says that the commit which holds
- * the message has returned. A message that is wrong in any field ends this stream with INVALID_ARGUMENT naming the
+ * messages are decided in order, each once, whether they come alone or in a batch; a number left out ends the stream. An
+ * ack says that the commit which holds the message has returned. A message that is wrong in any field ends this stream with INVALID_ARGUMENT naming the
  * field, and nothing else. Messages to the worker are numbered from 1 on each Link and not kept for the next one:
  * Hello tells what the worker has, the core answers with what it lacks. A worker that does not read, or says nothing for
  * a lease, is let go; one that says too much is read more slowly, and nobody else is.
@@ -187,12 +187,14 @@ export class LinkSession implements Link {
     if (body.$case !== "batch") return this.#numbered(seq, body, speaker, progress);
     const { messages } = body.value;
     whole("batch.messages.length", messages.length, 1, LIMITS.linkWindow);
-    messages.forEach((message, i) => {
+    for (const [i, message] of messages.entries()) {
+      // One before it was refused: nothing that follows was received.
+      if (this.#ended) return;
       // The first is paid for by the batch itself.
       if (i > 0) this.#spend();
       if (message.body === undefined) throw bad(`batch.messages[${i}].body`, "a message", "nothing");
       this.#numbered(seq + i, message.body, speaker, progress);
-    });
+    }
   }
 
   #numbered(seq: number, body: MessageBody, speaker: Speaker, progress: Progress): void {

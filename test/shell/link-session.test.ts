@@ -6,8 +6,9 @@ import { silentLog } from "../../coordinator/shell/log.js";
 import { type Origin, Runtime } from "../../coordinator/shell/runtime.js";
 import type { RequestBody } from "../../coordinator/shell/wire.js";
 import { openMemoryStore } from "../../coordinator/store/memory.js";
+import type { Store } from "../../coordinator/store/store.js";
 import { ConvsweepError, LIMITS, PROTOCOL } from "../../proto/contract.js";
-import type { LinkResponse, Numbered } from "../../proto/gen/convsweep/v1/worker.js";
+import type { Hello, LinkResponse, Numbered } from "../../proto/gen/convsweep/v1/worker.js";
 import { manualClock } from "./fixture.js";
 
 const HELLO: Extract<RequestBody, { readonly $case: "hello" }> = {
@@ -33,13 +34,13 @@ const POSITION = () => ({ uuid: "store", generation: 0, commit: 0, openings: [] 
 const DRAINING = { $case: "draining", value: {} } as const;
 
 /** Links without sockets: the runtime turns only when the test lets it. */
-function world() {
+function world(store: Store = openMemoryStore()) {
   const clock = manualClock();
   const links = new Links();
   const faults: ConvsweepError[] = [];
   const runtime = new Runtime({
     state: emptyState(),
-    store: openMemoryStore(),
+    store,
     clock,
     log: silentLog,
     listener: {
@@ -70,8 +71,8 @@ function world() {
       },
       { runtime, links, clock, log: silentLog, store: POSITION, peer: "test" },
     );
-    const hello = async (): Promise<void> => {
-      session.receive({ seq: 0, ack: 0, body: HELLO });
+    const hello = async (as: Partial<Hello> = {}): Promise<void> => {
+      session.receive({ seq: 0, ack: 0, body: { ...HELLO, value: { ...HELLO.value, ...as } } });
       await turn();
     };
     return { session, seen, hello };
@@ -230,6 +231,34 @@ describe("LinkSession", () => {
     await hello();
     session.receive({ seq: 1, ack: 0, body: { $case: "batch", value: { messages } } });
     expect(seen.end).toMatchObject({ code: "BAD_INPUT", message: expect.stringContaining(message) });
+  });
+
+  it("takes nothing of a batch that comes while nothing can be recorded, and asks for all of it again", async () => {
+    const disk = { full: false };
+    const memory = openMemoryStore();
+    const { clock, open, runtime } = world({
+      ...memory,
+      commit: (mutations) => {
+        if (disk.full) throw new ConvsweepError("DISK_FULL", "no room");
+        memory.commit(mutations);
+      },
+    });
+    const [batching, other] = [open(), open()];
+    await batching.hello();
+    await other.hello({ worker: "other", incarnation: "incarnation-2" });
+    disk.full = true;
+    other.session.receive({ seq: 1, ack: 0, body: DRAINING });
+    expect(() => runtime.settle()).not.toThrow();
+    expect(runtime.trouble).toMatchObject({ code: "DISK_FULL" });
+    const messages = Array(3).fill({ body: DRAINING });
+    batching.session.receive({ seq: 1, ack: 0, body: { $case: "batch", value: { messages } } });
+    expect(batching.seen.end).toMatchObject({ code: "DISK_FULL" });
+    disk.full = false;
+    clock.advance(1_000);
+    expect(runtime.trouble).toBeNull();
+    const again = open();
+    await again.hello();
+    expect(again.seen.written).toMatchObject([{ ack: 0, body: { $case: "welcome", value: { received: 0 } } }]);
   });
 
   it("takes no batch without a number, nor as the first message", async () => {
