@@ -2,8 +2,9 @@
  * When the core is told that time has passed: one timer for everything it asked to be woken for.
  *
  * Guarantees: a Tick comes at or after the earliest moment asked for. After nobody could be heard for a while (the process
- * stood still, nothing could be recorded) it says from when on leases may be judged; trials that wait are placed all the
- * same. Not here: what a Tick does (core/leases.ts).
+ * stood still, nothing could be recorded), and after a start for as long as workers keep coming back with what they hold,
+ * it says from when on leases may be judged; trials that wait are placed all the same. Not here: what a Tick does
+ * (core/leases.ts).
  */
 import { type Millis, millis, TIMES } from "../../proto/contract.js";
 import type { Event } from "../core/events.js";
@@ -17,6 +18,12 @@ import type { Log } from "./log.js";
  */
 const STOOD_STILL_MILLIS = 1_000;
 
+/**
+ * A thousand workers take longer to be back than one lease. One that came back a moment ago says that others may be on
+ * their way, but not for ever: who died with the coordinator has to be given up.
+ */
+const COMING_BACK = { gapMillis: 3_000, atMostMillis: 60_000 } as const;
+
 export class Wake {
   readonly #clock: Clock;
   readonly #log: Log;
@@ -25,12 +32,17 @@ export class Wake {
   /** What the one timer is set to. */
   #armed: Millis | null = null;
   #judgesFrom: Millis | null = null;
+  readonly #started: Millis;
+  /** Workers that held something at the start are still coming back. */
+  #comingBackUntil: Millis;
   #cancel: () => void = () => {};
   /** While nothing can be recorded no lease is judged; afterwards they get a fresh time. */
   held = false;
 
   constructor(clock: Clock, log: Log, push: (event: Event) => void) {
     this.#clock = clock;
+    this.#started = clock.now();
+    this.#comingBackUntil = this.#started;
     this.#log = log;
     this.#push = push;
   }
@@ -48,6 +60,12 @@ export class Wake {
   /** Workers could not be heard until now. */
   heardAgain(): void {
     this.#judgesFrom = millis(this.#clock.now() + TIMES.lease);
+  }
+
+  /** A worker is back on a link and holds attempts. */
+  cameBack(): void {
+    const { gapMillis, atMostMillis } = COMING_BACK;
+    this.#comingBackUntil = millis(Math.min(this.#clock.now() + gapMillis, this.#started + atMostMillis));
   }
 
   arm(): void {
@@ -77,9 +95,8 @@ export class Wake {
     }
     if (this.held) return;
     this.#at = null;
-    const from = this.#judgesFrom;
-    if (from !== null && now < from) return this.#push({ kind: "Tick", judgesFrom: from });
-    this.#judgesFrom = null;
-    this.#push({ kind: "Tick" });
+    if (this.#judgesFrom !== null && now >= this.#judgesFrom) this.#judgesFrom = null;
+    const from = millis(Math.max(this.#judgesFrom ?? now, this.#comingBackUntil));
+    this.#push(now < from ? { kind: "Tick", judgesFrom: from } : { kind: "Tick" });
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Mutation } from "../../coordinator/core/events.js";
-import { emptyState } from "../../coordinator/core/state.js";
+import { stateFrom } from "../../coordinator/core/state.js";
 import { type Clock, systemClock } from "../../coordinator/shell/clock.js";
 import { silentLog } from "../../coordinator/shell/log.js";
 import { type Origin, Runtime } from "../../coordinator/shell/runtime.js";
@@ -74,7 +74,7 @@ function make<C extends Clock = ManualClock>(store: Store = openMemoryStore(), c
     },
   };
   const runtime = new Runtime({
-    state: emptyState(),
+    state: stateFrom(store.load()),
     store: watched,
     clock,
     log: silentLog,
@@ -253,6 +253,34 @@ describe("Runtime", () => {
       await turn();
     }
     expect(store.attempts(trialId(sweepId(1), 0))[0]?.state).toBe("lost");
+  });
+
+  it.each([
+    ["for as long as others come back", 20_000, 23_000],
+    ["but not for more than a minute after the start", 100_000, 60_000],
+  ])("waits after a start for a worker that is not back yet, %s", (_how, comingMillis, givenUp) => {
+    const before = make();
+    before.runtime.push({ ...HELLO, devices: [DEVICE] });
+    void before.runtime.submit({ kind: "SweepSubmitted", spec: SPEC });
+    before.runtime.settle();
+    before.runtime.close();
+    const { runtime, store, clock } = make(before.store);
+    const started = clock.now();
+    runtime.push({ kind: "Booted" });
+    runtime.settle();
+    const state = (): string | undefined => store.attempts(trialId(sweepId(1), 0))[0]?.state;
+    const running = [{ attempt: attemptId(trialId(sweepId(9), 0), 1), token: token(1) }];
+    while (state() === "offered") {
+      const n = (clock.now() - started) / 500;
+      const back = { ...HELLO, worker: workerId(`w${n}`), incarnation: incarnation(`another-${n}`), running };
+      // One every two seconds.
+      if (n % 4 === 0 && clock.now() - started <= comingMillis) runtime.push(back);
+      runtime.settle();
+      clock.advance(500);
+      runtime.settle();
+    }
+    expect(state()).toBe("lost");
+    expect(clock.now() - started).toBe(givenUp);
   });
 
   it("decides what waits before it closes", () => {
