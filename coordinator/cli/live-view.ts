@@ -25,7 +25,8 @@ export function progressLine(model: SweepModel, now: number): string {
     if (counts[state] > 0) parts.push(`${counts[state]} ${state}`);
   }
   parts.push(`${formatDuration((sweep.endedAt ?? now) - sweep.createdAt)} gone`);
-  if (sweep.etaMillis !== null && sweep.state === "running")
+  // What is left at the very end, testing and files, is no epoch and has no estimate.
+  if (sweep.etaMillis !== null && sweep.etaMillis >= 1_000 && sweep.state === "running")
     parts.push(`about ${formatDuration(sweep.etaMillis)} to go`);
   if (sweep.state !== "running") parts.push(sweep.state);
   return parts.join(" · ");

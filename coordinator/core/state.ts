@@ -7,7 +7,7 @@
 import type { AttemptId, Incarnation, SweepId, Token, TrialId, WorkerId } from "../../proto/contract.js";
 import { attemptId, sweepId, token, trialId } from "../../proto/contract.js";
 import type { SweepIndex } from "./sweep-index.js";
-import { countTrial, emptySweepIndex, improveBest } from "./sweep-index.js";
+import { countTrial, emptySweepIndex, improveBest, standing } from "./sweep-index.js";
 import { isEnded, isLive } from "./transitions.js";
 import type { Attempt, Sweep, Trial, Worker } from "./types.js";
 
@@ -161,14 +161,15 @@ export function replaceTrial(state: State, old: Trial | null, next: Trial | null
     state.trials.set(next.id, next);
     countTrial(index, sweep, next, 1);
   }
-  if (next !== null && next.best === old?.best) return keepOpen(state, sweep);
-  const wasBest = index.best !== null && index.best.number === some.number;
-  if (next !== null) improveBest(index, sweep, next);
-  if (wasBest && index.best?.value !== next?.best?.value) {
-    index.best = null;
-    for (const trial of trialsOf(state, sweep)) improveBest(index, sweep, trial);
-  }
   keepOpen(state, sweep);
+  const before = old === null ? null : standing(old);
+  const now = next === null ? null : standing(next);
+  if (now === before) return;
+  const wasBest = index.best?.number === some.number;
+  if (next !== null) improveBest(index, sweep, next);
+  if (!wasBest || (index.best?.value === now?.value && index.best?.epoch === now?.epoch)) return;
+  index.best = null;
+  for (const trial of trialsOf(state, sweep)) improveBest(index, sweep, trial);
 }
 
 /** Puts a live attempt in the place of `old`; an ended `next` only takes the old one out. */

@@ -30,7 +30,8 @@ export interface SweepIndex {
   /** Lane time of ended training, and the sum of starts (from the sweep's creation) of what trains now, milliseconds. */
   endedMillis: number;
   runningSince: number;
-  best: { readonly number: number; readonly value: number } | null;
+  /** The first of its leaderboard (proto/leaderboard.ts). */
+  best: { readonly number: number; readonly value: number; readonly epoch: number } | null;
 }
 
 export function emptySweepIndex(): SweepIndex {
@@ -75,16 +76,23 @@ export function countTrial(index: SweepIndex, sweep: Sweep, trial: Trial, sign: 
   else if (trial.state === "running") index.runningSince += sign * (trial.startedAt - sweep.createdAt);
 }
 
-/** Lets a trial compete for the best of its sweep. Ties go to the lower number, so the answer has no history. */
+/** What a trial is ranked by: nothing if it ended without a result that counts, or repeats another's. */
+export function standing({ best, origin, state }: Trial): Trial["best"] {
+  const counts = origin.kind !== "rerun" && state !== "failed" && state !== "lost" && state !== "cancelled";
+  return counts ? best : null;
+}
+
+/** Lets a trial compete for the best of its sweep. Ties have no history: fewer epochs, then the lower number. */
 export function improveBest(index: SweepIndex, sweep: Sweep, trial: Trial): void {
-  if (trial.best === null || trial.origin.kind === "rerun") return;
-  const { value } = trial.best;
+  const own = standing(trial);
+  if (own === null) return;
   const { best } = index;
+  const { number } = trial;
   const better =
     best === null ||
-    isBetter(sweep.spec.objective.goal, value, best.value) ||
-    (value === best.value && trial.number < best.number);
-  if (better) index.best = { number: trial.number, value };
+    isBetter(sweep.spec.objective.goal, own.value, best.value) ||
+    (own.value === best.value && (own.epoch < best.epoch || (own.epoch === best.epoch && number < best.number)));
+  if (better) index.best = { number, value: own.value, epoch: own.epoch };
 }
 
 /** Position of the first member that is not below `value`. */

@@ -5,12 +5,14 @@
  */
 import { ConvsweepError, parseTrialId, sweepId, trialId } from "../../proto/contract.js";
 import type { CurvesAnswer, ReportRow, TrialRow } from "../../proto/feed.js";
+import { groupOf } from "../../proto/leaderboard.js";
 import { reportsOf } from "../core/checkpoints.js";
 import type { State } from "../core/state.js";
 import { trialsOf } from "../core/state.js";
 import type { Attempt, EventRecord, Sweep, Trial } from "../core/types.js";
 import { trialRow } from "../core/views.js";
 import type { KeptArtifact, Store } from "../store/store.js";
+import { Board, rankedOf } from "./board.js";
 import type { Clock } from "./clock.js";
 
 const CURVES_BY_DEFAULT = 20;
@@ -62,12 +64,9 @@ export function trialDetails(parts: ApiParts, id: string): TrialAnswer {
 
 function bestAndRunning(state: State, sweep: Sweep, limit: number): readonly Trial[] {
   const trials = [...trialsOf(state, sweep)];
-  const sign = sweep.spec.objective.goal === "maximize" ? -1 : 1;
-  const ranked = trials
-    .filter((trial) => trial.best !== null)
-    .sort((a, b) => sign * ((a.best?.value ?? 0) - (b.best?.value ?? 0)) || a.number - b.number)
-    .slice(0, limit);
-  const chosen = new Set(ranked);
+  const board = new Board(sweep.spec.objective.goal, limit);
+  for (const trial of trials) if (groupOf(rankedOf(trial)) === 0) board.add(trial);
+  const chosen = new Set(board.first());
   for (const trial of trials) if (trial.state === "running" && chosen.size < CURVES_AT_MOST) chosen.add(trial);
   return [...chosen];
 }

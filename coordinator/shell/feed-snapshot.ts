@@ -7,10 +7,10 @@
  * Not here: who gets it (feed-hub.ts).
  */
 import type { SweepId } from "../../proto/contract.js";
-import { compareTrials, type Ranked } from "../../proto/leaderboard.js";
 import type { State } from "../core/state.js";
-import type { Objective, Sweep, Trial } from "../core/types.js";
+import type { Sweep, Trial } from "../core/types.js";
 import { sweepRow, trialRow, workerRow } from "../core/views.js";
+import { Board } from "./board.js";
 import type { Clock } from "./clock.js";
 
 const ROWS_A_PART = 2_000;
@@ -124,32 +124,4 @@ function leaders(sweeps: readonly Sweep[], trials: readonly Trial[], rows: numbe
   const boards = new Map(newest.map(({ id, spec }) => [id, new Board(spec.objective.goal, most)]));
   for (const trial of trials) boards.get(trial.sweep)?.add(trial);
   return [...boards.values()].flatMap((board) => board.first());
-}
-
-/** The first trials of a leaderboard, out of many. */
-class Board {
-  readonly #goal: Objective["goal"];
-  readonly #most: number;
-  #entries: { readonly row: Ranked; readonly trial: Trial }[] = [];
-
-  constructor(goal: Objective["goal"], most: number) {
-    this.#goal = goal;
-    this.#most = most;
-  }
-
-  add(trial: Trial): void {
-    const { number, state, best } = trial;
-    this.#entries.push({ row: { number, state, best: best?.value ?? null, bestEpoch: best?.epoch ?? null }, trial });
-    // Sorting now and then keeps the list short.
-    if (this.#entries.length >= 10 * this.#most) this.#keepFirst();
-  }
-
-  first(): readonly Trial[] {
-    this.#keepFirst();
-    return this.#entries.map(({ trial }) => trial);
-  }
-
-  #keepFirst(): void {
-    this.#entries = this.#entries.sort((a, b) => compareTrials(a.row, b.row, this.#goal)).slice(0, this.#most);
-  }
 }

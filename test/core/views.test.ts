@@ -71,8 +71,11 @@ describe("a sweep's row", () => {
           expect(count).toBe(trials.filter((trial) => trial.state === state).length);
         }
         const ranked = trials
-          .flatMap(({ id, best, number }) => (best === null ? [] : [{ trial: id, value: best.value, number }]))
-          .sort((a, b) => (minimize ? a.value - b.value : b.value - a.value) || a.number - b.number);
+          .filter(({ state }) => !["failed", "lost", "cancelled"].includes(state))
+          .flatMap(({ id, best, number }) => (best === null ? [] : [{ trial: id, number, ...best }]))
+          .sort(
+            (a, b) => (minimize ? a.value - b.value : b.value - a.value) || a.epoch - b.epoch || a.number - b.number,
+          );
         const [best] = ranked;
         expect(row.best).toEqual(best === undefined ? null : { trial: best.trial, value: best.value });
         const done = trials.reduce((sum, trial) => sum + (isFinal(trial.state) ? 3 : trial.epoch), 0);
@@ -92,6 +95,36 @@ describe("a sweep's row", () => {
       }),
       { numRuns: 60, seed: 5 },
     );
+  });
+
+  it("has the first of its leaderboard as its best: none that failed, ties to fewer epochs, then the lower number", () => {
+    const { rig, worker } = bench(4, { runCap: 4, epochs: 3 });
+    const held = rig.assigns();
+    const reported = [
+      [0.9, 0.9],
+      [0.5, 0.8],
+      [0.8, 0.1],
+      [0.8, 0.1],
+    ];
+    held.forEach((assign, n) => {
+      worker.start(assign);
+      reported[n]?.forEach((value, i) => {
+        worker.report(assign, i + 1, value);
+      });
+    });
+    const best = (): unknown => rowOf(rig).best;
+    expect(best()).toEqual({ trial: "1/0", value: 0.9 });
+    const diverge = (n: number): void =>
+      worker.end(held[n] as Assign, { kind: "diverged", epoch: 3, step: 1, what: "loss" });
+    diverge(0);
+    expect(rig.trial(1, 0)).toMatchObject({ state: "failed", best: { value: 0.9 } });
+    expect(best()).toEqual({ trial: "1/2", value: 0.8 });
+    diverge(2);
+    expect(best()).toEqual({ trial: "1/3", value: 0.8 });
+    diverge(3);
+    expect(best()).toEqual({ trial: "1/1", value: 0.8 });
+    diverge(1);
+    expect(best()).toBeNull();
   });
 
   it("names what the sweep searches and trains", () => {
