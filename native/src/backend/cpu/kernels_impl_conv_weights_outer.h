@@ -48,17 +48,8 @@ void outer_tile(const OuterArgs& args) {
     const float* a[MR];
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) a[i] = args.a + i * args.a_stride + segment * args.a_step;
-    for (Index k = 0; k < length; ++k, b += NV * kLanes) {
-      Vec bv[NV];
-#pragma GCC unroll 16
-      for (int j = 0; j < NV; ++j) bv[j] = load(b + j * kLanes);
-#pragma GCC unroll 16
-      for (int i = 0; i < MR; ++i) {
-        const Vec av = Vec::of(a[i][k]);
-#pragma GCC unroll 16
-        for (int j = 0; j < NV; ++j) acc[i][j] = fma(av, bv[j], acc[i][j]);
-      }
-    }
+    add_products<MR, NV>(acc, a, length, b, NV * kLanes);
+    b += length * NV * kLanes;
   }
   float* const c = args.c;
 #pragma GCC unroll 16

@@ -45,6 +45,24 @@ using TileFn = void (*)(const TileArgs&);
 // How A and B are addressed: A by rows or by columns with a strided B, or A by columns with a table for B.
 enum class TileKind { rows, columns, table };
 
+// acc[i][j] = fma(a[i][k], b[k * b_stride + column], acc[i][j]) for k ascending.
+template <int MR, int NV>
+CONVSWEEP_INLINE void add_products(Vec (&acc)[MR][NV], const float* const (&a)[MR], Index depth, const float* b,
+                                   Index b_stride) {
+  for (Index k = 0; k < depth; ++k) {
+    Vec bv[NV];
+#pragma GCC unroll 16
+    for (int j = 0; j < NV; ++j) bv[j] = load(b + j * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      const Vec av = Vec::of(a[i][k]);
+#pragma GCC unroll 16
+      for (int j = 0; j < NV; ++j) acc[i][j] = fma(av, bv[j], acc[i][j]);
+    }
+    b += b_stride;
+  }
+}
+
 template <int MR, int NV, TileKind kind>
 void tile(const TileArgs& args) {
   Vec acc[MR][NV];
@@ -73,18 +91,7 @@ void tile(const TileArgs& args) {
     const float* a[MR];
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) a[i] = args.a + i * args.a_stride;
-    for (Index k = 0; k < depth; ++k) {
-      Vec bv[NV];
-#pragma GCC unroll 16
-      for (int j = 0; j < NV; ++j) bv[j] = load(b + j * kLanes);
-#pragma GCC unroll 16
-      for (int i = 0; i < MR; ++i) {
-        const Vec av = Vec::of(a[i][k]);
-#pragma GCC unroll 16
-        for (int j = 0; j < NV; ++j) acc[i][j] = fma(av, bv[j], acc[i][j]);
-      }
-      b += b_stride;
-    }
+    add_products<MR, NV>(acc, a, depth, b, b_stride);
   } else {
     const float* a = args.a;
     const Index a_stride = args.a_stride;
