@@ -155,6 +155,16 @@ TEST_CASE("a profile names each call, counts its work and changes nothing") {
   CHECK(first.flops == 24.0 * 8 * 2 * 3 * 18 * 36);
   CHECK(back.flops == first.flops);
   CHECK(find(3, "conv2d", "backward").flops == 2 * find(3, "conv2d", "forward").flops);
+  // A convolution moves 2 x 6 x 6 values of 8 images, its filters, and 3 x 6 x 6 values; a flatten in place nothing.
+  CHECK(first.bytes == 24.0 * 4 * (8 * (2 + 3) * 36 + 3 * 18));
+  int flattens = 0;
+  for (const LayerTime& time : times) {
+    if (time.op != "flatten") continue;
+    ++flattens;
+    CHECK(time.calls == 24);
+    CHECK(time.bytes == 0);
+  }
+  CHECK(flattens == 2);
   CHECK(find(-1, "gather", "").calls == 24);
   CHECK(find(-1, "adam", "").calls == 24);
   CHECK(find(-1, "softmax_cross_entropy", "").calls == 24);

@@ -66,12 +66,19 @@ std::int64_t products_of(const LayerCall& call, bool forward) {
   return (call.dweight ? all : 0) + (call.dx ? all : state);
 }
 
+// A view where it lies: its values are its input's.
+bool moves_nothing(const LayerCall& call, bool forward) {
+  if (call.shape.op != Op::flatten && call.shape.op != Op::reshape) return false;
+  return forward ? call.x.base == call.y.base : !call.dx || call.dy.base == call.dx.base;
+}
+
 void time_layer(ExecutionContext& context, const LayerCall& call, void (*run)(ExecutionContext&, const LayerCall&),
                 bool forward) {
   const double flops = 2.0 * static_cast<double>(products_of(call, forward)) * call.n * call.lanes.count;
+  const double bytes =
+      moves_nothing(call, forward) ? 0 : (forward ? 1 : 2) * bytes_of(call.shape, call.n) * call.lanes.count;
   context.times->time(static_cast<int>(call.shape.layer), op_name(call.shape.op), forward ? "forward" : "backward",
-                      flops, (forward ? 1 : 2) * bytes_of(call.shape, call.n) * call.lanes.count,
-                      [&] { run(context, call); });
+                      flops, bytes, [&] { run(context, call); });
 }
 
 OpTable timed_table(const OpTable& inner) {
