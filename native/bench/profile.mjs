@@ -11,7 +11,7 @@ export function profile(network, { lanes, threads, seconds, json }) {
   const run = runFor(session, seconds);
   const times = session.takeProfile();
   session.close();
-  // The two slices that count the steps train too. A step of a pair of networks updates both.
+  // The uncounted step of every lane is in the times too. A step of a pair of networks updates both.
   const updates = times.find(({ layer, direction, op }) => layer < 0 && direction === "" && op === recipe.optimizer);
   const steps = updates === undefined ? run.steps : updates.calls / (recipe.procedure?.kind === "gan" ? 2 : 1);
   const total = times.reduce((sum, time) => sum + time.seconds, 0);
