@@ -150,6 +150,7 @@ export interface LaneWeights {
 
 export interface SessionMemory {
   readonly bytesPerLane: number;
+  /** On the host with the workspaces: one a thread where there are as many lanes as threads, otherwise one. */
   readonly bytesShared: number;
   /** What the data set takes on a device with memory of its own, shared by sessions; 0 where it need not be copied. */
   readonly bytesDataset: number;

@@ -17,9 +17,16 @@ const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} Mi
 
 /** At most `size.lanes`, of what both `free` and the device leave. Throws ENGINE_OUT_OF_MEMORY with path `--memory` if not even one lane fits into `free` bytes. */
 export function capacityFor(engine: Pick<Engine, "planSession">, size: SessionSize, free: number): Capacity {
-  const { bytesPerLane, bytesShared, bytesDataset, bytesFree } = engine.planSession(size);
-  const room = Math.min(free, bytesFree - bytesDataset);
-  const lanes = Math.min(size.lanes, Math.floor((room - bytesShared) / bytesPerLane));
+  const fitting = (wanted: number) => {
+    const { bytesPerLane, bytesShared, bytesDataset, bytesFree } = engine.planSession({ ...size, lanes: wanted });
+    const room = Math.min(free, bytesFree - bytesDataset);
+    const lanes = Math.min(wanted, Math.floor((room - bytesShared) / bytesPerLane));
+    return { lanes, room, bytesPerLane, bytesShared };
+  };
+  const all = fitting(size.lanes);
+  // As many lanes as threads have a workspace a thread; fewer have one between them.
+  const fewer = all.lanes < size.threads && size.threads <= size.lanes && size.threads > 1;
+  const { lanes, room, bytesPerLane, bytesShared } = fewer ? fitting(size.threads - 1) : all;
   if (lanes < 1) {
     throw new ConvsweepError(
       "ENGINE_OUT_OF_MEMORY",

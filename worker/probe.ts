@@ -110,7 +110,7 @@ function measure(session: Session, recipe: Recipe, lanes: number, options: Probe
 
 export function probe(engine: Engine, options: ProbeOptions): Probe {
   const { device, threads } = options;
-  const plan = engine.planSession({ recipe: options.recipe, device, lanes: 1, threads });
+  const plan = engine.planSession({ recipe: options.recipe, device, lanes: options.lanes, threads });
   const recipe = shrink(parseRecipe(options.recipe));
   const dataset = `probe ${randomBytes(8).toString("hex")}`;
   engine.registerDataset(dataset, randomImages(recipe.dataset));

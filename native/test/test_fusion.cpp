@@ -124,7 +124,7 @@ TEST_CASE("what lies between fused layers takes no memory") {
   CHECK(together.passes.forward.size() == 6);
   CHECK(together.passes.backward.size() == 6);
   // The dropped-out copy of 3 x 6 x 6 values of 8 images.
-  CHECK(together.lane_bytes + 3 * 6 * 6 * 8 * 4 <= apart.lane_bytes);
+  CHECK(together.work_bytes + 3 * 6 * 6 * 8 * 4 <= apart.work_bytes);
 }
 
 TEST_CASE("a profile names each call, counts its work and changes nothing") {

@@ -16,11 +16,11 @@ using namespace convsweep::test;
 
 namespace {
 
-// A lane's memory in which each float of the plan is a T.
+// A workspace in which each float of the plan is a T.
 template <class T>
 class Memory {
  public:
-  Memory(const Plan& plan, int n) : plan_(plan), n_(n), cells_(plan.lane_bytes / sizeof(float)) {}
+  Memory(const Plan& plan, int n) : plan_(plan), n_(n), cells_(plan.work_bytes / sizeof(float)) {}
   T* at(View view) {
     if (!view) return nullptr;
     const std::size_t bytes = plan_.buffers[static_cast<std::size_t>(view.buffer)];
@@ -356,7 +356,7 @@ TEST_CASE("branches write straight into their place, copies remain only where th
   CHECK(copies["the same value twice, and in two joins"] == 2);
 }
 
-TEST_CASE("a lane's bytes are what the formula in plan.h says") {
+TEST_CASE("the bytes of a lane and of a workspace are what the formula in plan.h says") {
   const auto round64 = [](std::size_t bytes) { return (bytes + 63) / 64 * 64; };
   for (const NestedNetwork& network : all_networks()) {
     CAPTURE(network.name);
@@ -366,11 +366,12 @@ TEST_CASE("a lane's bytes are what the formula in plan.h says") {
     const auto s = round64(4 * static_cast<std::size_t>(planned.graph.statistics));
     // adam keeps two values a parameter.
     CHECK(plan.parameters == 0);
-    CHECK(plan.gradients == p);
-    CHECK(plan.state0 == 2 * p);
-    CHECK(plan.state1 == 3 * p);
-    CHECK(plan.statistics == 4 * p);
-    CHECK(plan.labels == 4 * p + s);
+    CHECK(plan.state0 == p);
+    CHECK(plan.state1 == 2 * p);
+    CHECK(plan.statistics == 3 * p);
+    CHECK(plan.kept_bytes == 3 * p + s);
+    CHECK(plan.gradients == 0);
+    CHECK(plan.labels == p);
     const std::size_t base = plan.labels + round64(4 * 4);
     std::size_t alive = 0, sum = 0;
     const int end = 2 + static_cast<int>(plan.passes.forward.size() + plan.passes.backward.size());
@@ -387,7 +388,7 @@ TEST_CASE("a lane's bytes are what the formula in plan.h says") {
     CHECK(plan.scratch - base <= alive + alive / 4);
     CHECK(plan.scratch - base < sum);
     for (const std::size_t offset : plan.buffers) CHECK(offset % 64 == 0);
-    CHECK(plan.lane_bytes > plan.scratch);
-    CHECK(plan.lane_bytes % 64 == 0);
+    CHECK(plan.work_bytes > plan.scratch);
+    CHECK(plan.work_bytes % 64 == 0);
   }
 }

@@ -28,6 +28,8 @@ class ExecutionContext {
   std::shared_ptr<CallTimes> times;
   // Counted once an operation, wrapping: proof of life for whoever watches the thread. Null for nobody.
   std::int32_t* beats = nullptr;
+  // Which of the session's workspaces its calls use; contexts that work at the same time have different ones.
+  int slot = 0;
 
   void beat() const {
     if (beats != nullptr) std::atomic_ref<std::int32_t>(*beats).fetch_add(1, std::memory_order_relaxed);

@@ -108,7 +108,8 @@ struct SliceLimits {
 };
 
 struct SessionMemory {
-  // Of a lane, and what lanes share.
+  // Of a lane, and what lanes share: on the host also one workspace a thread, or one in all where lanes are fewer than
+  // threads.
   std::size_t bytes_per_lane = 0, bytes_shared = 0;
   // What the data set takes on a device with memory of its own; sessions share it. 0 where it need not be copied.
   std::size_t bytes_dataset = 0;

@@ -24,18 +24,19 @@ LanePlan plan_lane(const Recipe& recipe, const OpTable& ops, int width, bool fus
     // Of a GAN each layer by itself: a pass may leave out gradients that a fused call would need on the way.
     const bool alone = recipe.procedure.kind == ProcedureKind::gan;
     Plan plan = make_plan(graph, ops, recipe, width, fuses && !alone, input_gradient);
-    const std::size_t bytes = plan.lane_bytes;
-    lane.networks.push_back({std::move(graph), std::move(plan), lane.lane_bytes});
-    lane.lane_bytes += bytes;
+    const std::size_t kept = plan.kept_bytes, work = plan.work_bytes;
+    lane.networks.push_back({std::move(graph), std::move(plan), lane.kept_bytes, lane.work_bytes});
+    lane.kept_bytes += kept;
+    lane.work_bytes += work;
   }
   lane.average = lane.networks[0].plan;
   lane.average.parameters = lane.average.average;
   lane.average.statistics = lane.average.average_statistics;
   if (recipe.procedure.kind == ProcedureKind::gan) {
     lane.passes = gan_passes;
-    lane.spare_gradients = lane.lane_bytes;
+    lane.spare_gradients = lane.work_bytes;
     const auto count = static_cast<std::size_t>(lane.networks.back().graph.parameters);
-    lane.lane_bytes += (count * sizeof(float) + 63) / 64 * 64;
+    lane.work_bytes += (count * sizeof(float) + 63) / 64 * 64;
   }
   return lane;
 }

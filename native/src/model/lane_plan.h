@@ -1,4 +1,5 @@
-// The networks of a recipe and where everything of a lane lies: one network after another, each as plan.h lays it out.
+// The networks of a recipe and where everything of a lane and of a workspace lies: one network after another, each as
+// plan.h lays it out.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +16,8 @@ inline constexpr int gan_passes = 4;
 struct Network {
   Graph graph;
   Plan plan;
-  // Byte offset in the lane.
-  std::size_t base = 0;
+  // Byte offsets in what the lane keeps and in the workspace.
+  std::size_t kept = 0, work = 0;
 };
 
 struct LanePlan {
@@ -26,9 +27,9 @@ struct LanePlan {
   Plan average;
   // How often LaneScalars, LaneMetrics and the rest that a pass leaves are there.
   int passes = 1;
-  // A second place for the last network's gradients; `nowhere` where nothing needs it.
+  // In the workspace a second place for the last network's gradients; `nowhere` where nothing needs it.
   std::size_t spare_gradients = nowhere;
-  std::size_t lane_bytes = 0;
+  std::size_t kept_bytes = 0, work_bytes = 0;
 
   std::int64_t parameters() const;
   std::int64_t statistics() const;

@@ -76,24 +76,25 @@ Plan make_plan(const Graph& graph, const OpTable& ops, const Recipe& recipe, int
   Plan plan;
   plan.batch = recipe.batch_size;
   const Op optimizer = recipe.optimizer;
-  Arena arena;
-  plan.parameters = arena.take(floats(graph.parameters));
-  plan.gradients = arena.take(floats(graph.parameters));
-  if (update_state(optimizer) > 0) plan.state0 = arena.take(floats(graph.parameters));
-  if (update_state(optimizer) > 1) plan.state1 = arena.take(floats(graph.parameters));
-  plan.statistics = arena.take(floats(graph.statistics));
+  Arena kept, work;
+  plan.parameters = kept.take(floats(graph.parameters));
+  if (update_state(optimizer) > 0) plan.state0 = kept.take(floats(graph.parameters));
+  if (update_state(optimizer) > 1) plan.state1 = kept.take(floats(graph.parameters));
+  plan.statistics = kept.take(floats(graph.statistics));
   if (recipe.averaging) {
-    plan.average = arena.take(floats(graph.parameters));
-    plan.average_statistics = arena.take(floats(graph.statistics));
+    plan.average = kept.take(floats(graph.parameters));
+    plan.average_statistics = kept.take(floats(graph.statistics));
   }
-  plan.labels = arena.take(static_cast<std::size_t>(plan.batch) * static_cast<std::size_t>(graph.positions) *
-                            sizeof(std::int32_t));
+  plan.kept_bytes = kept.used();
+  plan.gradients = work.take(floats(graph.parameters));
+  plan.labels = work.take(static_cast<std::size_t>(plan.batch) * static_cast<std::size_t>(graph.positions) *
+                          sizeof(std::int32_t));
   plan.passes = make_passes(graph, plan.batch, input_gradient);
   if (fuses) fuse_layers(plan.passes, graph);
-  const std::size_t base = arena.take(pack(plan.passes.buffers, plan.buffers));
+  const std::size_t base = work.take(pack(plan.passes.buffers, plan.buffers));
   for (std::size_t& offset : plan.buffers) offset += base;
-  plan.scratch = arena.take(scratch_size(graph, ops, recipe, width));
-  plan.lane_bytes = arena.used();
+  plan.scratch = work.take(scratch_size(graph, ops, recipe, width));
+  plan.work_bytes = work.used();
   return plan;
 }
 

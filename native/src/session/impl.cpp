@@ -17,7 +17,24 @@ constexpr int most_rounds = 64;
 std::size_t round64(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // Lanes run on different threads: keep them off each other's cache lines, and off each other's cache sets.
-std::size_t lane_stride(const LanePlan& plan) { return plan.lane_bytes + 192; }
+std::size_t apart(std::size_t bytes) { return bytes + 192; }
+
+// Where lanes and workspaces lie. On a device every lane has its workspace beside it, as all are under way together; on the
+// host every thread that may have a lane to itself has one, so that it stays in the cache from lane to lane.
+struct Places {
+  std::size_t lane_stride = 0, work_stride = 0, slot_stride = 0;
+  int slots = 0;
+  std::size_t work_bytes() const { return static_cast<std::size_t>(slots) * slot_stride; }
+  std::size_t bytes(int lanes) const { return static_cast<std::size_t>(lanes) * lane_stride + work_bytes(); }
+};
+
+Places places(const LanePlan& plan, int lanes, int threads, bool is_host) {
+  if (!is_host) {
+    const std::size_t stride = apart(plan.kept_bytes + plan.work_bytes);
+    return {stride, stride, 0, 0};
+  }
+  return {apart(plan.kept_bytes), 0, apart(plan.work_bytes), lanes >= threads ? threads : 1};
+}
 
 std::vector<Tensor> tensors_of(const LanePlan& plan) {
   std::vector<Tensor> all;
@@ -41,16 +58,18 @@ std::size_t dataset_bytes(const DatasetSpec& data) {
          round64(images * static_cast<std::size_t>(data.positions()));
 }
 
-std::size_t session_bytes(const Recipe& recipe, const LanePlan& plan, int lanes, bool is_host) {
-  return lane_stride(plan) * static_cast<std::size_t>(lanes) + plan_shared(recipe, plan, lanes, is_host).bytes;
+std::size_t session_bytes(const SessionConfig& config, const LanePlan& plan, int lanes) {
+  const bool is_host = config.backend->is_host();
+  return places(plan, lanes, config.threads, is_host).bytes(lanes) +
+         plan_shared(config.recipe, plan, lanes, is_host).bytes;
 }
 
 // The most lanes whose memory, with what they share, is at most `bytes`.
-int lanes_within(const Recipe& recipe, const LanePlan& plan, bool is_host, std::size_t bytes, int most) {
-  int low = 0, high = most;
+int lanes_within(const SessionConfig& config, const LanePlan& plan, std::size_t bytes) {
+  int low = 0, high = config.lanes;
   while (low < high) {
     const int middle = low + (high - low + 1) / 2;
-    if (session_bytes(recipe, plan, middle, is_host) <= bytes) {
+    if (session_bytes(config, plan, middle) <= bytes) {
       low = middle;
     } else {
       high = middle - 1;
@@ -59,19 +78,19 @@ int lanes_within(const Recipe& recipe, const LanePlan& plan, bool is_host, std::
   return low;
 }
 
-// The lanes' memory, once it is known that all of the session fits.
+// The memory of lanes and workspaces, once it is known that all of the session fits.
 std::size_t lanes_bytes(const SessionConfig& config, const LanePlan& plan) {
   const std::size_t free = config.backend->free_bytes();
-  const bool is_host = config.backend->is_host();
-  const std::size_t needed = session_bytes(config.recipe, plan, config.lanes, is_host);
+  const Places at = places(plan, config.lanes, config.threads, config.backend->is_host());
+  const std::size_t needed = session_bytes(config, plan, config.lanes);
   if (needed > free) {
-    const int fit = lanes_within(config.recipe, plan, is_host, free, config.lanes);
+    const int fit = lanes_within(config, plan, free);
     throw Error(ErrorCode::ENGINE_OUT_OF_MEMORY, "lanes",
-                std::to_string(config.lanes) + " lanes of " + std::to_string(lane_stride(plan)) + " bytes need " +
+                std::to_string(config.lanes) + " lanes of " + std::to_string(at.lane_stride) + " bytes need " +
                     std::to_string(needed) + ", " + std::to_string(free) + " are free, enough for " +
                     std::to_string(fit) + "; take fewer lanes or a smaller batch");
   }
-  return lane_stride(plan) * static_cast<std::size_t>(config.lanes);
+  return at.bytes(config.lanes);
 }
 
 void append(std::vector<float>& to, const std::vector<float>& run) { to.insert(to.end(), run.begin(), run.end()); }
@@ -110,13 +129,15 @@ std::string fingerprint_of(const Backend& backend) {
 
 SessionMemory plan_session(const Recipe& recipe, const Backend& backend, int lanes, int threads) {
   const LanePlan plan = plan_lane(recipe, backend.ops(), threads, backend.fuses());
-  return {lane_stride(plan), plan_shared(recipe, plan, lanes, backend.is_host()).bytes,
+  const Places at = places(plan, lanes, threads, backend.is_host());
+  return {at.lane_stride, plan_shared(recipe, plan, lanes, backend.is_host()).bytes + at.work_bytes(),
           backend.is_host() ? 0 : dataset_bytes(recipe.dataset), backend.free_bytes()};
 }
 
 SessionMemory Session::Impl::memory() const {
   const Backend& backend = *config.backend;
-  return {memory_.lane_stride, shared_plan.bytes, backend.is_host() ? 0 : dataset_bytes(config.recipe.dataset),
+  const Places at = places(plan, config.lanes, config.threads, backend.is_host());
+  return {at.lane_stride, shared_plan.bytes + at.work_bytes(), backend.is_host() ? 0 : dataset_bytes(config.recipe.dataset),
           backend.free_bytes()};
 }
 
@@ -134,7 +155,10 @@ Session::Impl::Impl(SessionConfig given)
       shared_(*config.backend, shared_plan.bytes),
       recordings_(*config.backend) {
   Backend& backend = *config.backend;
-  for (int i = 0; i < config.threads; ++i) alone_.push_back(backend.context(nullptr));
+  for (int i = 0; i < config.threads; ++i) {
+    alone_.push_back(backend.context(nullptr));
+    alone_.back()->slot = i;
+  }
   together_ = backend.context(&pool_);
   if (config.control != nullptr) {
     for (const auto& context : alone_) context->beats = &config.control[1];
@@ -142,7 +166,12 @@ Session::Impl::Impl(SessionConfig given)
   }
   std::byte* base = shared_.get();
   memory_.lanes = lanes_.get();
-  memory_.lane_stride = lane_stride(plan);
+  const Places at = places(plan, config.lanes, config.threads, backend.is_host());
+  memory_.lane_stride = at.lane_stride;
+  memory_.work_stride = at.work_stride;
+  memory_.slot_stride = at.slot_stride;
+  const bool is_host = backend.is_host();
+  memory_.work = memory_.lanes + (is_host ? static_cast<std::size_t>(config.lanes) * at.lane_stride : plan.kept_bytes);
   memory_.scalars = reinterpret_cast<LaneScalars*>(base + shared_plan.scalars);
   memory_.metrics = reinterpret_cast<LaneMetrics*>(base + shared_plan.metrics);
   memory_.finite = reinterpret_cast<std::int32_t*>(base + shared_plan.finite);
@@ -178,14 +207,14 @@ std::vector<float> Session::Impl::read_run(int lane, const Network& network, std
                                            std::int64_t count) const {
   if (offset == nowhere) return {};
   std::vector<float> run(static_cast<std::size_t>(count));
-  const std::byte* from = memory_.lanes + static_cast<std::size_t>(lane) * memory_.lane_stride + network.base + offset;
+  const std::byte* from = memory_.lanes + static_cast<std::size_t>(lane) * memory_.lane_stride + network.kept + offset;
   config.backend->copy_out(run.data(), from, run.size() * sizeof(float));
   return run;
 }
 
 void Session::Impl::write_run(int lane, const Network& network, std::size_t offset, std::span<const float> run) {
   if (offset == nowhere) return;
-  std::byte* to = memory_.lanes + static_cast<std::size_t>(lane) * memory_.lane_stride + network.base + offset;
+  std::byte* to = memory_.lanes + static_cast<std::size_t>(lane) * memory_.lane_stride + network.kept + offset;
   config.backend->copy_in(to, run.data(), run.size() * sizeof(float));
 }
 

@@ -15,14 +15,17 @@ LayerCall Step::layer_call(int index, LaneSet lanes, int n, bool training) const
   call.x = at<const float>(m.x, n);
   call.y = at<float>(m.y, n);
   call.saved = at<std::byte>(m.saved, n);
-  call.scratch = at<std::byte>(plan_.scratch);
+  call.scratch = working<std::byte>(plan_.scratch);
   const auto parameter = [this](std::size_t run, std::int64_t offset) {
-    return offset < 0 ? Lanes<float>{} : at<float>(run + static_cast<std::size_t>(offset) * sizeof(float));
+    return offset < 0 ? Lanes<float>{} : kept<float>(run + static_cast<std::size_t>(offset) * sizeof(float));
+  };
+  const auto gradient = [this](std::int64_t offset) {
+    return offset < 0 ? Lanes<float>{} : working<float>(plan_.gradients + static_cast<std::size_t>(offset) * sizeof(float));
   };
   call.weight = parameter(plan_.parameters, layer.weight);
   call.bias = parameter(plan_.parameters, layer.bias);
-  call.dweight = parameter(plan_.gradients, layer.weight);
-  call.dbias = parameter(plan_.gradients, layer.bias);
+  call.dweight = gradient(layer.weight);
+  call.dbias = gradient(layer.bias);
   call.running_mean = parameter(plan_.statistics, layer.running_mean);
   call.running_var = parameter(plan_.statistics, layer.running_var);
   return call;
@@ -45,8 +48,8 @@ void Step::gather(ExecutionContext& context, LaneSet lanes, Part part, int n, bo
   // A text stays as it is written.
   call.augment = training && !recipe_.dataset.text;
   call.x = at<float>(plan_.passes.input, n);
-  call.out_labels = at<std::int32_t>(plan_.labels);
-  call.scratch = at<std::byte>(plan_.scratch);
+  call.out_labels = labels();
+  call.scratch = working<std::byte>(plan_.scratch);
   ops_.gather(context, call);
 }
 
@@ -148,7 +151,7 @@ void Step::loss(ExecutionContext& context, LaneSet lanes, int n, bool training) 
   call.lanes = lanes;
   call.scalars = memory_.scalars;
   call.logits = at<const float>(plan_.passes.logits, n);
-  call.labels = at<const std::int32_t>(plan_.labels);
+  call.labels = working<const std::int32_t>(plan_.labels);
   if (training) call.dlogits = at<float>(plan_.passes.dlogits, n);
   call.metrics = memory_.metrics;
   ops_.softmax_cross_entropy(context, call);
@@ -162,9 +165,9 @@ void Step::add_gradients(ExecutionContext& context, LaneSet lanes, std::size_t f
   JoinCall call;
   call.count = graph_.parameters;
   call.lanes = lanes;
-  call.a = at<const float>(plan_.gradients);
-  call.b = at<const float>(from);
-  call.y = at<float>(plan_.gradients);
+  call.a = working<const float>(plan_.gradients);
+  call.b = working<const float>(from);
+  call.y = working<float>(plan_.gradients);
   ops_.add(context, call);
 }
 
@@ -175,10 +178,10 @@ void Step::update(ExecutionContext& context, LaneSet lanes) const {
   call.nesterov = recipe_.nesterov;
   call.lanes = lanes;
   call.scalars = memory_.scalars;
-  call.weight = at<float>(plan_.parameters);
-  call.gradient = at<const float>(plan_.gradients);
-  call.state0 = at<float>(plan_.state0);
-  call.state1 = at<float>(plan_.state1);
+  call.weight = kept<float>(plan_.parameters);
+  call.gradient = working<const float>(plan_.gradients);
+  call.state0 = kept<float>(plan_.state0);
+  call.state1 = kept<float>(plan_.state1);
   ops_.update(recipe_.optimizer)(context, call);
 }
 
@@ -205,7 +208,7 @@ void Step::measure_statistics(ExecutionContext& context, LaneSet lanes, Part par
 }
 
 void Step::check_finite(ExecutionContext& context, LaneSet lanes) const {
-  ops_.check_finite(context, lanes, at<const float>(plan_.parameters), graph_.parameters, memory_.finite);
+  ops_.check_finite(context, lanes, kept<const float>(plan_.parameters), graph_.parameters, memory_.finite);
 }
 
 }  // namespace convsweep

@@ -1,6 +1,7 @@
 // One batch of a set of lanes, as calls of a backend's operations.
 //
-// Guarantees: touches only the memory of the lanes it is given, so different threads may run different lanes at once.
+// Guarantees: touches only what the lanes it is given keep and one workspace, so different threads, each with a workspace
+// of its own, may run different lanes at once.
 // The numbers of the batch (LaneScalars) must be in place before; its metrics are there afterwards.
 //
 // Not here: which batch (src/session/advance.cpp).
@@ -16,9 +17,13 @@ namespace convsweep {
 
 // Pointers into the backend's memory.
 struct DeviceMemory {
+  // What lanes keep, and the workspace of the first.
   std::byte* lanes = nullptr;
-  // From lane to lane, in bytes.
-  std::size_t lane_stride = 0;
+  std::byte* work = nullptr;
+  // From lane to lane, in bytes: of workspaces 0 where lanes share one.
+  std::size_t lane_stride = 0, work_stride = 0;
+  // From one thread's workspace to the next's.
+  std::size_t slot_stride = 0;
   LaneScalars* scalars = nullptr;
   LaneMetrics* metrics = nullptr;
   std::int32_t* finite = nullptr;
@@ -32,13 +37,20 @@ struct DeviceMemory {
   // Batches whose numbers and metrics there is room for.
   int rounds = 1;
 
-  // As a network that begins at byte `base` of a lane sees it in a pass.
-  DeviceMemory of(std::size_t base, std::size_t pass) const {
+  // As a network that begins at byte `kept_base` of a lane and `work_base` of a workspace sees it in a pass.
+  DeviceMemory of(std::size_t kept_base, std::size_t work_base, std::size_t pass) const {
     DeviceMemory memory = *this;
-    memory.lanes += base;
+    memory.lanes += kept_base;
+    memory.work += work_base;
     memory.scalars += pass * pass_stride;
     memory.metrics += pass * pass_stride;
     memory.finite += pass * pass_stride;
+    return memory;
+  }
+  // With the workspace of a context.
+  DeviceMemory in(const ExecutionContext& context) const {
+    DeviceMemory memory = *this;
+    memory.work += static_cast<std::size_t>(context.slot) * slot_stride;
     return memory;
   }
   // The same with the numbers and metrics of a round.
@@ -89,28 +101,33 @@ class Step {
   // The losses, of a full batch, with the gradient of the output.
   void binary_loss(ExecutionContext& context, LaneSet lanes, int n, BinaryTarget target) const;
   void backward(ExecutionContext& context, LaneSet lanes, Backward what) const;
-  // Adds the gradients that lie at byte `from` of the network's memory.
+  // Adds the gradients that lie at byte `from` of the network's workspace.
   void add_gradients(ExecutionContext& context, LaneSet lanes, std::size_t from) const;
   void update(ExecutionContext& context, LaneSet lanes) const;
 
+  // Of the workspace.
   Lanes<float> input(int n) const { return at<float>(plan_.passes.input, n); }
   Lanes<float> output(int n) const { return at<float>(plan_.passes.logits, n); }
   Lanes<float> output_gradient(int n) const { return at<float>(plan_.passes.dlogits, n); }
   Lanes<float> input_gradient(int n) const { return at<float>(plan_.passes.input_gradient, n); }
-  Lanes<std::int32_t> labels() const { return at<std::int32_t>(plan_.labels); }
+  Lanes<std::int32_t> labels() const { return working<std::int32_t>(plan_.labels); }
 
  private:
   template <class T>
-  Lanes<T> at(std::size_t offset) const {
+  Lanes<T> kept(std::size_t offset) const {
     if (offset == nowhere) return {};
     return {reinterpret_cast<T*>(memory_.lanes + offset), static_cast<std::ptrdiff_t>(memory_.lane_stride / sizeof(T))};
+  }
+  template <class T>
+  Lanes<T> working(std::size_t offset) const {
+    return {reinterpret_cast<T*>(memory_.work + offset), static_cast<std::ptrdiff_t>(memory_.work_stride / sizeof(T))};
   }
   // Of a batch of n: parts of buffers lie the closer the fewer images there are.
   template <class T>
   Lanes<T> at(View view, int n) const {
     if (!view) return {};
-    return at<T>(plan_.buffers[static_cast<std::size_t>(view.buffer)] +
-                 static_cast<std::size_t>(view.skip * n) * sizeof(float));
+    return working<T>(plan_.buffers[static_cast<std::size_t>(view.buffer)] +
+                      static_cast<std::size_t>(view.skip * n) * sizeof(float));
   }
   void forward_action(ExecutionContext& context, const Action& action, LaneSet lanes, int n, bool training,
                       std::optional<float> momentum = {}) const;

@@ -53,7 +53,7 @@ class Classification final : public Procedure {
 
   void run(const LaneState& at, LaneSet lanes, int n, int round, ExecutionContext& context) const override {
     const bool average = at.phase != Phase::train && averages(at);
-    const Step step = step_in(round, average ? plan_.average : plan_.networks[0].plan);
+    const Step step = step_in(context, round, average ? plan_.average : plan_.networks[0].plan);
     if (at.phase == Phase::train) {
       step.train(context, lanes, part(at.phase));
     } else if (at.phase == Phase::statistics) {
@@ -84,7 +84,7 @@ class Classification final : public Procedure {
   }
 
   bool finite(int lane, ExecutionContext& context) override {
-    step_in(0, plan_.networks[0].plan).check_finite(context, LaneSet{lane, 1, nullptr});
+    step_in(context, 0, plan_.networks[0].plan).check_finite(context, LaneSet{lane, 1, nullptr});
     return finite_in(memory_, lane);
   }
 
@@ -112,8 +112,8 @@ class Classification final : public Procedure {
     return s.phase != Phase::train && recipe_.averaging && recipe_.averaging->taken(s.epoch + 1) > 0;
   }
 
-  Step step_in(int round, const Plan& plan) const {
-    return {backend_.ops(), recipe_, plan_.networks[0].graph, plan, memory_.in_round(round)};
+  Step step_in(const ExecutionContext& context, int round, const Plan& plan) const {
+    return {backend_.ops(), recipe_, plan_.networks[0].graph, plan, memory_.in(context).in_round(round)};
   }
 };
 

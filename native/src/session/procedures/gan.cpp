@@ -32,8 +32,7 @@ class Gan final : public Procedure {
       : Procedure(backend, recipe, plan, memory),
         classes_(recipe.procedure.conditional ? recipe.dataset.classes : 0),
         image_(recipe.dataset.shape),
-        real_plan_(with_gradients(plan.networks[1].plan, plan.spare_gradients - plan.networks[1].base)),
-        steps_(*this, 0) {}
+        real_plan_(with_gradients(plan.networks[1].plan, plan.spare_gradients - plan.networks[1].work)) {}
 
   int batches(Phase phase) const override {
     return phase == Phase::train ? static_cast<int>(part(phase).size) / recipe_.batch_size : 0;
@@ -52,24 +51,24 @@ class Gan final : public Procedure {
   }
 
   void run(const LaneState&, LaneSet lanes, int n, int round, ExecutionContext& context) const override {
-    const Steps at(*this, round);
+    const Steps at(*this, context, round);
     at.real.gather(context, lanes, part(Phase::train), n, true);
-    label(at.real, context, lanes, n);
-    label(at.generator, context, lanes, n);
+    label(at, at.real, context, lanes, n);
+    label(at, at.generator, context, lanes, n);
     at.generator.draw_normal(context, lanes, recipe_.procedure.latent, n, Purpose::latent, 0);
     at.generator.forward(context, lanes, n, true);
 
     at.real.forward(context, lanes, n, true);
     at.real.binary_loss(context, lanes, n, BinaryTarget::smoothed_one);
     at.real.backward(context, lanes, {.parameters = true, .input = false});
-    show(at.fake, context, lanes, n);
+    show(at, at.fake, context, lanes, n);
     at.fake.forward(context, lanes, n, true);
     at.fake.binary_loss(context, lanes, n, BinaryTarget::zero);
     at.fake.backward(context, lanes, {.parameters = true, .input = false});
     at.fake.add_gradients(context, lanes, real_plan_.gradients);
     at.fake.update(context, lanes);
 
-    show(at.judge, context, lanes, n);
+    show(at, at.judge, context, lanes, n);
     at.judge.forward(context, lanes, n, true);
     at.judge.binary_loss(context, lanes, n, BinaryTarget::one);
     at.judge.backward(context, lanes, {.parameters = false, .input = true});
@@ -94,8 +93,9 @@ class Gan final : public Procedure {
 
   bool finite(int lane, ExecutionContext& context) override {
     const LaneSet lanes{lane, 1, nullptr};
-    steps_.generator.check_finite(context, lanes);
-    steps_.real.check_finite(context, lanes);
+    const Steps at(*this, context, 0);
+    at.generator.check_finite(context, lanes);
+    at.real.check_finite(context, lanes);
     return finite_in(memory_of(generate, 0), lane) && finite_in(memory_of(real, 0), lane);
   }
 
@@ -111,30 +111,31 @@ class Gan final : public Procedure {
  private:
   // The networks as they see memory in their passes of a round.
   struct Steps {
-    Steps(const Gan& gan, int round)
-        : generator(gan.step(gan.plan_.networks[0].plan, generate, round)),
-          real(gan.step(gan.real_plan_, Pass::real, round)),
-          fake(gan.step(gan.plan_.networks[1].plan, Pass::fake, round)),
-          judge(gan.step(gan.plan_.networks[1].plan, Pass::judge, round)) {}
+    Steps(const Gan& gan, const ExecutionContext& context, int round)
+        : generator(gan.step(gan.plan_.networks[0].plan, context, generate, round)),
+          real(gan.step(gan.real_plan_, context, Pass::real, round)),
+          fake(gan.step(gan.plan_.networks[1].plan, context, Pass::fake, round)),
+          judge(gan.step(gan.plan_.networks[1].plan, context, Pass::judge, round)) {}
     const Step generator, real, fake, judge;
   };
   const Network& network_of(int pass) const { return plan_.networks[pass == generate ? 0 : 1]; }
   DeviceMemory memory_of(int pass, int round) const {
-    return memory_.in_round(round).of(network_of(pass).base, static_cast<std::size_t>(pass));
+    const Network& network = network_of(pass);
+    return memory_.in_round(round).of(network.kept, network.work, static_cast<std::size_t>(pass));
   }
-  Step step(const Plan& plan, int pass, int round) const {
-    return {backend_.ops(), recipe_, network_of(pass).graph, plan, memory_of(pass, round)};
+  Step step(const Plan& plan, const ExecutionContext& context, int pass, int round) const {
+    return {backend_.ops(), recipe_, network_of(pass).graph, plan, memory_of(pass, round).in(context)};
   }
 
   // The labels of the real batch, into a network's input.
-  void label(const Step& step, ExecutionContext& context, LaneSet lanes, int n) const {
-    if (classes_ > 0) step.one_hot(context, lanes, steps_.real.labels(), classes_, n);
+  void label(const Steps& at, const Step& step, ExecutionContext& context, LaneSet lanes, int n) const {
+    if (classes_ > 0) step.one_hot(context, lanes, at.real.labels(), classes_, n);
   }
 
   // The generator's images, into the discriminator's input.
-  void show(const Step& step, ExecutionContext& context, LaneSet lanes, int n) const {
-    copy(context, lanes, steps_.generator.output(n), step.input(n), n);
-    label(step, context, lanes, n);
+  void show(const Steps& at, const Step& step, ExecutionContext& context, LaneSet lanes, int n) const {
+    copy(context, lanes, at.generator.output(n), step.input(n), n);
+    label(at, step, context, lanes, n);
   }
 
   void copy(ExecutionContext& context, LaneSet lanes, Lanes<const float> from, Lanes<float> to, int n) const {
@@ -150,6 +151,7 @@ class Gan final : public Procedure {
   Pictures draw_pictures(const LaneState& s, int lane, ExecutionContext& context) {
     const LaneSet lanes{lane, 1, nullptr};
     const int count = picture_count(recipe_);
+    const Step generator = Steps(*this, context, 0).generator;
     LaneScalars scalars;
     scalars.key = s.seed;
     set_scalars(memory_of(generate, 0), lane, scalars);
@@ -159,17 +161,17 @@ class Gan final : public Procedure {
     std::vector<float> drawn;
     for (int first = 0; first < count; first += recipe_.batch_size) {
       const int n = std::min(recipe_.batch_size, count - first);
-      steps_.generator.draw_normal(context, lanes, recipe_.procedure.latent, n, Purpose::sample,
+      generator.draw_normal(context, lanes, recipe_.procedure.latent, n, Purpose::sample,
                                    static_cast<std::uint32_t>(first));
       if (classes_ > 0) {
         std::vector<std::int32_t> labels(static_cast<std::size_t>(n));
         for (int i = 0; i < n; ++i) labels[static_cast<std::size_t>(i)] = (first + i) % classes_;
-        backend_.copy_in(steps_.generator.labels()[lane], labels.data(), labels.size() * sizeof(std::int32_t));
-        steps_.generator.one_hot(context, lanes, steps_.generator.labels(), classes_, n);
+        backend_.copy_in(generator.labels()[lane], labels.data(), labels.size() * sizeof(std::int32_t));
+        generator.one_hot(context, lanes, generator.labels(), classes_, n);
       }
-      steps_.generator.forward(context, lanes, n, false);
+      generator.forward(context, lanes, n, false);
       drawn.resize(static_cast<std::size_t>(image_.size() * n));
-      backend_.copy_out(drawn.data(), steps_.generator.output(n)[lane], drawn.size() * sizeof(float));
+      backend_.copy_out(drawn.data(), generator.output(n)[lane], drawn.size() * sizeof(float));
       for (std::int64_t pixel = 0; pixel < image_.size(); ++pixel) {
         for (int i = 0; i < n; ++i) {
           pictures.values[static_cast<std::size_t>((first + i) * image_.size() + pixel)] =
@@ -184,7 +186,6 @@ class Gan final : public Procedure {
   const Extent image_;
   // The discriminator's, with gradients of the real batch apart from those of the drawn one.
   const Plan real_plan_;
-  const Steps steps_;
 };
 
 }  // namespace
