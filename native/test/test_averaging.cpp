@@ -123,6 +123,56 @@ TEST_CASE("averaging: batch norm statistics are means over the epoch's batches")
   }
 }
 
+TEST_CASE("averaging: the statistics' batches draw as the steps that come next would") {
+  const auto layers = [](const std::string& momentum) {
+    return R"([{"op":"dropout","rate":0.5},{"op":"batch_norm","momentum":)" + momentum +
+           R"(,"epsilon":1e-5},{"op":"flatten"},{"op":"linear","units":4,"bias":true,"init":"torch_uniform"}])";
+  };
+  // Nothing learns, and every epoch has the same batches.
+  Hyperparameters still = default_values;
+  still[static_cast<std::size_t>(Hyper::learning_rate)] = 0;
+  RecipeText plain;
+  plain.shuffle = plain.flip = plain.test_at_end = false;
+  plain.crop = 0;
+  RecipeText averaged = plain;
+  plain.layers = layers("1");
+  averaged.layers = layers("0.1");
+  averaged.epochs = 2;
+  averaged.averaging = R"({"start":1,"every":1})";
+  const auto found = open_session(averaged, 1), single = open_session(plain, 1);
+  found->add_lane(7, still, std::nullopt);
+  run_to_end(*found);
+  // At a momentum of 1 the running statistics are the last batch's: those of the third epoch's batches.
+  single->add_lane(7, still, std::nullopt);
+  single->run_slice({1e6, 2 * 9});
+  std::vector<double> means(single->weights(0).size(), 0.0);
+  std::vector<float> first, last;
+  for (int batch = 0; batch < 7; ++batch) {
+    single->run_slice({1e6, 1});
+    last = single->weights(0);
+    if (batch == 0) first = last;
+    for (std::size_t i = 0; i < means.size(); ++i) means[i] += static_cast<double>(last[i]) / 7;
+  }
+  const std::vector<float> weights = found->weights(0);
+  std::size_t at = 0;
+  for (const Tensor& tensor : found->tensors()) {
+    for (std::int64_t i = 0; i < tensor.size; ++i, ++at) {
+      if (!tensor.statistic) continue;
+      CHECK(std::abs(weights[at] - means[at]) < 1e-5);
+      CHECK(std::abs(last[at] - first[at]) > 1e-4);
+    }
+  }
+}
+
+TEST_CASE("averaging: epochs that do not enter the average are measured as the one before, to the bit") {
+  const auto session = open_session(averaging(R"({"start":1,"every":2})"), 1);
+  const std::vector<LaneReport> reports = train(*session);
+  REQUIRE(reports.size() == 5);
+  CHECK(reports[2].metric("val_loss") == reports[1].metric("val_loss"));
+  CHECK(reports[4].metric("val_loss") == reports[3].metric("val_loss"));
+  CHECK(reports[3].metric("val_loss") != reports[2].metric("val_loss"));
+}
+
 TEST_CASE("averaging: training goes on from its own weights") {
   RecipeText plain;
   plain.epochs = 5;

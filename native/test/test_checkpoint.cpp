@@ -40,7 +40,14 @@ TEST_CASE("going on from a checkpoint gives the same bytes, whatever batch it wa
     text.optimizer = optimizer;
     const auto whole = open_session(text, 1);
     whole->add_lane(7, default_values, std::nullopt);
-    const std::vector<LaneReport> reports = run_to_end(*whole);
+    std::vector<LaneReport> reports;
+    std::vector<double> losses;
+    for (SliceState state = SliceState::more; state == SliceState::more;) {
+      const SliceResult result = whole->run_slice({1000, 1});
+      reports.insert(reports.end(), result.reports.begin(), result.reports.end());
+      losses.push_back(result.positions[0].loss);
+      state = result.state;
+    }
     const std::vector<std::uint8_t> end = whole->save_lane(0);
 
     // An epoch is 7 training and 2 validation batches; the last has 2 of the test set. Moves from session to session
@@ -56,6 +63,8 @@ TEST_CASE("going on from a checkpoint gives the same bytes, whatever batch it wa
       if (lane == 1) session->remove_lane(0);
       const SliceResult result = session->run_slice({1000, 1});
       seen.insert(seen.end(), result.reports.begin(), result.reports.end());
+      REQUIRE(batches < static_cast<int>(losses.size()));
+      CHECK(result.positions[0].loss == losses[static_cast<std::size_t>(batches)]);
       state = result.state;
       bytes = session->save_lane(lane);
     }
@@ -63,10 +72,15 @@ TEST_CASE("going on from a checkpoint gives the same bytes, whatever batch it wa
     CHECK(bytes == end);
     REQUIRE(seen.size() == reports.size());
     for (std::size_t i = 0; i < seen.size(); ++i) {
-      CHECK(seen[i].metric("train_loss") == reports[i].metric("train_loss"));
-      CHECK(seen[i].metric("val_loss") == reports[i].metric("val_loss"));
-      CHECK(seen[i].metrics.size() == reports[i].metrics.size());
+      REQUIRE(seen[i].metrics.size() == reports[i].metrics.size());
+      for (const auto& [name, value] : reports[i].metrics) {
+        CAPTURE(name);
+        CHECK(seen[i].metric(name) == value);
+      }
     }
+    // What is compared is not all zero.
+    CHECK(seen.back().metric("train_accuracy") > 0);
+    CHECK(seen.back().metric("learning_rate") > 0);
   }
 }
 
@@ -156,4 +170,42 @@ TEST_CASE("well-formed bytes that do not fit the network are refused") {
     image.state.batch = batch;
     CHECK(refused(write_checkpoint(image, digest, fingerprint)).code() == ErrorCode::ENGINE_CORRUPT_CHECKPOINT);
   }
+  // One more than there are.
+  const LaneImage good = read_checkpoint(start_checkpoint(), digest, fingerprint);
+  image = good;
+  image.state.status = static_cast<LaneStatus>(4);
+  CHECK(refused(write_checkpoint(image, digest, fingerprint)).code() == ErrorCode::ENGINE_CORRUPT_CHECKPOINT);
+  image = good;
+  image.state.phase = static_cast<Phase>(4);
+  CHECK(refused(write_checkpoint(image, digest, fingerprint)).code() == ErrorCode::ENGINE_CORRUPT_CHECKPOINT);
+  image.state.status = LaneStatus::diverged_loss;
+  CHECK(refused(write_checkpoint(image, digest, fingerprint)).code() == ErrorCode::ENGINE_CORRUPT_CHECKPOINT);
+}
+
+TEST_CASE("a diverged lane's checkpoint holds the sums of the batches before, and stays diverged") {
+  RecipeText text;
+  text.layers = R"([{"op":"flatten"},{"op":"linear","units":4,"bias":true,"init":"torch_uniform"}])";
+  text.optimizer = "sgd";
+  text.schedule = R"({"kind":"constant"})";
+  const auto session = open_session(text, 1);
+  session->add_lane(7, default_values, std::nullopt);
+  session->run_slice({1000, 3});
+  const std::string fingerprint = "cpu float32 " + std::string(engine_version);
+  const Recipe recipe = text.recipe();
+  const LaneImage before = read_checkpoint(session->save_lane(0), recipe.digest, fingerprint);
+  CHECK(before.state.train.labels == 3 * 8);
+  session->load_weights(0, std::vector<float>(session->weights(0).size(), 3e38F));
+  const SliceResult result = session->run_slice({1000, 1});
+  REQUIRE(result.diverged.size() == 1);
+  CHECK(result.diverged[0].step == 4);
+  const std::vector<std::uint8_t> bytes = session->save_lane(0);
+  const LaneImage after = read_checkpoint(bytes, recipe.digest, fingerprint);
+  CHECK(after.state.status == LaneStatus::diverged_loss);
+  CHECK(after.state.train.loss_sum == before.state.train.loss_sum);
+  CHECK(after.state.train.correct == before.state.train.correct);
+  CHECK(after.state.train.labels == before.state.train.labels);
+  const auto again = open_session(text, 1);
+  again->add_lane(7, default_values, bytes);
+  CHECK(again->run_slice({1000, 1}).state == SliceState::idle);
+  CHECK(again->save_lane(0) == bytes);
 }
