@@ -188,7 +188,8 @@ TEST_CASE("a profile counts the work of recurrent layers") {
   int at = 0;
   for (const LayerTime& time : profile.take()) {
     if (time.op != "lstm") continue;
-    (time.direction == "forward" ? forward : backward)[at / 2] += time.flops;
+    double* const sums = time.direction == "forward" ? forward : backward;
+    sums[at / 2] += time.flops;
     ++at;
   }
   CHECK(at == 4);
