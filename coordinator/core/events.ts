@@ -171,6 +171,7 @@ export type NoteKind =
   | "coordinator-stood-still"
   | "store-degraded"
   | "store-damaged"
+  | "store-growing"
   | `webhook-${"configured" | "due" | "delivered" | "failed" | "dropped"}`;
 
 export type Mutation =

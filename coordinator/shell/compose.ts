@@ -187,6 +187,10 @@ async function assemble(
   const tokens = store.position().openings.at(-1)?.tokens ?? 0;
   runtime.push({ kind: "Booted", tokens, notes: store.openingNotes() });
   runtime.settle();
+  store.onGrowing?.((why) => {
+    log("error", "store-growing", `the store grows: ${why}`);
+    runtime.push({ kind: "Noted", note: "store-growing", sweep: null, trial: null, detail: why });
+  });
 
   if (options.webhook) {
     webhook = new Webhook(options.webhook, { state, store, runtime, clock, log });

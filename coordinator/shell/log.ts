@@ -33,6 +33,7 @@ export const LOG_EVENTS = {
   "worker-name-taken": "two workers have one name",
   "rollback-detected": "a worker has heard of commits that this store does not have",
   "store-degraded": "nothing can be recorded: the disk is full, read-only or failing",
+  "store-growing": "the store's log could not be copied into the database and grows; tried again every second",
   "store-damaged": "something of the store is not as it was written",
   "examination-failed": "the store could not be looked through",
   "store-recovered": "what happens is recorded again",

@@ -31,7 +31,7 @@ import type { Store } from "../store/store.js";
 import type { Clock } from "./clock.js";
 import { type Entry, EventQueue, type Origin } from "./event-queue.js";
 import type { Log } from "./log.js";
-import type { Meter } from "./metrics/meter.js";
+import { isAssign, type Meter } from "./metrics/meter.js";
 import { eventLoopTurns, type Turns } from "./turns.js";
 import { Wake } from "./wake.js";
 
@@ -75,6 +75,8 @@ interface Turn {
   readonly mutations: readonly Mutation[];
   readonly effects: readonly Effect[];
   readonly undo: readonly (() => void)[];
+  /** When the events were received of which assignments came. */
+  readonly freed: readonly Millis[];
 }
 
 /** What may pass: memory is put back as it was, and it is tried again. */
@@ -231,6 +233,7 @@ export class Runtime implements History {
     const effects: Effect[] = [];
     const decided: Entry[] = [];
     const undo: (() => void)[] = [];
+    const freed: Millis[] = [];
     const most = this.#alone > 0 ? 1 : this.#turns.events;
     this.#alone = Math.max(0, this.#alone - 1);
     const pressed = this.#queue.pressing > 0;
@@ -247,9 +250,10 @@ export class Runtime implements History {
         if (mutation.kind === "addReport") this.#remember(mutation.report);
       }
       for (const effect of decision.effects) effects.push(effect);
+      if (decision.effects.some(isAssign)) freed.push(entry.at);
       decided.push(entry);
     }
-    return { decided, mutations, effects, undo };
+    return { decided, mutations, effects, undo, freed };
   }
 
   /** Ends the turn once its mutations are durable: now, or when the disk has them. */
@@ -285,10 +289,11 @@ export class Runtime implements History {
   }
 
   /** Lets out what the turn decided. */
-  #end({ decided, mutations, effects }: Turn): void {
+  #end({ decided, mutations, effects, freed }: Turn): void {
     this.#uncommitted.clear();
     for (const { origin } of decided) origin?.committed();
     for (const effect of effects) this.#release(effect);
+    for (const at of freed) this.#options.meter?.dispatched(this.#options.clock.now() - at);
     this.#options.listener.turnEnded(mutations, this.#options.clock.now());
     this.#wake.arm();
     if (this.#durable.length > 0) for (const action of this.#durable.splice(0)) action();

@@ -3,12 +3,13 @@
  *
  * On a full disk SQLite can neither delete nor fold its log, and nobody can look around: with some space back they can.
  * Guarantees: the space is written, not only promised; recording goes on only when twice as much is free, so that it is
- * there the next time too. Not here: noticing that the disk is full (shell/runtime.ts).
+ * there the next time too. It is written a piece at a time beside the main thread, each flushed before the next, so that
+ * commits need not wait for it. Not here: noticing that the disk is full (shell/runtime.ts).
  */
-import { closeSync, existsSync, openSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
+import { existsSync, rmSync, statfsSync, statSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { ConvsweepError } from "../../proto/contract.js";
-import { syncFile } from "./durable.js";
 
 const BYTES_AT_MOST = 64 << 20;
 /** Of a small disk this part. */
@@ -21,6 +22,10 @@ export class Ballast {
   readonly #path: string;
   readonly #dir: string;
   #timer: NodeJS.Timeout | null = null;
+  #keeping = false;
+  /** Not wanted any more, also when it is being written. */
+  #released = false;
+  #closed = false;
 
   constructor(dir: string) {
     this.#dir = dir;
@@ -34,6 +39,7 @@ export class Ballast {
 
   release(): void {
     if (this.#timer) clearTimeout(this.#timer);
+    this.#released = true;
     this.#remove();
   }
 
@@ -50,25 +56,35 @@ export class Ballast {
   }
 
   keepLater(): void {
-    this.#timer = setTimeout(() => this.keep(), LATER_MILLIS).unref();
+    this.#timer = setTimeout(() => void this.keep(), LATER_MILLIS).unref();
   }
 
   /** A disk that has no room for it has none to set aside. */
-  keep(): void {
+  async keep(): Promise<void> {
+    if (this.#keeping || this.#closed) return;
+    this.#keeping = true;
+    this.#released = false;
     try {
       const { bytes } = this;
       const has = existsSync(this.#path) ? statSync(this.#path).size : 0;
       const { bavail, bsize } = statfsSync(this.#dir);
-      if (has >= bytes || bavail * bsize < 2 * bytes) return;
-      const file = openSync(this.#path, "w", 0o600);
-      try {
-        for (let left = bytes; left > 0; left -= CHUNK.length) writeSync(file, CHUNK, 0, Math.min(left, CHUNK.length));
-      } finally {
-        closeSync(file);
-      }
-      syncFile(this.#path);
+      if (has < bytes && bavail * bsize >= 2 * bytes) await this.#write(bytes);
     } catch {
-      this.#remove();
+      this.#released = true;
+    }
+    this.#keeping = false;
+    if (this.#released) this.#remove();
+  }
+
+  async #write(bytes: number): Promise<void> {
+    const file = await open(this.#path, "w", 0o600);
+    try {
+      for (let left = bytes; left > 0 && !this.#released && !this.#closed; left -= CHUNK.length) {
+        await file.write(CHUNK, 0, Math.min(left, CHUNK.length));
+        await file.datasync();
+      }
+    } finally {
+      await file.close();
     }
   }
 
@@ -82,5 +98,6 @@ export class Ballast {
 
   close(): void {
     if (this.#timer) clearTimeout(this.#timer);
+    this.#closed = true;
   }
 }

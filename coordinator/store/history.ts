@@ -4,17 +4,19 @@
  *
  * SQLite cannot tell a database whose newest commits are gone (a lost write-ahead log, a copy from yesterday) from a
  * sound one: with a mark beside it, it can be told. Guarantees: store.json is replaced whole and fsynced; the mark is
- * written about once a second and at a clean end, in two slots in turn, so that a torn write leaves the one before; it
- * never says more than was committed. Not here: what to do about a difference (open.ts).
+ * written about once a second, beside the main thread, and at a clean end, in two slots in turn, so that a torn write
+ * leaves the one before; it never says more than was committed. Not here: what to do about a difference (open.ts).
  */
 import {
   chmodSync,
   closeSync,
   existsSync,
+  fdatasync,
   fsyncSync,
   openSync,
   readFileSync,
   renameSync,
+  write,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -95,6 +97,9 @@ export class HighWaterMark {
   #commit: number;
   #written = -1;
   #timer: NodeJS.Timeout | null = null;
+  /** The system is at a write to the slot whose turn it is. */
+  #writing = false;
+  #closed = false;
 
   constructor(dir: string, of: StoreFile, commit: number) {
     const path = markPath(dir);
@@ -112,17 +117,45 @@ export class HighWaterMark {
   /** A commit has returned. */
   note(commit: number): void {
     this.#commit = commit;
-    this.#timer ??= setTimeout(() => {
-      this.#timer = null;
-      this.#write();
-    }, WRITE_MILLIS).unref();
+    this.#writeLater();
   }
 
   close(): void {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
+    this.#closed = true;
+    // Into the slot that the system may be writing: whichever comes last, the other slot is whole.
     this.#write();
-    closeSync(this.#file);
+    if (!this.#writing) closeSync(this.#file);
+  }
+
+  #writeLater(): void {
+    if (this.#writing) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.#writeBeside();
+    }, WRITE_MILLIS).unref();
+  }
+
+  #writeBeside(): void {
+    const commit = this.#commit;
+    if (this.#written === commit) return;
+    this.#writing = true;
+    const ended = (failed: Error | null): void => {
+      this.#writing = false;
+      if (this.#closed) return closeSync(this.#file);
+      if (failed === null) this.#wrote(commit);
+      if (this.#commit !== this.#written) this.#writeLater();
+    };
+    write(this.#file, slotOf({ ...this.#of, commit }), 0, SLOT_BYTES, this.#slot * SLOT_BYTES, (failed) => {
+      if (failed) ended(failed);
+      else fdatasync(this.#file, ended);
+    });
+  }
+
+  #wrote(commit: number): void {
+    this.#written = commit;
+    this.#slot = 1 - this.#slot;
   }
 
   /** A mark that cannot be written lags behind; it is a witness, not the record. */
@@ -131,8 +164,7 @@ export class HighWaterMark {
     try {
       writeSync(this.#file, slotOf({ ...this.#of, commit: this.#commit }), 0, SLOT_BYTES, this.#slot * SLOT_BYTES);
       fsyncSync(this.#file);
-      this.#written = this.#commit;
-      this.#slot = 1 - this.#slot;
+      this.#wrote(this.#commit);
     } catch {
       // The next one may work.
     }

@@ -52,17 +52,10 @@ function makeFolder(dir: string): void {
   }
 }
 
-/**
- * Pages of the log after which they are copied into the database: 16 MiB. A page that every report touches is copied once
- * for all its versions in the log, so a longer log copies less; reading it again after a kill takes some tens of milliseconds.
- */
-const LOG_PAGES = 4_000;
-
 /** Every setting that a connection forgets when it closes. */
 function configure(db: Database.Database): void {
   db.pragma("busy_timeout = 5000");
   db.pragma("synchronous = FULL");
-  db.pragma(`wal_autocheckpoint = ${LOG_PAGES}`);
   db.pragma(`journal_size_limit = ${64 << 20}`);
   db.pragma("foreign_keys = ON");
   db.pragma("trusted_schema = OFF");

@@ -2,7 +2,8 @@
  * The store in one SQLite file: what `convsweep up` keeps everything in.
  *
  * Guarantees those of store.ts; a batch is one transaction. SQLite writes it to its log, and the log is flushed here
- * (log-flush.ts), which can wait beside the main thread; SQLite's own flush could not. One process at a time (lock.ts).
+ * (log-flush.ts), which can wait beside the main thread, and copied into the database in another (log-copy.ts); SQLite's
+ * own flush and copying could not. One process at a time (lock.ts).
  * After a commit that failed with SYNC_FAILED the process must end: no later success proves that the data is safe.
  * Not here: queries by people (query.ts), checks of a batch (validate.ts).
  */
@@ -18,6 +19,7 @@ import { commitError, syncError } from "./commit-error.js";
 import { Digests, reportDigest } from "./digests.js";
 import { faultPoint } from "./fault-point.js";
 import type { StoreLock } from "./lock.js";
+import { LogCopy } from "./log-copy.js";
 import { LogFlush } from "./log-flush.js";
 import { kindOf, metricFrom, realOf, toJson } from "./number.js";
 import { type Opened, Opening, type OpenOptions } from "./opening.js";
@@ -78,6 +80,7 @@ class SqliteStore implements Store {
   readonly #history: StoreHistory;
   readonly #ballast: Ballast | null;
   readonly #flush: LogFlush;
+  readonly #copy: LogCopy;
   readonly #uuid: string;
   readonly #version: number;
   readonly #sql: Statements;
@@ -110,6 +113,7 @@ class SqliteStore implements Store {
     this.#commitSeq = readCounters(db).commit_seq;
     db.pragma("synchronous = NORMAL");
     this.#flush = new LogFlush(path);
+    this.#copy = new LogCopy(db, path);
     const sql = this.#sql;
     const written = this.#written;
     this.#known = {
@@ -126,6 +130,10 @@ class SqliteStore implements Store {
 
   openingNotes(): readonly StoreNote[] {
     return this.#history.notes;
+  }
+
+  onGrowing(tell: (why: string) => void): void {
+    this.#copy.onFailure((why) => tell(`its log could not be copied into the database: ${why}`));
   }
 
   position(): StorePosition {
@@ -147,14 +155,17 @@ class SqliteStore implements Store {
       throw syncError(thrown as Error);
     }
     this.#durable();
+    this.#copy.written();
   }
 
   commitLater(batch: readonly Mutation[], durable: (failed: ConvsweepError | null) => void): () => void {
     this.#writeBatch(batch);
-    return this.#flush.later((failed) => {
+    const hurry = this.#flush.later((failed) => {
       if (failed === null) this.#durable();
       durable(failed === null ? null : syncError(failed));
     });
+    this.#copy.written();
+    return hurry;
   }
 
   #durable(): void {
@@ -187,7 +198,7 @@ class SqliteStore implements Store {
   tryWriting(): void {
     this.#ballast?.demandRoom();
     this.commit([]);
-    this.#ballast?.keep();
+    void this.#ballast?.keep();
   }
 
   reports(trial: TrialId): readonly Report[] {
@@ -232,6 +243,7 @@ class SqliteStore implements Store {
 
   close(): void {
     if (!this.#db.open) return;
+    this.#copy.close();
     try {
       noteClosed(this.#db, this.#history);
     } catch {

@@ -67,6 +67,11 @@ export interface Store {
   info(): StoreInfo;
   /** What was noticed when it was opened. */
   openingNotes(): readonly StoreNote[];
+  /**
+   * Calls `tell` when what commits wrote cannot be put where it takes less space, with why: nothing is lost, but the store
+   * grows. Once until it can be. A store without it has no such place.
+   */
+  onGrowing?(tell: (why: string) => void): void;
   position(): StorePosition;
   load(): Snapshot;
   commit(batch: readonly Mutation[]): void;

@@ -133,6 +133,7 @@ const NOTES = [
   "webhook-dropped",
   "store-degraded",
   "store-damaged",
+  "store-growing",
   "store-restored",
 ];
 

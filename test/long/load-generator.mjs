@@ -17,6 +17,7 @@ let taken = 0;
 let ack = new Histogram();
 let dispatch = new Histogram();
 let screen = new Histogram();
+let delay = new Histogram();
 let cpu = process.cpuUsage();
 let since = performance.now();
 const models = [];
@@ -97,6 +98,14 @@ async function view({ origin, cookie, count }) {
   while (open < count) await sleep(20);
 }
 
+const LOOK_MILLIS = 10;
+let due = performance.now() + LOOK_MILLIS;
+setInterval(() => {
+  const now = performance.now();
+  if (measuring) delay.add(now - due);
+  due = now + LOOK_MILLIS;
+}, LOOK_MILLIS);
+
 process.on("message", async (message) => {
   switch (message.do) {
     case "open":
@@ -110,7 +119,7 @@ process.on("message", async (message) => {
     case "measure":
       measuring = true;
       acked = 0;
-      [ack, dispatch, screen] = [new Histogram(), new Histogram(), new Histogram()];
+      [ack, dispatch, screen, delay] = [new Histogram(), new Histogram(), new Histogram(), new Histogram()];
       cpu = process.cpuUsage();
       since = performance.now();
       process.send({ done: "measure" });
@@ -129,6 +138,7 @@ process.on("message", async (message) => {
         ack: ack.counts,
         dispatch: dispatch.counts,
         screen: screen.counts,
+        delay: delay.counts,
       });
       return;
     }

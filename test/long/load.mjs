@@ -3,19 +3,22 @@
  * reports ten times a second and lasts ten seconds: 10,000 reports/s, 100 dispatches/s.
  *
  * usage: node test/long/load.mjs [--workers 1000] [--rate 10] [--trial-seconds 10] [--seconds 30] [--burst 1]
- *          [--processes 2] [--viewers 0] [--security mtls|none] [--store FOLDER] [--profile FOLDER] [--kill]
+ *          [--processes 2] [--viewers 0] [--security mtls|none] [--store FOLDER] [--profile FOLDER] [--node FLAGS] [--kill]
  *
  * --burst N    a worker sends N reports at once, N times as seldom
  * --processes  among which the workers are shared out; viewers have one of their own
  * --store      where the store is made; a folder in memory takes the disk out of the figures
  * --profile    the coordinator writes a V8 CPU profile there
+ * --node       flags for the coordinator's Node, with spaces between them
  * --kill       afterwards the coordinator gets SIGKILL under all its workers and is started again at once: `comeback` says when
  *              it was up and when its workers had their Welcome, from the kill on, and what attempts were taken from them
  *
  * Generators share the machine with the coordinator; `cpu` says how many cores each side used while it was measured. A
  * report is one message with six metrics. Latencies: from the write of a report to the arrival of its acknowledgement
  * (durable), from the end of a trial to the arrival of the next one (dispatch), from the write of a report to its arrival at
- * a page (screen). Prints one JSON line.
+ * a page (screen). What of it is the generators' own: `generator_delay_ms`, how late their event loops were, and
+ * `dispatched_within`, what share of assignments the coordinator had written so soon after the message that freed their slot
+ * reached its process. Prints one JSON line.
  */
 import { fork } from "node:child_process";
 import { join } from "node:path";
@@ -36,6 +39,7 @@ const { values: flags } = parseArgs({
     security: { type: "string", default: "mtls" },
     store: { type: "string" },
     profile: { type: "string" },
+    node: { type: "string", default: "" },
     kill: { type: "boolean", default: false },
   },
 });
@@ -67,6 +71,14 @@ const site = new Site(flags.store);
 const generators = [];
 const more = secure ? ["--security", "mtls"] : [];
 
+/** `{"5 ms": 0.9, ...}` of what was counted between two readings of a histogram. */
+function sharesWithin(before, after) {
+  const counts = [...after].map(([bound, n]) => [bound, n - (before.get(bound) ?? 0)]);
+  const all = counts.at(-1)?.[1] ?? 0;
+  const some = counts.filter(([bound, n]) => bound <= 0.25 && n > 0);
+  return Object.fromEntries(some.map(([bound, n]) => [`${bound * 1000} ms`, Number((n / all).toFixed(4))]));
+}
+
 /** Longer than a lease: what is to run out for want of a Hello has then run out. */
 const LEASES_RUN_OUT_MILLIS = 12_000;
 
@@ -97,7 +109,10 @@ try {
     await site.command("certs", "issue", "load", "--out", identity);
   }
   const { address, page } = await site.up({
-    nodeFlags: flags.profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", flags.profile],
+    nodeFlags: [
+      ...flags.node.split(" ").filter((flag) => flag !== ""),
+      ...(flags.profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", flags.profile]),
+    ],
     more,
   });
   const { pid } = site.coordinator;
@@ -135,12 +150,14 @@ try {
   // Trials begin spread out; the first ones end before the window opens.
   await sleep(Number(flags["trial-seconds"]) * 1000 + 2000);
 
+  const dispatchedBefore = await site.histogram(page, "convsweep_dispatch_seconds");
   const before = usage(pid);
   const from = performance.now();
   await Promise.all(generators.map(({ ask }) => ask({ do: "measure" })));
   await sleep(Number(flags.seconds) * 1000);
   const seconds = (performance.now() - from) / 1000;
   const after = usage(pid);
+  const dispatched = await site.histogram(page, "convsweep_dispatch_seconds");
   const said = await Promise.all(generators.map(({ ask }) => ask({ do: "report" })));
   const merged = (what) => {
     const all = new Histogram();
@@ -162,6 +179,8 @@ try {
       ack_ms: merged("ack"),
       dispatches_per_second: Math.round(dispatch.n / seconds),
       dispatch_ms: dispatch,
+      dispatched_within: sharesWithin(dispatchedBefore, dispatched),
+      generator_delay_ms: merged("delay"),
       ...(viewers > 0 ? { viewers, screen_ms: merged("screen") } : {}),
       links_lost: sum("downs"),
       ...(comeback === null ? {} : { comeback }),

@@ -85,6 +85,15 @@ export class Site {
     return JSON.parse(await this.command("page", "--json")).page;
   }
 
+  /** A histogram of the coordinator's metrics: how many were at most each bound, in seconds. */
+  async histogram(page, name) {
+    const token = readFileSync(join(this.store, "admin.token"), "utf8").trim();
+    const headers = { authorization: `Bearer ${token}` };
+    const text = await (await fetch(new URL("/metrics", page), { headers })).text();
+    const lines = text.matchAll(new RegExp(`^${name}_bucket\\{le="([^"]+)"\\} (\\d+)$`, "gm"));
+    return new Map([...lines].map(([, bound, n]) => [Number(bound.replace("+Inf", "Infinity")), Number(n)]));
+  }
+
   workerToken() {
     return readFileSync(join(this.store, "worker.token"), "utf8").trim();
   }

@@ -121,6 +121,11 @@ function loopFamilies({ runtime, meter, queries, store }: MeasuredParts): readon
     histogram("convsweep_turn_events", "Events that one commit covers.", meter.turnEvents),
     histogram("convsweep_commit_mutations", "Changes in one commit.", meter.commitMutations),
     histogram("convsweep_commit_seconds", "Time of a commit, its flush to disk included.", meter.commitSeconds),
+    histogram(
+      "convsweep_dispatch_seconds",
+      "From a message that frees a slot to the assignment written, to a millisecond.",
+      meter.dispatchSeconds,
+    ),
     histogram("convsweep_suggestion_seconds", "Time a sampler takes for one trial.", meter.suggestSeconds),
     histogram(
       "convsweep_loop_delay_seconds",

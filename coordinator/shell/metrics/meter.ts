@@ -33,6 +33,7 @@ export class Meter {
   readonly turnEvents = new Histogram(SIZES);
   readonly suggestSeconds = new Histogram(SECONDS);
   readonly loopSeconds = new Histogram(SECONDS);
+  readonly dispatchSeconds = new Histogram(SECONDS);
   assignments = 0;
   reports = 0;
   duplicates = 0;
@@ -78,6 +79,11 @@ export class Meter {
     };
   }
 
+  /** Assignments were written, so many milliseconds after what freed their slots was received. */
+  dispatched(millis: number): void {
+    this.dispatchSeconds.observe(millis / 1_000);
+  }
+
   /** The same algorithms, with the time that suggestions take. */
   timing(algorithms: Algorithms): Algorithms {
     const timed = ([name, sampler]: [string, Sampler]): [string, Sampler] => [
@@ -107,7 +113,7 @@ function grow<K>(counts: Map<K, number>, key: K): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
-function isAssign(effect: Effect): boolean {
+export function isAssign(effect: Effect): boolean {
   return effect.kind === "send" && effect.message.kind === "Assign";
 }
 
