@@ -116,13 +116,19 @@ describe("a disk under coordinator and worker", () => {
       const { started, page } = await up();
       await submit();
       writeFileSync(provocation(device), "1");
-      await until(page, "503 read_only");
+      // It may strike a flush under way: whether that kept anything nobody knows, so the coordinator ends then.
+      const refuses = await until(page, "503 read_only").then(
+        () => true,
+        () => false,
+      );
       const acknowledged = await count("SELECT count(*) AS n FROM reports");
       expect(acknowledged).toBeGreaterThan(0);
-      expect(started.child.exitCode).toBeNull();
-      // Linux does not make it writable again but by a new mount.
-      started.child.kill("SIGTERM");
-      expect((await started.finished).code).toBe(0);
+      if (refuses) {
+        expect(started.child.exitCode).toBeNull();
+        // Linux does not make it writable again but by a new mount.
+        started.child.kill("SIGTERM");
+      }
+      expect((await started.finished).code).toBe(refuses ? 0 : 74);
       expect(run("umount", playground.store).status).toBe(0);
       // 1: errors were corrected.
       expect(run("fsck.ext4", "-y", device).status).toBeLessThanOrEqual(1);
