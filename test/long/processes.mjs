@@ -1,9 +1,12 @@
 /** The built program as load and measurements start it: a folder of its own, a coordinator in it, commands on it. */
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import http from "node:http";
+import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { text as bodyOf } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
 const cli = fileURLToPath(new URL("../../dist/coordinator/cli/main.js", import.meta.url));
@@ -89,9 +92,19 @@ export class Site {
   async histogram(page, name) {
     const token = readFileSync(join(this.store, "admin.token"), "utf8").trim();
     const headers = { authorization: `Bearer ${token}` };
-    const text = await (await fetch(new URL("/metrics", page), { headers })).text();
+    const text = await this.#read(new URL("/metrics", page), headers);
     const lines = text.matchAll(new RegExp(`^${name}_bucket\\{le="([^"]+)"\\} (\\d+)$`, "gm"));
     return new Map([...lines].map(([, bound, n]) => [Number(bound.replace("+Inf", "Infinity")), Number(n)]));
+  }
+
+  /** Over TLS the page shows a certificate of the store's own authority. */
+  #read(url, headers) {
+    const secure = url.protocol === "https:";
+    const ca = secure ? readFileSync(join(this.store, "certs", "ca.pem")) : undefined;
+    return new Promise((resolve, reject) => {
+      const request = (secure ? https : http).get(url, { headers, ca }, (response) => resolve(bodyOf(response)));
+      request.on("error", reject);
+    });
   }
 
   workerToken() {
