@@ -133,7 +133,7 @@ export class Runtime implements History {
   push(event: Event, origin: Origin | null = null): void {
     if (this.#closed) return;
     if (this.#trouble !== null && origin !== null) return origin.failed(this.#trouble);
-    if (event.kind === "WorkerHello" && event.running.length > 0) this.#wake.cameBack();
+    if (event.kind === "WorkerHello" && this.state.indexes.workers.has(event.worker)) this.#wake.cameBack();
     this.#queue.push({ event, at: this.#options.clock.now(), origin });
     this.#schedule();
   }

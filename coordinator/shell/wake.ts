@@ -62,7 +62,7 @@ export class Wake {
     this.#judgesFrom = millis(this.#clock.now() + TIMES.lease);
   }
 
-  /** A worker is back on a link and holds attempts. */
+  /** A worker that holds attempts, or held them when it was last heard, is back on a link. */
   cameBack(): void {
     const { gapMillis, atMostMillis } = COMING_BACK;
     this.#comingBackUntil = millis(Math.min(this.#clock.now() + gapMillis, this.#started + atMostMillis));

@@ -259,22 +259,31 @@ describe("Runtime", () => {
     ["for as long as others come back", 20_000, 23_000],
     ["but not for more than a minute after the start", 100_000, 60_000],
   ])("waits after a start for a worker that is not back yet, %s", (_how, comingMillis, givenUp) => {
+    const hello = (n: number) => ({
+      ...HELLO,
+      worker: workerId(`w${n}`),
+      incarnation: incarnation(`incarnation-${n}`),
+      devices: [DEVICE],
+    });
+    const workers = 51;
     const before = make();
-    before.runtime.push({ ...HELLO, devices: [DEVICE] });
-    void before.runtime.submit({ kind: "SweepSubmitted", spec: SPEC });
+    for (let n = 0; n < workers; n += 1) before.runtime.push(hello(n));
+    void before.runtime.submit({ kind: "SweepSubmitted", spec: { ...SPEC, runCap: workers } });
     before.runtime.settle();
     before.runtime.close();
     const { runtime, store, clock } = make(before.store);
     const started = clock.now();
     runtime.push({ kind: "Booted" });
     runtime.settle();
-    const state = (): string | undefined => store.attempts(trialId(sweepId(1), 0))[0]?.state;
-    const running = [{ attempt: attemptId(trialId(sweepId(9), 0), 1), token: token(1) }];
-    while (state() === "offered") {
-      const n = (clock.now() - started) / 500;
-      const back = { ...HELLO, worker: workerId(`w${n}`), incarnation: incarnation(`another-${n}`), running };
-      // One every two seconds.
-      if (n % 4 === 0 && clock.now() - started <= comingMillis) runtime.push(back);
+    const late = trialId(sweepId(1), [...runtime.state.attempts.values()].length - 1);
+    const holder = store.attempts(late)[0]?.worker;
+    const others = Array.from({ length: workers }, (_, n) => n).filter((n) => `w${n}` !== holder);
+    const state = (): string | undefined => store.attempts(late)[0]?.state;
+    expect(state()).toBe("offered");
+    for (let passed = 0; state() === "offered"; passed += 500) {
+      const next = passed % 2_000 === 0 && passed <= comingMillis ? others.shift() : undefined;
+      // What it holds may have ended meanwhile, so it need not be listed.
+      if (next !== undefined) runtime.push(hello(next));
       runtime.settle();
       clock.advance(500);
       runtime.settle();
