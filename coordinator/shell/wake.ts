@@ -19,10 +19,10 @@ import type { Log } from "./log.js";
 const STOOD_STILL_MILLIS = 1_000;
 
 /**
- * A thousand workers take longer to be back than one lease. One that came back a moment ago says that others may be on
- * their way, but not for ever: who died with the coordinator has to be given up.
+ * A thousand workers take longer to be back than one lease, and come in waves (six seconds apart have been seen). Each
+ * that comes says that others may be on their way, but not for ever: who died with the coordinator has to be given up.
  */
-const COMING_BACK = { gapMillis: 3_000, atMostMillis: 60_000 } as const;
+const COMING_BACK = { gapMillis: TIMES.lease, atMostMillis: 60_000 } as const;
 
 export class Wake {
   readonly #clock: Clock;
