@@ -3,13 +3,13 @@
  * reports ten times a second and lasts ten seconds: 10,000 reports/s, 100 dispatches/s.
  *
  * usage: node test/long/load.mjs [--workers 1000] [--rate 10] [--trial-seconds 10] [--seconds 30] [--burst 1]
- *          [--processes 2] [--viewers 0] [--security mtls|none] [--store FOLDER] [--profile FOLDER] [--node FLAGS] [--kill]
+ *          [--processes 2] [--viewers 0] [--security mtls|none] [--store FOLDER] [--profile FOLDER] [--node=FLAGS] [--kill]
  *
  * --burst N    a worker sends N reports at once, N times as seldom
  * --processes  among which the workers are shared out; viewers have one of their own
  * --store      where the store is made; a folder in memory takes the disk out of the figures
  * --profile    the coordinator writes a V8 CPU profile there
- * --node       flags for the coordinator's Node, with spaces between them
+ * --node=...   flags for the coordinator's Node, with spaces between them
  * --kill       afterwards the coordinator gets SIGKILL under all its workers and is started again at once: `comeback` says when
  *              it was up and when its workers had their Welcome, from the kill on, and what attempts were taken from them
  *
