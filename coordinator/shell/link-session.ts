@@ -164,7 +164,7 @@ export class LinkSession implements Link {
     checkProtocol(request.body.value);
     const event = helloEvent(request.body.value, this.#parts.store());
     this.#lost = event.commitsAhead ?? 0;
-    this.#progress = this.#parts.links.open(event.worker, event.incarnation, this);
+    this.#progress = this.#parts.links.open(event.worker, event.incarnation, this, event.previous);
     this.#speaker = { worker: event.worker, incarnation: event.incarnation };
     this.#cancelHelloTimer();
     this.#parts.log("debug", "link-hello", "a worker said hello", { worker: event.worker, peer: this.#parts.peer });

@@ -1,7 +1,8 @@
 /**
  * The register of workers' lives: which Link speaks for an incarnation now, and how far its messages have come.
  *
- * Guarantees: at most one Link an incarnation; a newer one replaces the older, whose end then means nothing. What was
+ * Guarantees: at most one Link an incarnation; a newer one replaces the older, whose end then means nothing. A life that an open
+ * Link's Hello named as a dead one before it gets none: what it wrote may be read late, and it would be given trials. What was
  * received of an incarnation outlives its Links, so a repeat after a reconnect is dropped. It does not outlive the
  * coordinator, and need not: a new coordinator says `received = 0`, the worker sends again all that was not
  * acknowledged, starting wherever its numbers stand, and the core takes repeats without a change.
@@ -28,6 +29,8 @@ export interface Progress {
   /** Highest number that is durable. */
   durable: number;
   link: Link | null;
+  /** Lives of the same worker that are dead, by its newest Hello. */
+  previous: readonly Incarnation[];
   /** Names of metrics it has used. */
   readonly names: Set<string>;
 }
@@ -37,6 +40,8 @@ const REMEMBERED = 10_000;
 
 export class Links {
   readonly #lives = new Map<Incarnation, Progress>();
+  /** Dead life -> the one with an open Link that said so. */
+  readonly #successors = new Map<Incarnation, Progress>();
   readonly #owing = new Set<Link>();
   #away = 0;
 
@@ -45,9 +50,17 @@ export class Links {
     return this.#lives.size - this.#away;
   }
 
-  /** Makes `link` the one of its incarnation. */
-  open(worker: WorkerId, life: Incarnation, link: Link): Progress {
+  /** Makes `link` the one of its incarnation, which names the lives before it. */
+  open(worker: WorkerId, life: Incarnation, link: Link, previous: readonly Incarnation[] = []): Progress {
     const known = this.#lives.get(life);
+    const successor = this.#successors.get(life);
+    if (successor?.worker === worker && successor !== known) {
+      throw new ConvsweepError(
+        "CONFLICT",
+        `hello.incarnation: a later process of worker ${worker} is linked and says that this one has ended`,
+        { path: "hello.incarnation", expected: "a process that lives", found: life },
+      );
+    }
     if (known && known.worker !== worker) {
       throw new ConvsweepError("BAD_INPUT", `hello.incarnation: ${life} already belongs to worker ${known.worker}`, {
         path: "hello.incarnation",
@@ -55,10 +68,13 @@ export class Links {
         found: life,
       });
     }
-    const progress = known ?? { worker, received: 0, durable: 0, link: null, names: new Set() };
+    const progress = known ?? { worker, received: 0, durable: 0, link: null, previous: [], names: new Set() };
     const older = progress.link;
     if (known && older === null) this.#away -= 1;
     progress.link = link;
+    this.#forgetPrevious(progress);
+    progress.previous = previous;
+    for (const dead of previous) this.#successors.set(dead, progress);
     // Back to the end of the map's order: the one longest away is forgotten first.
     this.#lives.delete(life);
     this.#lives.set(life, progress);
@@ -72,6 +88,7 @@ export class Links {
     const progress = this.#lives.get(life);
     if (progress?.link !== link) return false;
     progress.link = null;
+    this.#forgetPrevious(progress);
     this.#lives.delete(life);
     this.#lives.set(life, progress);
     this.#away += 1;
@@ -114,6 +131,11 @@ export class Links {
       if (other.worker !== worker) continue;
       other.link?.end(new ConvsweepError("CONFLICT", `another process named ${worker} has ended: say hello again`));
     }
+  }
+
+  #forgetPrevious(progress: Progress): void {
+    for (const dead of progress.previous) if (this.#successors.get(dead) === progress) this.#successors.delete(dead);
+    progress.previous = [];
   }
 
   #forgetOldest(): void {

@@ -7,7 +7,7 @@ import { type Origin, Runtime } from "../../coordinator/shell/runtime.js";
 import type { RequestBody } from "../../coordinator/shell/wire.js";
 import { openMemoryStore } from "../../coordinator/store/memory.js";
 import type { Store } from "../../coordinator/store/store.js";
-import { ConvsweepError, LIMITS, PROTOCOL } from "../../proto/contract.js";
+import { ConvsweepError, LIMITS, PROTOCOL, workerId } from "../../proto/contract.js";
 import type { Hello, LinkResponse, Numbered } from "../../proto/gen/convsweep/v1/worker.js";
 import { manualClock } from "./fixture.js";
 
@@ -281,6 +281,28 @@ describe("LinkSession", () => {
     const messages = Array(LIMITS.linkWindow).fill({ body: DRAINING });
     session.receive({ seq: 2, ack: 0, body: { $case: "batch", value: { messages } } });
     expect(seen.end).toMatchObject({ code: "TOO_LARGE" });
+  });
+
+  it("takes no hello of a life that its successor has named dead, while that is linked", async () => {
+    const { open, runtime, turn } = world();
+    const [second, first, other] = [open(), open(), open()];
+    await second.hello({ incarnation: "incarnation-2", previous: ["incarnation-1", "incarnation-2"] });
+    first.session.receive({ seq: 0, ack: 0, body: HELLO });
+    expect(first.seen.end).toMatchObject({ code: "CONFLICT", path: "hello.incarnation", found: "incarnation-1" });
+    expect(runtime.state.workers.get(workerId("w"))).toMatchObject({
+      incarnation: "incarnation-2",
+      state: "connected",
+    });
+    // Another worker's word does not count, nor its own about itself.
+    await other.hello({ worker: "v", incarnation: "incarnation-3", previous: ["incarnation-2"] });
+    const again = open();
+    await again.hello({ incarnation: "incarnation-2" });
+    expect(again.seen.end).toBeUndefined();
+    again.session.lost();
+    await turn();
+    const late = open();
+    await late.hello();
+    expect(late.seen.written).toMatchObject([{ body: { $case: "welcome" } }]);
   });
 
   it("ends when no hello comes, and not after one", async () => {
