@@ -5,12 +5,14 @@
  * learn, from the observations on record); drawing one trial is one decision, so a restart draws the same. Not here:
  * where a trial goes (placement.ts).
  */
+
 import { ConvsweepError, millis, trialId } from "../../proto/contract.js";
 import { canonicalJson } from "./canonical.js";
+import { changedSweep } from "./changed.js";
 import type { Draft } from "./draft.js";
 import { aboutTrial } from "./draft.js";
 import { hex64, rngFor } from "./rng.js";
-import type { Observation, Suggestion } from "./samplers/sampler.js";
+import type { Observation, SamplerContext, Suggestion } from "./samplers/sampler.js";
 import { drawParameters } from "./space/draw.js";
 import { trialsOf } from "./state.js";
 import type { Json, Parameters, Sweep, SweepSpec, Trial } from "./types.js";
@@ -20,31 +22,48 @@ export function suggest(draft: Draft, sweep: Sweep): Suggestion {
   const { spec } = sweep;
   const sampler = draft.algorithms.samplers.get(spec.sampler.name);
   if (sampler === undefined) throw new ConvsweepError("INTERNAL", `no sampler is called ${spec.sampler.name}`);
-  let known: readonly Observation[] | null = null;
-  return sampler.suggest({
-    space: spec.space,
-    objective: spec.objective,
-    options: spec.sampler.options,
-    get observations() {
-      known ??= observationsOf(draft, sweep);
-      return known;
-    },
-    trialNumber: sweep.nextTrial,
-    rng: parameterRng(spec, sweep.nextTrial),
-    state: sweep.samplerState,
-  });
+  return sampler.suggest(new Context(draft, sweep));
+}
+
+class Context implements SamplerContext {
+  readonly space: SamplerContext["space"];
+  readonly objective: SamplerContext["objective"];
+  readonly options: Json;
+  readonly trialNumber: number;
+  readonly rng: SamplerContext["rng"];
+  readonly state: Json;
+  readonly #draft: Draft;
+  readonly #sweep: Sweep;
+  #observations: readonly Observation[] | null = null;
+
+  constructor(draft: Draft, sweep: Sweep) {
+    const { spec } = sweep;
+    this.space = spec.space;
+    this.objective = spec.objective;
+    this.options = spec.sampler.options;
+    this.trialNumber = sweep.nextTrial;
+    this.rng = parameterRng(spec, sweep.nextTrial);
+    this.state = sweep.samplerState;
+    this.#draft = draft;
+    this.#sweep = sweep;
+  }
+
+  get observations(): readonly Observation[] {
+    this.#observations ??= observationsOf(this.#draft, this.#sweep);
+    return this.#observations;
+  }
 }
 
 export function addSampled(draft: Draft, sweep: Sweep, parameters: Parameters, samplerState: Json): Trial {
   const seed = hex64(rngFor(sweep.spec.seed, sweep.nextTrial, "seed"));
-  return addTrial(draft, { ...sweep, samplerState }, parameters, seed, { kind: "sampled" });
+  return addTrial(draft, changedSweep(sweep, { samplerState }), parameters, seed, { kind: "sampled" });
 }
 
 /** Parameters not given are drawn as a random sampler would; the cap grows by one. */
 export function addEnqueued(draft: Draft, sweep: Sweep, given: Parameters): Trial {
   const parameters = drawParameters(sweep.spec.space, parameterRng(sweep.spec, sweep.nextTrial), given);
   const seed = hex64(rngFor(sweep.spec.seed, sweep.nextTrial, "seed"));
-  const larger = { ...sweep, spec: { ...sweep.spec, runCap: sweep.spec.runCap + 1 } };
+  const larger = changedSweep(sweep, { spec: { ...sweep.spec, runCap: sweep.spec.runCap + 1 } });
   return addTrial(draft, larger, parameters, seed, { kind: "enqueued" });
 }
 
@@ -74,7 +93,7 @@ function parameterRng(spec: SweepSpec, number: number): ReturnType<typeof rngFor
 
 function addTrial(draft: Draft, sweep: Sweep, parameters: Parameters, seed: string, origin: Trial["origin"]): Trial {
   const number = sweep.nextTrial;
-  draft.putSweep({ ...sweep, nextTrial: number + 1 });
+  draft.putSweep(changedSweep(sweep, { nextTrial: number + 1 }));
   draft.placementDue = true;
   const trial = draft.putTrial({
     id: trialId(sweep.id, number),

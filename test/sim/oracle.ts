@@ -60,11 +60,8 @@ export class Oracle {
   }
 
   #newRecord(): DurableRecord {
-    const decidingAt = (): number => this.#decidingAt;
     return new DurableRecord({
-      get decidingAt() {
-        return decidingAt();
-      },
+      decidingAt: () => this.#decidingAt,
       fail: (id, what) => this.fail(id, what),
       count: (what) => this.#world.count(what),
       bookOf: (incarnation) => this.#lives.get(incarnation),

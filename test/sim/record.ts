@@ -47,7 +47,7 @@ export interface Witness {
   /** When the holder was last heard, on the clock of the coordinator's present life. */
   heardAt(attempt: string): number | undefined;
   /** When the event was received that is decided now, on the same clock. */
-  readonly decidingAt: number;
+  decidingAt(): number;
 }
 
 export class DurableRecord {
@@ -284,7 +284,7 @@ export class DurableRecord {
     // Says that it began where no lane is kept.
     if (book?.honest === false && book.spokeOf.has(attempt.token)) return;
     const heard = this.#witness.heardAt(attempt.id);
-    const ended = Math.min(attempt.endedAt ?? 0, this.#witness.decidingAt);
+    const ended = Math.min(attempt.endedAt ?? 0, this.#witness.decidingAt());
     if (heard === undefined || ended - heard >= LEASE) return;
     this.#fail("I9", `${attempt.id} is taken from ${attempt.incarnation} ${ended - heard} ms after it was heard`);
   }
