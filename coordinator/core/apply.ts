@@ -5,7 +5,9 @@
  * tokens and sweep numbers only grow; a second live attempt of a trial cannot come to be. `applyUndoable` answers how to
  * take the mutation back, which is how decide.ts tries out what it decides. Not here: deciding, storing.
  */
+
 import { attemptId, ConvsweepError } from "../../proto/contract.js";
+import { changedTrial } from "./changed.js";
 import type { Mutation } from "./events.js";
 import type { State } from "./state.js";
 import { indexOf, replaceAttempt, replaceSweep, replaceTrial, replaceWorker } from "./state.js";
@@ -75,7 +77,7 @@ function putTrial(state: State, next: Trial): () => void {
   const { best } = index;
   replaceTrial(state, old, next);
   return () => {
-    replaceTrial(state, next, old === null ? null : { ...old, best: next.best });
+    replaceTrial(state, next, old === null ? null : changedTrial(old, { best: next.best }));
     if (old !== null) state.trials.set(old.id, old);
     index.best = best;
   };

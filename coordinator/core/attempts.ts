@@ -6,8 +6,10 @@
  * trial lapses: its holder may still come back to it, until another worker has a lane free. A trial goes back to the queue while machines have
  * lost it fewer than `maxAttempts` times, later each time. Not here: what the holder says (ingest.ts).
  */
+
 import type { AttemptId, Incarnation, Token, WorkerId } from "../../proto/contract.js";
 import { millis, TIMES } from "../../proto/contract.js";
+import { changedAttempt, changedTrial, changedWorker } from "./changed.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
 import { endTrial, toQueue } from "./endings.js";
@@ -59,9 +61,9 @@ export function renew(draft: Draft, attempt: Attempt): Attempt {
 /** With a full lease from now, whether the old one has run out or not. */
 export function renewed(draft: Draft, attempt: Attempt): Attempt {
   const leaseUntil = leaseEnd(draft);
-  if (!isLapsed(attempt)) return { ...attempt, leaseUntil };
+  if (!isLapsed(attempt)) return changedAttempt(attempt, { leaseUntil });
   draft.record("lease-renewed", aboutAttempt(draft.trial(attempt.trial), attempt), "its holder is back and goes on");
-  return { ...attempt, leaseUntil, cause: "" };
+  return changedAttempt(attempt, { leaseUntil, cause: "" });
 }
 
 export function leaseEnd(draft: Draft): Attempt["leaseUntil"] {
@@ -77,23 +79,17 @@ export function startAttempt(
 ): Attempt {
   const trial = draft.trial(attempt.trial);
   const fromEpoch = from?.progress.epoch ?? 0;
-  const started = {
-    ...attempt,
+  const started = changedAttempt(attempt, {
     state: "running",
     startedAt: draft.now,
     leaseUntil: leaseEnd(draft),
     fingerprint,
     fromEpoch,
     lastEpoch: fromEpoch,
-  } as const;
-  draft.putAttempt(started);
-  draft.putTrial({
-    ...trial,
-    ...(from === null ? null : progressFrom(from)),
-    state: "running",
-    startedAt: draft.now,
-    fingerprint,
   });
+  draft.putAttempt(started);
+  const changes = { state: "running", startedAt: draft.now, fingerprint } as const;
+  draft.putTrial(changedTrial(trial, from === null ? changes : { ...progressFrom(from), ...changes }));
   const where = fromEpoch > 0 ? `, from the checkpoint of epoch ${fromEpoch}` : "";
   draft.record(
     "attempt-started",
@@ -110,11 +106,11 @@ export function endAttempt(
   state: Exclude<AttemptState, "offered" | "running">,
   cause: string,
 ): void {
-  draft.putAttempt({ ...attempt, state, cause, endedAt: draft.now });
+  draft.putAttempt(changedAttempt(attempt, { state, cause, endedAt: draft.now }));
   draft.placementDue = true;
   const worker = draft.state.workers.get(attempt.worker);
   if (worker?.state === "away" && !draft.state.indexes.workers.has(worker.id)) {
-    draft.putWorker({ ...worker, state: "gone" });
+    draft.putWorker(changedWorker(worker, { state: "gone" }));
     draft.record("worker-gone", { worker: worker.id }, "link lost and no lease left");
   }
 }
@@ -123,7 +119,7 @@ export function endAttempt(
 export function loseWithWorker(draft: Draft, attempt: Attempt, cause: string): void {
   const trial = draft.trial(attempt.trial);
   if (trial.killed.includes(attempt.incarnation)) return loseAttempt(draft, attempt, cause);
-  const { killed } = draft.putTrial({ ...trial, killed: [...trial.killed, attempt.incarnation] });
+  const { killed } = draft.putTrial(changedTrial(trial, { killed: [...trial.killed, attempt.incarnation] }));
   if (killed.length < QUARANTINED_AFTER) return loseAttempt(draft, attempt, cause);
   endAttempt(draft, attempt, "lost", cause);
   const quarantine = `quarantined: ${killed.length} workers ended while they trained it, the last time alone`;
@@ -176,7 +172,7 @@ export function backOff(losses: number): number {
 
 function requeue(draft: Draft, trial: Trial, losses: number, wait: number): void {
   const notBefore = millis(wait === 0 ? 0 : draft.now + wait);
-  draft.putTrial({ ...toQueue(trial, notBefore), losses });
+  draft.putTrial(toQueue(trial, notBefore, losses));
   draft.placementDue = true;
   if (wait > 0) draft.wakeAt(notBefore);
 }

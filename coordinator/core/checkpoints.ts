@@ -6,8 +6,10 @@
  * stands exactly there: epochs before it are never reported again, those after it always are. A device of another
  * fingerprint begins at the start: the two would not compare to the bit. Not here: the bytes (shell/checkpoints.ts).
  */
+
 import { attemptId } from "../../proto/contract.js";
 import { holder, renew } from "./attempts.js";
+import { changedTrial } from "./changed.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
 import type { History } from "./environment.js";
@@ -35,7 +37,7 @@ export function checkpointSaved(draft: Draft, event: Extract<Event, { readonly k
     return draft.keepCheckpoints(trial.id, digestsOf(trial));
   }
   const saved: Checkpoint = { digest, bytes, fingerprint, attempt: id, progress, at: draft.now };
-  const next = draft.putTrial({ ...trial, checkpoints: [saved, ...trial.checkpoints].slice(0, KEPT) });
+  const next = draft.putTrial(changedTrial(trial, { checkpoints: [saved, ...trial.checkpoints].slice(0, KEPT) }));
   draft.keepCheckpoints(trial.id, digestsOf(next));
 }
 
@@ -66,7 +68,9 @@ export function beginning(draft: Draft, attempt: Attempt, epoch: number): Checkp
     const detail = `epoch ${progress.epoch} (${digest.slice(0, 12)}) could not be used; goes on from ${instead}`;
     draft.record("checkpoint-unusable", aboutAttempt(trial, attempt), detail);
   }
-  const next = draft.putTrial({ ...trial, checkpoints: trial.checkpoints.filter((kept) => !bad.includes(kept)) });
+  const next = draft.putTrial(
+    changedTrial(trial, { checkpoints: trial.checkpoints.filter((kept) => !bad.includes(kept)) }),
+  );
   draft.keepCheckpoints(trial.id, digestsOf(next));
   return from;
 }

@@ -71,11 +71,10 @@ export class Draft {
     const event: EventRecord = {
       at: this.now,
       kind,
-      sweep: null,
-      trial: null,
-      attempt: null,
-      worker: null,
-      ...about,
+      sweep: about.sweep ?? null,
+      trial: about.trial ?? null,
+      attempt: about.attempt ?? null,
+      worker: about.worker ?? null,
       detail,
     };
     this.add({ kind: "addEvent", event });

@@ -5,7 +5,9 @@
  * for is final and none will be drawn, and not before. A sweep that is running with a cause is winding up: it draws
  * nothing more and waits for its last trials. Not here: why a trial ends (ingest.ts, attempts.ts, stopping.ts).
  */
+
 import { ConvsweepError, millis } from "../../proto/contract.js";
+import { changedSweep, changedTrial } from "./changed.js";
 import type { Draft } from "./draft.js";
 import { aboutTrial } from "./draft.js";
 import { AT_THE_START } from "./objective.js";
@@ -48,7 +50,7 @@ export function markExhausted(draft: Draft, sweep: Sweep): void {
     { sweep: sweep.id },
     `the space holds ${drawn} trials of ${sweep.spec.runCap} asked for`,
   );
-  draft.putSweep({ ...sweep, cause: CAUSES.exhausted, spec: { ...sweep.spec, runCap: drawn } });
+  draft.putSweep(changedSweep(sweep, { cause: CAUSES.exhausted, spec: { ...sweep.spec, runCap: drawn } }));
   settleSweep(draft, sweep.id);
 }
 
@@ -82,7 +84,7 @@ export function promotePaused(draft: Draft, sweep: Sweep): Trial | null {
     paused.map((trial) => trial.number),
     contextOf(sweep),
   );
-  if (state !== sweep.schedulerState) draft.putSweep({ ...sweep, schedulerState: state });
+  if (state !== sweep.schedulerState) draft.putSweep(changedSweep(sweep, { schedulerState: state }));
   const trial = paused.find((candidate) => candidate.number === number);
   if (trial === undefined) return null;
   draft.placementDue = true;
@@ -94,11 +96,21 @@ export function promotePaused(draft: Draft, sweep: Sweep): Trial | null {
  * The trial as it waits for another attempt. Where that begins, at a checkpoint or at the start, is known when it has
  * started: until then what earlier ones reported is no longer its.
  */
-export function toQueue(trial: Trial, notBefore: Trial["notBefore"]): Trial {
-  const nothingYet = { ...AT_THE_START, startedAt: null, fingerprint: null } as const;
-  const nowhere = { worker: null, device: null, verified: null, weightsHash: null, cause: "" } as const;
-  return { ...trial, ...nothingYet, ...nowhere, state: "queued", notBefore };
+export function toQueue(trial: Trial, notBefore: Trial["notBefore"], losses = trial.losses): Trial {
+  return changedTrial(trial, { ...WAITING, notBefore, losses });
 }
+
+const WAITING: Partial<Trial> = {
+  ...AT_THE_START,
+  state: "queued",
+  cause: "",
+  startedAt: null,
+  fingerprint: null,
+  worker: null,
+  device: null,
+  verified: null,
+  weightsHash: null,
+};
 
 export function schedulerOf(draft: Draft, sweep: Sweep): Scheduler {
   const scheduler = draft.algorithms.schedulers.get(sweep.spec.scheduler.name);
@@ -119,18 +131,18 @@ export function closeTrial(
   cause: string,
   more: Partial<Trial> = {},
 ): Trial {
-  const ended = draft.putTrial({ ...trial, ...more, state, cause, endedAt: draft.now, checkpoints: [] });
+  const ended = draft.putTrial(changedTrial(trial, { ...more, state, cause, endedAt: draft.now, checkpoints: [] }));
   if (trial.checkpoints.length > 0) draft.keepCheckpoints(trial.id, []);
   const sweep = draft.sweep(trial.sweep);
   draft.record(
     `trial-${state}`,
-    { ...aboutTrial(trial), worker: trial.worker },
+    { sweep: trial.sweep, trial: trial.id, worker: trial.worker },
     cause === "" ? resultOf(sweep, ended) : cause,
   );
   if (trial.origin.kind === "rerun") return ended;
   const end = { number: trial.number, state, epoch: ended.epoch, value: ended.best?.value ?? null };
   const schedulerState = schedulerOf(draft, sweep).onEnd(sweep.schedulerState, end, contextOf(sweep));
-  if (schedulerState !== sweep.schedulerState) draft.putSweep({ ...sweep, schedulerState });
+  if (schedulerState !== sweep.schedulerState) draft.putSweep(changedSweep(sweep, { schedulerState }));
   return ended;
 }
 
@@ -143,7 +155,7 @@ function resultOf({ spec }: Sweep, { epoch, best }: Trial): string {
 
 function finishSweep(draft: Draft, sweep: Sweep, index: SweepIndex): void {
   const [state, cause] = verdictOf(sweep, index);
-  draft.putSweep({ ...sweep, state, cause, endedAt: draft.now });
+  draft.putSweep(changedSweep(sweep, { state, cause, endedAt: draft.now }));
   const { completed, stopped, failed, lost, cancelled } = index.counts;
   const counts = { completed, stopped, failed, lost, cancelled };
   const detail = Object.entries(counts).flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : []));

@@ -5,6 +5,7 @@
  * that are not finite are kept as what they are and never count as best. The scheduler hears every report of the sweep's
  * trials once, in the order of record, and its state is committed with it. Not here: who holds an attempt (attempts.ts).
  */
+
 import { millis } from "../../proto/contract.js";
 import {
   endAttempt,
@@ -16,6 +17,7 @@ import {
   renewed,
   startAttempt,
 } from "./attempts.js";
+import { changedAttempt, changedSweep, changedTrial, changedWorker } from "./changed.js";
 import { beginning } from "./checkpoints.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
@@ -53,10 +55,10 @@ export function reported(draft: Draft, event: Of<"Reported">): void {
   const { epoch, step } = event;
   const report: Report = { trial: attempt.trial, attempt: attempt.id, epoch, step, metrics, at: draft.now };
   draft.add({ kind: "addReport", report });
-  draft.putAttempt({ ...renewed(draft, attempt), lastEpoch: epoch });
+  draft.putAttempt(changedAttempt(renewed(draft, attempt), { lastEpoch: epoch }));
   const sweep = draft.sweep(draft.trial(attempt.trial).sweep);
   const before = draft.trial(attempt.trial);
-  const trial = draft.putTrial({ ...before, ...advance(sweep, before, report) });
+  const trial = draft.putTrial(changedTrial(before, advance(sweep, before, report)));
   if (trial.origin.kind === "rerun") compare(draft, trial, report);
   else judge(draft, sweep, trial, report);
 }
@@ -74,7 +76,7 @@ export function attemptEnded(draft: Draft, event: Of<"AttemptEnded">): void {
   endAttempt(draft, attempt, attemptStateOf(outcome, state), cause);
   const weightsHash = outcome.kind === "completed" || outcome.kind === "stopped" ? outcome.weightsHash : null;
   if (state === "paused") {
-    draft.putTrial({ ...trial, state, weightsHash });
+    draft.putTrial(changedTrial(trial, { state, weightsHash }));
     draft.record("trial-paused", aboutAttempt(trial, attempt), cause);
     // It may have been the last that trained, and only the scheduler can say what comes next.
     return settleSweep(draft, trial.sweep);
@@ -104,7 +106,7 @@ function passOver(draft: Draft, worker: Worker, attempt: Attempt): void {
     const known = Object.entries(device.refused ?? {}).filter(([, end]) => end > draft.now);
     return { ...device, refused: { ...Object.fromEntries(known), [recipeDigest]: until } };
   });
-  draft.putWorker({ ...worker, devices });
+  draft.putWorker(changedWorker(worker, { devices }));
   const detail = `${attempt.device} gets no trial of this recipe for ${REFUSAL_MILLIS / 60_000} minutes: it gave one back`;
   draft.record("device-passed-over", aboutAttempt(draft.trial(attempt.trial), attempt), detail);
   draft.wakeAt(until);
@@ -125,7 +127,8 @@ function judge(draft: Draft, sweep: Sweep, trial: Trial, report: Report): void {
   const scheduler = schedulerOf(draft, sweep);
   const seen = { number: trial.number, epoch: report.epoch, value };
   const [schedulerState, verdict] = scheduler.onReport(sweep.schedulerState, seen, contextOf(sweep));
-  const current = schedulerState === sweep.schedulerState ? sweep : draft.putSweep({ ...sweep, schedulerState });
+  const current =
+    schedulerState === sweep.schedulerState ? sweep : draft.putSweep(changedSweep(sweep, { schedulerState }));
   const open = !isEnded(current.state) && (current.cause === "" || current.cause === CAUSES.exhausted);
   if (open && value !== null && reachesTarget(current.spec.objective, value)) {
     draft.record("target-reached", { sweep: sweep.id, trial: trial.id }, `${value} at epoch ${report.epoch}`);
@@ -145,7 +148,7 @@ function judge(draft: Draft, sweep: Sweep, trial: Trial, report: Report): void {
 /** A difference is noted at the first report that shows one. */
 function compare(draft: Draft, trial: Trial, report: Report): void {
   const verified = verdictOfRerun(draft, trial, { report });
-  const current = verified === trial.verified ? trial : draft.putTrial({ ...trial, verified });
+  const current = verified === trial.verified ? trial : draft.putTrial(changedTrial(trial, { verified }));
   const stop = stopsWithOriginal(draft, current);
   if (stop !== null) stopTraining(draft, current, "stopped", stop);
 }

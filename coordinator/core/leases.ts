@@ -5,8 +5,10 @@
  * restart gives every live lease a full fresh time, because the outage was not the worker's fault. Only the coordinator's
  * clock counts.
  */
+
 import { type Millis, millis, TIMES, token } from "../../proto/contract.js";
 import { backOff, loseWithWorker, renew, sendRevoke } from "./attempts.js";
+import { changedAttempt, changedTrial, changedWorker } from "./changed.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
 import { CAUSES } from "./endings.js";
@@ -55,7 +57,7 @@ function isWaitedFor(draft: Draft, { state, stopping, worker: id, incarnation }:
 
 function lapse(draft: Draft, attempt: Attempt): void {
   const cause = `lease expired on ${attempt.worker}`;
-  draft.putAttempt({ ...attempt, cause });
+  draft.putAttempt(changedAttempt(attempt, { cause }));
   const detail = `${cause}; nobody else has a lane free, so it may come back to it`;
   draft.record("lease-lapsed", aboutAttempt(draft.trial(attempt.trial), attempt), detail);
 }
@@ -84,7 +86,7 @@ function shortenWaits(draft: Draft, sweep: Sweep): void {
   for (const number of [...manual, ...sampled]) {
     const trial = draft.trialAt(sweep, number);
     const latest = millis(draft.now + backOff(Math.max(1, trial.losses)));
-    if (trial.notBefore > latest) draft.putTrial({ ...trial, notBefore: latest });
+    if (trial.notBefore > latest) draft.putTrial(changedTrial(trial, { notBefore: latest }));
   }
 }
 
@@ -93,7 +95,7 @@ export function unlink(draft: Draft, worker: Worker, why: string): void {
   const held = draft.state.indexes.workers.has(worker.id);
   if (worker.state === "gone" || (held && worker.state !== "connected")) return;
   const state = held ? "away" : "gone";
-  draft.putWorker({ ...worker, devices: withUse(worker.devices, {}), state });
+  draft.putWorker(changedWorker(worker, { devices: withUse(worker.devices, {}), state }));
   draft.record(`worker-${state}`, { worker: worker.id }, why);
 }
 

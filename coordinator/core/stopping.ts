@@ -4,7 +4,9 @@
  * Guarantees: what does not train yet ends at once; what trains is asked to stop and ends when its worker says so, or when
  * its lease runs out. The attempt keeps what the trial becomes then, and why. Not here: the worker's answer (ingest.ts).
  */
+
 import { endAttempt, sendRevoke } from "./attempts.js";
+import { changedAttempt, changedSweep } from "./changed.js";
 import type { Draft } from "./draft.js";
 import { aboutAttempt } from "./draft.js";
 import { CAUSES, closeTrial, endTrial, settleSweep } from "./endings.js";
@@ -33,9 +35,9 @@ export function stopTraining(
   }
   // The user's word is the last; a worker that was asked already need not be asked again.
   if (attempt.stopping === "cancelled") return;
-  draft.putAttempt({ ...attempt, stopping: becomes, cause });
+  draft.putAttempt(changedAttempt(attempt, { stopping: becomes, cause }));
   draft.record("attempt-stopping", aboutAttempt(trial, attempt), `to be ${becomes}: ${cause}`);
-  if (attempt.stopping === null) sendStop(draft, { ...attempt, stopping: becomes });
+  if (attempt.stopping === null) sendStop(draft, changedAttempt(attempt, { stopping: becomes }));
   // Nobody will answer: the next Tick ends it.
   if (isLapsed(attempt)) draft.wakeAt(draft.now);
 }
@@ -47,7 +49,7 @@ export function sendStop(draft: Draft, { worker, incarnation, id, token, stoppin
 /** The sweep draws nothing more, and its trials stop. A rerun goes on unless the user cancelled. */
 export function windUp(draft: Draft, sweep: Sweep, cause: string): void {
   const cancelled = cause === CAUSES.cancelled;
-  draft.putSweep({ ...sweep, state: "running", cause });
+  draft.putSweep(changedSweep(sweep, { state: "running", cause }));
   draft.record("sweep-winding-up", { sweep: sweep.id }, cause);
   const becomes = cancelled ? "cancelled" : "stopped";
   const trials = [...trialsOf(draft.state, sweep)];

@@ -4,8 +4,10 @@
  * Guarantees: every call gets one reply; a request that makes no sense in the sweep's state is refused with WRONG_STATE and
  * changes nothing. Not here: reading sweep files (coordinator/recipe).
  */
+
 import type { ErrorData, SweepId } from "../../proto/contract.js";
 import { LIMITS, sweepId } from "../../proto/contract.js";
+import { changedSweep } from "./changed.js";
 import type { Draft } from "./draft.js";
 import { errorData } from "./draft.js";
 import { CAUSES, contextOf, schedulerOf, settleSweep } from "./endings.js";
@@ -32,7 +34,7 @@ export function submitSweep(draft: Draft, { call, spec }: Of<"SweepSubmitted">):
     schedulerState: null,
   };
   draft.add({ kind: "setSweeps", last: id });
-  draft.putSweep({ ...sweep, schedulerState: schedulerOf(draft, sweep).init(contextOf(sweep)) });
+  draft.putSweep(changedSweep(sweep, { schedulerState: schedulerOf(draft, sweep).init(contextOf(sweep)) }));
   const asked = `${spec.runCap} trials, sampler ${spec.sampler.name}, scheduler ${spec.scheduler.name}, seed ${spec.seed}`;
   draft.record("sweep-submitted", { sweep: id }, asked);
   if (spec.maxWallMillis !== null) draft.wakeAt(draft.now + spec.maxWallMillis);
@@ -43,7 +45,7 @@ export function submitSweep(draft: Draft, { call, spec }: Of<"SweepSubmitted">):
 export function pauseSweep(draft: Draft, event: Of<"SweepPaused">): void {
   const sweep = sweepIn(draft, event, "pause", (candidate) => candidate.state === "running" && !isWindingUp(candidate));
   if (sweep === null) return;
-  draft.putSweep({ ...sweep, state: "paused" });
+  draft.putSweep(changedSweep(sweep, { state: "paused" }));
   draft.record("sweep-paused", { sweep: sweep.id }, "by user; running trials go on");
   draft.reply(event.call, {});
 }
@@ -51,7 +53,7 @@ export function pauseSweep(draft: Draft, event: Of<"SweepPaused">): void {
 export function resumeSweep(draft: Draft, event: Of<"SweepResumed">): void {
   const sweep = sweepIn(draft, event, "resume", (candidate) => candidate.state === "paused");
   if (sweep === null) return;
-  draft.putSweep({ ...sweep, state: "running" });
+  draft.putSweep(changedSweep(sweep, { state: "running" }));
   draft.record("sweep-resumed", { sweep: sweep.id }, "by user");
   draft.placementDue = true;
   draft.reply(event.call, {});
@@ -90,7 +92,7 @@ export function extendSweep(draft: Draft, event: Of<"SweepExtended">): void {
   }
   const state = sweep.state === "paused" ? "paused" : "running";
   const spec = { ...sweep.spec, runCap, maxWallMillis };
-  draft.putSweep({ ...sweep, spec, state, cause: "", endedAt: null });
+  draft.putSweep(changedSweep(sweep, { spec, state, cause: "", endedAt: null }));
   draft.record(
     "sweep-extended",
     { sweep: sweep.id },

@@ -4,8 +4,10 @@
  * Guarantees: every call gets one reply; parameters given by hand lie in the sweep's space. Not here: comparing a rerun
  * with its original (verify.ts).
  */
+
 import type { ErrorData } from "../../proto/contract.js";
 import { LIMITS } from "../../proto/contract.js";
+import { changedSweep } from "./changed.js";
 import type { Draft } from "./draft.js";
 import { errorData } from "./draft.js";
 import { CAUSES } from "./endings.js";
@@ -44,7 +46,7 @@ export function enqueueTrial(draft: Draft, { call, sweep: id, parameters }: Of<"
     return draft.refuse(call, wrongState(`cannot enqueue a trial in sweep ${id}: extend it first`, found));
   }
   const ended = isEnded(sweep.state);
-  const open = ended ? ({ ...sweep, state: "running", endedAt: null, cause: "" } as const) : sweep;
+  const open = ended ? changedSweep(sweep, { state: "running", endedAt: null, cause: "" }) : sweep;
   if (ended) draft.record("sweep-reopened", { sweep: id }, "for a trial enqueued by user");
   const trial = addEnqueued(draft, open, parameters);
   if (open.spec.maxWallMillis !== null) draft.wakeAt(open.createdAt + open.spec.maxWallMillis);

@@ -5,9 +5,11 @@
  * offered again, asked to stop again. Another life of the same name takes over only what a dead one left to it; else the
  * old one's leases run out. A lost link proves nothing, so it ends no lease. Not here: what attempts report (ingest.ts).
  */
+
 import { type Incarnation, TIMES, token } from "../../proto/contract.js";
 import { offerAgain } from "./assign.js";
 import { heldBy, loseAttempt, loseWithWorker, renew, renewed, sendRevoke } from "./attempts.js";
+import { changedAttempt, changedWorker } from "./changed.js";
 import type { Draft } from "./draft.js";
 import type { Event, HeldAttempt } from "./events.js";
 import { byToken, unlink, withUse } from "./leases.js";
@@ -72,7 +74,7 @@ function noteRollback(draft: Draft, { worker }: Of<"WorkerHello">, commitsAhead:
 function takeOver(draft: Draft, { worker, incarnation, running }: Of<"WorkerHello">, previous: Incarnation): void {
   const left = new Set(running.map(({ token }) => token));
   for (const attempt of attemptsOf(draft, { worker, incarnation: previous })) {
-    if (left.has(attempt.token)) draft.putAttempt({ ...renewed(draft, attempt), incarnation });
+    if (left.has(attempt.token)) draft.putAttempt(changedAttempt(renewed(draft, attempt), { incarnation }));
     else loseWithWorker(draft, attempt, `the process of ${worker} ended`);
   }
 }
@@ -124,7 +126,7 @@ export function heartbeat(draft: Draft, event: Of<"Heartbeat">): void {
 export function workerDraining(draft: Draft, event: Of<"WorkerDraining">): void {
   const worker = lifeOf(draft, event);
   if (worker === null || worker.state === "draining" || worker.state === "gone") return;
-  draft.putWorker({ ...worker, state: "draining", lastSeen: draft.now });
+  draft.putWorker(changedWorker(worker, { state: "draining", lastSeen: draft.now }));
   draft.record("worker-draining", { worker: worker.id }, "takes no more trials");
 }
 
@@ -140,7 +142,7 @@ function noteSeen(draft: Draft, event: Of<"Heartbeat">): void {
   if (worker === null) return;
   const back = worker.state === "away" || worker.state === "gone";
   const devices = withUse(worker.devices, event.use ?? {});
-  draft.putWorker({ ...worker, devices, state: back ? "connected" : worker.state, lastSeen: draft.now });
+  draft.putWorker(changedWorker(worker, { devices, state: back ? "connected" : worker.state, lastSeen: draft.now }));
   if (!back) return;
   draft.record("worker-connected", { worker: worker.id }, "heard again");
   draft.wakeAt(draft.now + TIMES.lease);
