@@ -14,7 +14,7 @@ import type { DeviceUse } from "../proto/gen/convsweep/v1/types.js";
 import type { Assign, LinkRequest, LinkResponse, Stop, Welcome } from "../proto/gen/convsweep/v1/worker.js";
 import { AGENT_LIMITS } from "./agent-limits.js";
 import type { AgentEffect, AgentInput, AgentLimits, Identity, Predecessor } from "./agent-messages.js";
-import { type Attempt, attemptOf, lastWords } from "./attempt.js";
+import { type Attempt, about, attemptOf, lastWords } from "./attempt.js";
 import { messagesOf } from "./batches.js";
 import { helloOf } from "./hello.js";
 import type { LogEvent } from "./log-events.js";
@@ -269,7 +269,7 @@ export class Agent {
       });
       this.end(attempt, { kind: "failed", error: error.toData() });
     } else {
-      this.log("debug", "attempt-assigned", "assigned", { ...held, device: assign.device, alone: job.alone });
+      this.log("debug", "attempt-assigned", "assigned", about(held, { device: assign.device, alone: job.alone }));
       this.begin(attempt);
     }
   }
@@ -287,7 +287,7 @@ export class Agent {
     if (!attempt?.job) return;
     if (lane) this.command(attempt.device, { kind: "assign", job: attempt.job, from: lane });
     else {
-      this.log("warn", "checkpoint-trouble", "a checkpoint cannot be used", { ...attempt.held, why: reason });
+      this.log("warn", "checkpoint-trouble", "a checkpoint cannot be used", about(attempt.held, { why: reason }));
       this.begin(attempt);
     }
   }
@@ -347,7 +347,7 @@ export class Agent {
         attempt.fingerprint = message.fingerprint;
         attempt.fromEpoch = message.fromEpoch;
         this.outbox.put(startedBody(attempt.held, message.fingerprint, message.fromEpoch), attempt.held);
-        this.log("info", "attempt-started", "started", { ...attempt.held, device, fromEpoch: message.fromEpoch });
+        this.log("info", "attempt-started", "started", about(attempt.held, { device, fromEpoch: message.fromEpoch }));
         break;
       }
       case "unusable": {
@@ -432,7 +432,7 @@ export class Agent {
     this.outbox.put(endedBody(attempt.held, outcome), attempt.held);
     const level = outcome.kind === "failed" ? "warn" : "info";
     const why = outcome.kind === "failed" ? outcome.error.message : outcome.kind === "released" ? outcome.reason : "";
-    this.log(level, "attempt-ended", outcome.kind, { ...attempt.held, ...(why === "" ? {} : { why }) });
+    this.log(level, "attempt-ended", outcome.kind, about(attempt.held, why === "" ? {} : { why }));
   }
 
   /** The attempt with this very token; another token is another lease. */
@@ -454,7 +454,7 @@ export class Agent {
     const refused = this.outbox.discard(attempt.held);
     if (refused.length > 0) this.effects.push({ kind: "refused", held: attempt.held, entries: refused, reason });
     if (attempt.phase !== "ended") this.command(attempt.device, { kind: "drop", held: attempt.held });
-    this.log("info", "attempt-dropped", "dropped", { ...attempt.held, why: reason });
+    this.log("info", "attempt-dropped", "dropped", about(attempt.held, { why: reason }));
   }
 
   /** Sends what may go out; a bare acknowledgement if the coordinator would otherwise not hear of its message. */

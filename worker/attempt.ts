@@ -1,6 +1,6 @@
 /** What the agent knows of an attempt that it holds, and what is left to say of those of a dead process. Pure. */
 import type { Predecessor } from "./agent-messages.js";
-import type { CheckpointRef, Held, Job, Outcome } from "./messages.js";
+import type { CheckpointRef, Held, Job, LogFields, Outcome } from "./messages.js";
 import { type Body, endedBody } from "./wire.js";
 
 export interface Attempt {
@@ -35,6 +35,11 @@ export function attemptOf(held: Held, device: string, job: Job | null, phase: At
     artifacts: 0,
     outcome: null,
   };
+}
+
+/** For the log. */
+export function about({ attempt, token }: Held, more: LogFields): LogFields {
+  return Object.assign({ attempt, token }, more);
 }
 
 /** Everything it left, in order, and the end of each attempt that had none. */

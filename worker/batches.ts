@@ -18,7 +18,7 @@ const CHARACTER_BYTES = 3;
 
 /** `due` has numbers without gaps. */
 export function messagesOf(due: readonly Due[], ack: number, batches: boolean): readonly LinkRequest[] {
-  if (!batches) return due.map(({ seq, body }) => ({ seq, ack, body }));
+  if (!batches || due.length <= 1) return due.map(({ seq, body }) => ({ seq, ack, body }));
   const messages: LinkRequest[] = [];
   let part: Due[] = [];
   let bytes = 0;

@@ -39,17 +39,14 @@ export function heldBy(draft: Draft, claim: Claim): Attempt | null {
 export function holder(draft: Draft, claim: Claim, what: string): Attempt | null {
   const attempt = heldBy(draft, claim);
   if (attempt !== null) return attempt;
-  sendRevoke(draft, { ...claim, id: claim.attempt });
+  draft.send(claim.worker, claim.incarnation, { kind: "Revoke", attempt: claim.attempt, token: claim.token });
   const fields = { worker: claim.worker, attempt: claim.attempt, token: claim.token, what };
   draft.log("info", "lease-refused", "a message without a valid lease changed nothing", fields);
   return null;
 }
 
 /** On the link that the Assign went down, so it is heard after it and before whatever is assigned next. */
-export function sendRevoke(
-  draft: Draft,
-  { id, token, worker, incarnation }: Pick<Attempt, "id" | "token" | "worker" | "incarnation">,
-): void {
+export function sendRevoke(draft: Draft, { id, token, worker, incarnation }: Attempt): void {
   draft.send(worker, incarnation, { kind: "Revoke", attempt: id, token });
 }
 
@@ -88,8 +85,8 @@ export function startAttempt(
     lastEpoch: fromEpoch,
   });
   draft.putAttempt(started);
-  const changes = { state: "running", startedAt: draft.now, fingerprint } as const;
-  draft.putTrial(changedTrial(trial, from === null ? changes : { ...progressFrom(from), ...changes }));
+  const there = from === null ? trial : changedTrial(trial, progressFrom(from));
+  draft.putTrial(changedTrial(there, { state: "running", startedAt: draft.now, fingerprint }));
   const where = fromEpoch > 0 ? `, from the checkpoint of epoch ${fromEpoch}` : "";
   draft.record(
     "attempt-started",

@@ -97,7 +97,7 @@ export function promotePaused(draft: Draft, sweep: Sweep): Trial | null {
  * started: until then what earlier ones reported is no longer its.
  */
 export function toQueue(trial: Trial, notBefore: Trial["notBefore"], losses = trial.losses): Trial {
-  return changedTrial(trial, { ...WAITING, notBefore, losses });
+  return changedTrial(changedTrial(trial, WAITING), { notBefore, losses });
 }
 
 const WAITING: Partial<Trial> = {
@@ -131,7 +131,8 @@ export function closeTrial(
   cause: string,
   more: Partial<Trial> = {},
 ): Trial {
-  const ended = draft.putTrial(changedTrial(trial, { ...more, state, cause, endedAt: draft.now, checkpoints: [] }));
+  const end: Partial<Trial> = { state, cause, endedAt: draft.now, checkpoints: [] };
+  const ended = draft.putTrial(changedTrial(changedTrial(trial, more), end));
   if (trial.checkpoints.length > 0) draft.keepCheckpoints(trial.id, []);
   const sweep = draft.sweep(trial.sweep);
   draft.record(
@@ -140,8 +141,8 @@ export function closeTrial(
     cause === "" ? resultOf(sweep, ended) : cause,
   );
   if (trial.origin.kind === "rerun") return ended;
-  const end = { number: trial.number, state, epoch: ended.epoch, value: ended.best?.value ?? null };
-  const schedulerState = schedulerOf(draft, sweep).onEnd(sweep.schedulerState, end, contextOf(sweep));
+  const ending = { number: trial.number, state, epoch: ended.epoch, value: ended.best?.value ?? null };
+  const schedulerState = schedulerOf(draft, sweep).onEnd(sweep.schedulerState, ending, contextOf(sweep));
   if (schedulerState !== sweep.schedulerState) draft.putSweep(changedSweep(sweep, { schedulerState }));
   return ended;
 }

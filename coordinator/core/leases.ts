@@ -104,9 +104,11 @@ export function withUse(
   devices: readonly WorkerDevice[],
   use: Readonly<Record<string, DeviceUse>>,
 ): readonly WorkerDevice[] {
-  return devices.map(({ use: _, ...device }) => {
+  return devices.map((device) => {
     const now = Object.hasOwn(use, device.id) ? use[device.id] : undefined;
-    return now === undefined ? device : { ...device, use: now };
+    if (now === undefined && device.use === undefined) return device;
+    const { use: _, ...silent } = device;
+    return now === undefined ? silent : { ...silent, use: now };
   });
 }
 

@@ -35,9 +35,15 @@ export function advance({ spec }: Sweep, before: Progress, { epoch, metrics }: R
     epoch,
     best: better ? { value, epoch } : before.best,
     last: metrics[name] ?? before.last,
-    metrics: { ...before.metrics, ...metrics },
+    metrics: merged(before.metrics, metrics),
     lineage: before.lineage,
   };
+}
+
+/** Reports of a trial mostly have the same names, and then the newest is all there is to say. */
+function merged(known: Progress["metrics"], newest: Progress["metrics"]): Progress["metrics"] {
+  for (const name in known) if (!Object.hasOwn(newest, name)) return { ...known, ...newest };
+  return newest;
 }
 
 /** Where the trial stands when an attempt begins with this checkpoint. */

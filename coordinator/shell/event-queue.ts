@@ -76,5 +76,15 @@ export class EventQueue {
 
 /** A slot is free until what comes of it is durable, or a person waits. */
 function isPressing(event: Event): boolean {
-  return event.kind === "AttemptEnded" || event.kind === "WorkerHello" || "call" in event;
+  switch (event.kind) {
+    case "AttemptEnded":
+    case "WorkerHello":
+      return true;
+    case "Reported":
+    case "Heartbeat":
+    case "AttemptStarted":
+      return false;
+    default:
+      return "call" in event;
+  }
 }

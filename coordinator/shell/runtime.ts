@@ -149,7 +149,7 @@ export class Runtime implements History {
     if (refusal) return answer(refused(refusal));
     const id = this.#nextCall++;
     this.#calls.set(id, answer);
-    this.push({ ...call, call: id } as CallEvent);
+    this.push({ call: id, ...call } as CallEvent);
   }
 
   /** Calls `action` when memory holds nothing that the disk does not: at once, or at the end of the turn. */

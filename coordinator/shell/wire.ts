@@ -105,22 +105,23 @@ function usesOf(list: readonly WireDeviceUse[]): Readonly<Record<string, DeviceU
 
 /** Any message but Hello, which comes once and first. */
 export function workerEvent(speaker: Speaker, body: MessageBody): WorkerEvent {
-  const { worker, incarnation: life } = speaker;
-  const who = { worker, incarnation: life };
+  const { worker, incarnation } = speaker;
   switch (body.$case) {
     case "hello":
       throw bad("body", "Hello only as the first message of a Link", "hello");
     case "heartbeat":
       return {
         kind: "Heartbeat",
-        ...who,
+        worker,
+        incarnation,
         running: held("heartbeat.running", body.value.running),
         ...(body.value.use.length === 0 ? {} : { use: usesOf(body.value.use) }),
       };
     case "started":
       return {
         kind: "AttemptStarted",
-        ...who,
+        worker,
+        incarnation,
         attempt: attempt("started.attempt", body.value.attempt),
         token: token("started.token", body.value.token),
         fingerprint: prose(body.value.fingerprint, 512),
@@ -129,7 +130,8 @@ export function workerEvent(speaker: Speaker, body: MessageBody): WorkerEvent {
     case "checkpointSaved":
       return {
         kind: "CheckpointSaved",
-        ...who,
+        worker,
+        incarnation,
         attempt: attempt("checkpoint_saved.attempt", body.value.attempt),
         token: token("checkpoint_saved.token", body.value.token),
         epoch: whole("checkpoint_saved.epoch", body.value.epoch, 1, EPOCHS_AT_MOST),
@@ -139,7 +141,8 @@ export function workerEvent(speaker: Speaker, body: MessageBody): WorkerEvent {
     case "artifactSaved":
       return {
         kind: "ArtifactSaved",
-        ...who,
+        worker,
+        incarnation,
         attempt: attempt("artifact_saved.attempt", body.value.attempt),
         token: token("artifact_saved.token", body.value.token),
         name: name("artifact_saved.name", body.value.name, ARTIFACT, "a name such as samples"),
@@ -151,7 +154,8 @@ export function workerEvent(speaker: Speaker, body: MessageBody): WorkerEvent {
     case "report":
       return {
         kind: "Reported",
-        ...who,
+        worker,
+        incarnation,
         attempt: attempt("report.attempt", body.value.attempt),
         token: token("report.token", body.value.token),
         epoch: whole("report.epoch", body.value.epoch, 1, EPOCHS_AT_MOST),
@@ -161,13 +165,14 @@ export function workerEvent(speaker: Speaker, body: MessageBody): WorkerEvent {
     case "ended":
       return {
         kind: "AttemptEnded",
-        ...who,
+        worker,
+        incarnation,
         attempt: attempt("ended.attempt", body.value.attempt),
         token: token("ended.token", body.value.token),
         outcome: outcomeOf(body.value.outcome),
       };
     case "draining":
-      return { kind: "WorkerDraining", ...who };
+      return { kind: "WorkerDraining", worker, incarnation };
   }
 }
 
@@ -224,7 +229,7 @@ export type WelcomeFrame = Pick<
 export function responseBody(message: WorkerMessage, welcome: () => WelcomeFrame): ResponseBody {
   switch (message.kind) {
     case "Welcome":
-      return { $case: "welcome", value: { ...welcome(), keep: [...message.keep], drop: [...message.drop] } };
+      return { $case: "welcome", value: welcomeOf(welcome(), message) };
     case "Assign":
       return {
         $case: "assign",
@@ -247,4 +252,20 @@ export function responseBody(message: WorkerMessage, welcome: () => WelcomeFrame
     case "Drain":
       return { $case: "drain", value: {} };
   }
+}
+
+function welcomeOf(frame: WelcomeFrame, { keep, drop }: Extract<WorkerMessage, { readonly kind: "Welcome" }>): Welcome {
+  return {
+    store: frame.store,
+    heartbeatMillis: frame.heartbeatMillis,
+    leaseMillis: frame.leaseMillis,
+    received: frame.received,
+    generation: frame.generation,
+    commit: frame.commit,
+    opening: frame.opening,
+    lost: frame.lost,
+    protocolMinor: frame.protocolMinor,
+    keep: [...keep],
+    drop: [...drop],
+  };
 }

@@ -15,21 +15,21 @@ import { PAUSE_BELOW, PAUSE_EPOCH, type RungState, STOP_BELOW } from "./schedule
 /** Milliseconds, from the design. */
 export const LEASE = 9_000;
 
-const TRIALS: Readonly<Record<Trial["state"], string>> = {
-  queued: "leased cancelled",
-  leased: "running queued lost cancelled",
-  running: "completed stopped paused failed queued lost cancelled",
-  paused: "queued stopped cancelled",
-  completed: "",
-  stopped: "",
-  failed: "",
-  lost: "",
-  cancelled: "",
+const TRIALS: Readonly<Record<Trial["state"], readonly Trial["state"][]>> = {
+  queued: ["leased", "cancelled"],
+  leased: ["running", "queued", "lost", "cancelled"],
+  running: ["completed", "stopped", "paused", "failed", "queued", "lost", "cancelled"],
+  paused: ["queued", "stopped", "cancelled"],
+  completed: [],
+  stopped: [],
+  failed: [],
+  lost: [],
+  cancelled: [],
 };
 
 const FINAL_EVENTS = new Set(["trial-completed", "trial-stopped", "trial-failed", "trial-lost", "trial-cancelled"]);
 
-export const isFinal = (state: Trial["state"]): boolean => TRIALS[state] === "";
+export const isFinal = (state: Trial["state"]): boolean => TRIALS[state].length === 0;
 export const isLive = (attempt: Attempt): boolean => attempt.state === "offered" || attempt.state === "running";
 
 /** What a worker must have said for its attempt to become this. */
@@ -138,7 +138,7 @@ export class DurableRecord {
       if (next.number >= sweep.nextTrial) this.#fail("I7", `${next.id} is numbered above its sweep's counter`);
       return;
     }
-    if (old.state !== next.state && !TRIALS[old.state].split(" ").includes(next.state)) {
+    if (old.state !== next.state && !TRIALS[old.state].includes(next.state)) {
       this.#fail("I5", `${next.id} goes from ${old.state} to ${next.state}`);
     }
     if (isFinal(old.state) && !sameResult(old, next))

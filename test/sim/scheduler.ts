@@ -26,16 +26,21 @@ export const rungScheduler: Scheduler = {
     const key = `${number}@${epoch}`;
     if (value === null) return [state, "continue"];
     const judged = state.judged.includes(key) ? state.judged : [...state.judged, key];
-    if (value < STOP_BELOW) return [{ ...state, judged }, "stop"];
+    if (value < STOP_BELOW) return [changed(state, { judged }), "stop"];
     const pauses = epoch === PAUSE_EPOCH && value < PAUSE_BELOW && !state.resumed.includes(number);
-    if (!pauses) return [{ ...state, judged }, "continue"];
-    return [{ ...state, judged, paused: { ...state.paused, [number]: value } }, "pause"];
+    if (!pauses) return [changed(state, { judged }), "continue"];
+    return [changed(state, { judged, paused: { ...state.paused, [number]: value } }), "pause"];
   },
   onEnd: (state) => state,
   promote(json, paused) {
     const state = json as RungState;
     const [best] = [...paused].sort((a, b) => (state.paused[b] ?? 0) - (state.paused[a] ?? 0) || a - b);
     if (best === undefined || (state.paused[best] ?? 0) < 0.25) return [state, null];
-    return [{ ...state, resumed: [...state.resumed, best] }, best];
+    return [changed(state, { resumed: [...state.resumed, best] }), best];
   },
 };
+
+function changed(state: RungState, changes: Partial<Pick<RungState, "judged" | "paused" | "resumed">>): RungState {
+  const { judged = state.judged, paused = state.paused, resumed = state.resumed } = changes;
+  return { judged, paused, resumed };
+}
