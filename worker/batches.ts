@@ -7,12 +7,11 @@
 import { LIMITS } from "../proto/contract.js";
 import type { LinkRequest } from "../proto/gen/convsweep/v1/worker.js";
 import type { Numbered as Due } from "./outbox.js";
-import type { Body } from "./wire.js";
 
 /** Well below what a message may have. */
 const BATCH_BYTES = LIMITS.linkMessageBytes / 2;
-const MESSAGE_BYTES = 200;
-const METRIC_BYTES = 32;
+/** Of a number with its tag, or of the tag and length of a text or a message. */
+const VALUE_BYTES = 16;
 /** Of a character in UTF-8, at most. */
 const CHARACTER_BYTES = 3;
 
@@ -42,10 +41,11 @@ function messageOf(part: readonly Due[], ack: number): LinkRequest {
   return { seq: first.seq, ack, body: { $case: "batch", value: { messages: part.map(({ body }) => ({ body })) } } };
 }
 
-/** Reports are what there is much of; the others are few and may hold a long text. */
-function bytesAtMost(body: Body): number {
-  if (body.$case !== "report") return MESSAGE_BYTES + CHARACTER_BYTES * JSON.stringify(body).length;
-  let bytes = MESSAGE_BYTES;
-  for (const { name } of body.value.metrics) bytes += METRIC_BYTES + CHARACTER_BYTES * name.length;
+/** Of a message, or of what is in it: its texts, and room for all that has a length of its own. */
+function bytesAtMost(value: unknown): number {
+  if (typeof value === "string") return VALUE_BYTES + CHARACTER_BYTES * value.length;
+  let bytes = VALUE_BYTES;
+  if (value !== null && typeof value === "object")
+    for (const inner of Object.values(value)) bytes += bytesAtMost(inner);
   return bytes;
 }

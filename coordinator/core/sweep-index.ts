@@ -6,7 +6,7 @@
  * they repeat a result and are not one of the trials asked for. Not here: anything durable; a restart rebuilds it.
  */
 import { epochsOf, isBetter } from "./objective.js";
-import { isFinal, TRIAL_STATES } from "./transitions.js";
+import { isFinal } from "./transitions.js";
 import type { Sweep, Trial, TrialState } from "./types.js";
 
 export interface SweepIndex {
@@ -36,7 +36,17 @@ export interface SweepIndex {
 
 export function emptySweepIndex(): SweepIndex {
   return {
-    counts: Object.fromEntries(TRIAL_STATES.map((state) => [state, 0])) as Record<TrialState, number>,
+    counts: {
+      queued: 0,
+      leased: 0,
+      running: 0,
+      paused: 0,
+      completed: 0,
+      stopped: 0,
+      failed: 0,
+      lost: 0,
+      cancelled: 0,
+    },
     total: 0,
     open: 0,
     live: 0,
