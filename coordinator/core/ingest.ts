@@ -179,13 +179,20 @@ function attemptStateOf(outcome: AttemptOutcome, state: Result["state"]): "finis
 
 /** A number that is not finite would not survive JSON. */
 function finiteOrText(metrics: Metrics): Metrics {
-  const values = Object.entries(metrics);
-  if (values.every(([, value]) => typeof value === "string" || Number.isFinite(value))) return metrics;
-  return Object.fromEntries(values.map(([name, value]) => [name, typeof value === "string" ? value : named(value)]));
+  for (const name in metrics) if (isUnnamed(metrics[name])) return named(metrics);
+  return metrics;
 }
 
-function named(value: number): MetricValue {
+function named(metrics: Metrics): Metrics {
+  const values = Object.entries(metrics).map(([name, value]) => [name, isUnnamed(value) ? nameOf(value) : value]);
+  return Object.fromEntries(values) as Metrics;
+}
+
+function isUnnamed(value: MetricValue | undefined): value is number {
+  return typeof value === "number" && !Number.isFinite(value);
+}
+
+function nameOf(value: number): MetricValue {
   if (Number.isNaN(value)) return "nan";
-  if (Number.isFinite(value)) return value;
   return value > 0 ? "inf" : "-inf";
 }

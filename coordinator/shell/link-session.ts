@@ -216,8 +216,8 @@ export class LinkSession implements Link {
     if (seq > this.#told + LIMITS.linkWindow) {
       throw new ConvsweepError("TOO_LARGE", `the worker is more than ${LIMITS.linkWindow} messages ahead of its acks`);
     }
-    const event = workerEvent(speaker, body);
-    if (event.kind === "Reported") checkNames(progress.names, Object.keys(event.metrics));
+    const event = workerEvent(speaker, body, progress.names);
+    if (event.kind === "Reported") checkNames(progress.names, event.metrics);
     progress.received = seq;
     this.#push(event, this.#originOf(progress, seq));
   }
@@ -269,22 +269,27 @@ export class LinkSession implements Link {
   }
 
   #originOf(progress: Progress, seq: number | null): Origin {
-    return {
-      skip: () => this.#broken,
-      committed: () => {
-        if (seq === null) return;
-        progress.durable = seq;
-        // A message refused later in the same turn took `received` back to before this one.
-        progress.received = Math.max(progress.received, seq);
-        this.#parts.links.owes(this);
-      },
-      failed: (error) => {
-        this.#broken = true;
-        // What waits behind it is skipped; the worker sends it again on its next Link.
-        progress.received = progress.durable;
-        this.end(error);
-      },
-    };
+    return new Numbered(this, progress, seq);
+  }
+
+  /** The core has refused one of its messages. */
+  get broken(): boolean {
+    return this.#broken;
+  }
+
+  /** Message `seq` is durable. */
+  madeDurable(progress: Progress, seq: number): void {
+    progress.durable = seq;
+    // A message refused later in the same turn took `received` back to before this one.
+    progress.received = Math.max(progress.received, seq);
+    this.#parts.links.owes(this);
+  }
+
+  refused(progress: Progress, error: ConvsweepError): void {
+    this.#broken = true;
+    // What waits behind it is skipped; the worker sends it again on its next Link.
+    progress.received = progress.durable;
+    this.end(error);
   }
 
   #write(seq: number, message: WorkerMessage): void {
@@ -321,6 +326,31 @@ export class LinkSession implements Link {
   }
 }
 
+/** Where an event came from: one for each message, so it is no bigger than it must be. */
+class Numbered implements Origin {
+  readonly #session: LinkSession;
+  readonly #progress: Progress;
+  readonly #seq: number | null;
+
+  constructor(session: LinkSession, progress: Progress, seq: number | null) {
+    this.#session = session;
+    this.#progress = progress;
+    this.#seq = seq;
+  }
+
+  skip(): boolean {
+    return this.#session.broken;
+  }
+
+  committed(): void {
+    if (this.#seq !== null) this.#session.madeDurable(this.#progress, this.#seq);
+  }
+
+  failed(error: ConvsweepError): void {
+    this.#session.refused(this.#progress, error);
+  }
+}
+
 function checkProtocol(hello: Hello): void {
   if (hello.protocolMajor === PROTOCOL.major) return;
   throw new ConvsweepError(
@@ -332,8 +362,8 @@ function checkProtocol(hello: Hello): void {
 }
 
 /** Every name is kept for ever, so a worker cannot make up new ones without end. */
-function checkNames(known: Set<string>, names: readonly string[]): void {
-  for (const name of names) known.add(name);
+function checkNames(known: Set<string>, metrics: Readonly<Record<string, unknown>>): void {
+  for (const name in metrics) known.add(name);
   if (known.size > LIMITS.metricNames) {
     throw bad("report.metrics", `at most ${LIMITS.metricNames} different names of metrics from one worker`, known.size);
   }

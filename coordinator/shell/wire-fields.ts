@@ -77,16 +77,26 @@ export function held(path: string, list: readonly WireHeldAttempt[]): readonly H
   }));
 }
 
-export function metrics(path: string, list: readonly Metric[]): Readonly<Record<string, MetricValue>> {
-  whole(`${path}.length`, list.length, 1, METRICS_AT_MOST);
+/** `known`: names that were found right before; they are the same in every report. */
+export function metrics(
+  path: string,
+  list: readonly Metric[],
+  known: ReadonlySet<string>,
+): Readonly<Record<string, MetricValue>> {
+  if (list.length < 1 || list.length > METRICS_AT_MOST) whole(`${path}.length`, list.length, 1, METRICS_AT_MOST);
   const values: Record<string, MetricValue> = {};
-  list.forEach((metric, i) => {
-    const at = `${path}[${i}]`;
-    const key = name(`${at}.name`, metric.name, METRIC_NAME, "a letter, then letters, digits and _ . : / -");
-    if (Object.hasOwn(values, key)) throw bad(`${at}.name`, "each metric once", key);
+  for (let i = 0; i < list.length; i += 1) {
+    const metric = list[i] as Metric;
+    const key = metric.name;
+    if (!known.has(key)) {
+      name(`${path}[${i}].name`, key, METRIC_NAME, "a letter, then letters, digits and _ . : / -");
+    }
+    if (Object.hasOwn(values, key)) throw bad(`${path}[${i}].name`, "each metric once", key);
+    const { value } = metric;
+    const plain = value?.$case === "number" && Number.isFinite(value.value);
     // No name reaches a setter of Object.prototype: those begin with an underscore.
-    values[key] = metricValue(`${at}.value`, metric);
-  });
+    values[key] = plain ? value.value : metricValue(`${path}[${i}].value`, metric);
+  }
   return values;
 }
 

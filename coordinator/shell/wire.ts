@@ -103,8 +103,10 @@ function usesOf(list: readonly WireDeviceUse[]): Readonly<Record<string, DeviceU
   return Object.fromEntries(entries) as Readonly<Record<string, DeviceUse>>;
 }
 
-/** Any message but Hello, which comes once and first. */
-export function workerEvent(speaker: Speaker, body: MessageBody): WorkerEvent {
+const NO_NAMES: ReadonlySet<string> = new Set();
+
+/** Any message but Hello, which comes once and first. `names` of metrics have been found right before. */
+export function workerEvent(speaker: Speaker, body: MessageBody, names: ReadonlySet<string> = NO_NAMES): WorkerEvent {
   const { worker, incarnation } = speaker;
   switch (body.$case) {
     case "hello":
@@ -160,7 +162,7 @@ export function workerEvent(speaker: Speaker, body: MessageBody): WorkerEvent {
         token: token("report.token", body.value.token),
         epoch: whole("report.epoch", body.value.epoch, 1, EPOCHS_AT_MOST),
         step: whole("report.step", body.value.step, 0),
-        metrics: metrics("report.metrics", body.value.metrics),
+        metrics: metrics("report.metrics", body.value.metrics, names),
       };
     case "ended":
       return {

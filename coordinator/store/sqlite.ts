@@ -326,11 +326,14 @@ class SqliteStore implements Store {
     if (token === undefined) throw new ConvsweepError("INTERNAL", `attempt ${report.attempt} has no token`);
     const digests = this.#digests;
     digests.begin(token);
-    const { epoch, step, at } = report;
+    const { epoch, step, at, metrics } = report;
     let cells: Cell[] = [];
+    let metricsGiven = 0;
     let added = 0;
-    for (const [name, given] of Object.entries(report.metrics)) {
+    for (const name in metrics) {
+      const given = metrics[name] as MetricValue;
       const [metric, kind, value] = [this.#metricId(name), kindOf(given), realOf(given)];
+      metricsGiven += 1;
       cells.push(token, epoch, metric, step, at, kind, value);
       digests.add(token, reportDigest(epoch, metric, step, at, kind, value));
       if (cells.length < CELLS_AT_ONCE) continue;
@@ -338,7 +341,7 @@ class SqliteStore implements Store {
       cells = [];
     }
     if (cells.length > 0) added += this.#sql.addReports(cells.length / REPORT_CELLS).run(...cells).changes;
-    if (added < Object.keys(report.metrics).length) digests.recount(token);
+    if (added < metricsGiven) digests.recount(token);
   }
 
   #metricId(name: string): number {
