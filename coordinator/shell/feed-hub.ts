@@ -5,7 +5,8 @@
  * snapshot or the deltas after its last number, then every delta in order. What changes within 50 ms is one delta with
  * the newest row of each thing. A viewer is served at its own pace from a shared ring, with nothing queued for it beyond
  * its socket's bound; one that falls out of the ring gets a new snapshot; one whose socket takes nothing for 30 s is
- * closed. A worker's heartbeats alone change its row at most every 10 s.
+ * closed. A worker's heartbeats alone change its row at most every 10 s. While nobody has looked for a minute nothing is kept
+ * of what changes but its number: whoever comes then gets a snapshot.
  *
  * Not here: sockets (feed-socket.ts, admin-server.ts), rows (core/views.ts).
  */
@@ -42,6 +43,7 @@ export const BACKLOG_BYTES = 1 << 20;
 const TICK_MILLIS = 50;
 const STALLED_MILLIS = 30_000;
 const WORKER_SEEN_MILLIS = 10_000;
+const UNWATCHED_MILLIS = 60_000;
 const RING_DELTAS = 4_096;
 const RING_BYTES = 16 << 20;
 
@@ -77,12 +79,15 @@ export class FeedHub {
   readonly #workers = new Map<string, WorkerRow>();
   readonly #snapshots = new Map<SweepId | null, Snapshot>();
   #mutations: Mutation[] = [];
+  /** Since when nobody looks; `null` while somebody does. */
+  #unwatchedSince: Millis | null;
   #cancelTick: (() => void) | null = null;
   #closed = false;
 
   constructor(options: FeedHubOptions) {
     this.#options = options;
     this.#ring = new FeedRing(RING_DELTAS, options.ringBytes ?? RING_BYTES);
+    this.#unwatchedSince = options.clock.now();
   }
 
   /** Number of the newest delta. */
@@ -104,6 +109,7 @@ export class FeedHub {
   /** What a turn changed; durable and applied. */
   note(mutations: readonly Mutation[]): void {
     if (this.#closed || mutations.length === 0) return;
+    if (this.#isUnwatched()) return this.#passOver();
     for (const mutation of mutations) this.#mutations.push(mutation);
     this.#armTick();
   }
@@ -121,6 +127,7 @@ export class FeedHub {
       stalled: null,
     };
     this.#viewers.add(viewer);
+    this.#unwatchedSince = null;
     this.#pump(viewer);
     return () => void this.#viewers.delete(viewer);
   }
@@ -132,6 +139,23 @@ export class FeedHub {
     this.#cancelTick?.();
     for (const viewer of this.#viewers) viewer.sink.close("closing");
     this.#viewers.clear();
+  }
+
+  #isUnwatched(): boolean {
+    if (this.#viewers.size > 0) {
+      this.#unwatchedSince = null;
+      return false;
+    }
+    const now = this.#options.clock.now();
+    this.#unwatchedSince ??= now;
+    return now - this.#unwatchedSince >= UNWATCHED_MILLIS;
+  }
+
+  /** A change that nobody sees. */
+  #passOver(): void {
+    this.#mutations = [];
+    this.#ring.skip();
+    this.#workers.clear();
   }
 
   /** Everything after `seq` can still be sent. */

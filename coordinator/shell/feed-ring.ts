@@ -1,7 +1,8 @@
 /**
  * The newest deltas of the feed, kept for viewers that come back or fall behind.
  *
- * Guarantees: consecutive numbers from `first` to `last`; bounded by count and, about, by bytes; the newest is always kept.
+ * Guarantees: consecutive numbers from `first` to `last`; bounded by count and, about, by bytes; the newest is always kept, unless
+ * it was skipped.
  */
 import type { FeedChange } from "../../proto/feed.js";
 
@@ -54,6 +55,14 @@ export class FeedRing {
     this.#bytes += changes.length * CHANGE_BYTES;
     while (this.#kept > 1 && (this.#kept > this.#atMost || this.#bytes > this.#bytesAtMost)) this.#drop();
     return delta;
+  }
+
+  /** A delta that nobody wants: it has a number, and none before it is kept. */
+  skip(): void {
+    this.#last += 1;
+    this.#deltas = [];
+    this.#gone = 0;
+    this.#bytes = 0;
   }
 
   /** `null` if it is gone already, or not there yet. */

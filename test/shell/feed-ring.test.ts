@@ -23,6 +23,10 @@ describe("FeedRing", () => {
           if (pushes > 0) expect(kept.length).toBeGreaterThan(0);
           const size = kept.reduce((sum, delta) => sum + delta.changes.length * CHANGE_BYTES, 0);
           if (kept.length > 1) expect(size).toBeLessThanOrEqual(bytes);
+          ring.skip();
+          expect(Array.from({ length: pushes + 3 }, (_, seq) => ring.at(seq))).toEqual(Array(pushes + 3).fill(null));
+          expect(ring.push([]).seq).toBe(pushes + 2);
+          expect(ring.at(pushes + 2)?.seq).toBe(pushes + 2);
         },
       ),
     );

@@ -64,6 +64,41 @@ describe("FeedHub", () => {
     expect(snapshots(late.messages)[0]?.trials).toHaveLength(50);
   });
 
+  it("keeps deltas for who is away for a minute, and numbers them only when nobody has looked for longer", async () => {
+    const { hub, tick, clock } = world();
+    const first = viewer();
+    const leave = hub.open(first.sink, ANEW);
+    await first.count(1);
+    tick(trialOf(1, 0));
+    const { seq } = hub;
+    leave();
+    tick(trialOf(1, 1));
+    clock.advance(59_000);
+    tick(trialOf(1, 2));
+    const soon = viewer();
+    const leaveAgain = hub.open(soon.sink, { resume: { feed: hub.feed, seq }, sweep: null, parts: false });
+    expect(deltas(soon.messages).map((delta) => delta.seq)).toEqual([seq + 1, seq + 2]);
+    leaveAgain();
+    tick(trialOf(1, 3));
+    clock.advance(60_000);
+    tick(trialOf(1, 4));
+    tick(workerOf(1_000));
+    expect(hub.seq).toBeGreaterThan(seq + 3);
+    const late = viewer();
+    hub.open(late.sink, { resume: { feed: hub.feed, seq: seq + 3 }, sweep: null, parts: false });
+    await late.count(1);
+    expect(snapshots(late.messages)[0]?.trials).toHaveLength(5);
+    const current = viewer();
+    hub.open(current.sink, { resume: { feed: hub.feed, seq: hub.seq }, sweep: null, parts: false });
+    const from = hub.seq;
+    tick(trialOf(1, 5));
+    // Unlike its row a moment before, it is news to who has only the snapshot.
+    tick(workerOf(1_001));
+    for (const { messages } of [late, current]) {
+      expect(deltas(messages).map((delta) => delta.seq)).toEqual([from + 1, from + 2]);
+    }
+  });
+
   it("shows one sweep to who asked for one, with no number left out", async () => {
     const { hub, tick } = world();
     const { sink, messages, count } = viewer();
