@@ -107,7 +107,7 @@ std::vector<LayerCase> make_cases() {
   add("groups", conv(6, {3, 3}, {1, 1}, same, 3, true), {9, 5, 5}, 17);
   add("depthwise with stride", conv(4, {3, 3}, {2, 2}, pad(1, 1), 4, false), {4, 6, 6}, 3);
   add("groups, images in fours", conv(6, {3, 2}, {2, 1}, pad(1, 0), 2, true), {4, 7, 5}, 20);
-  add("images in fours that no output came from", conv(18, {5, 5}, {1, 1}, valid, 1, true), {20, 9, 9}, 8, 4e-6);
+  add("images in fours that no output came from", conv(18, {5, 5}, {1, 1}, valid, 1, true), {20, 9, 9}, 8, 1.2e-5);
   add("rows that no window sees", conv(2, {2, 2}, {2, 2}, valid, 1, true), {2, 5, 7}, 3);
 
   add("1x1", conv_transpose(3, {1, 1}, {1, 1}, {0, 0}, {0, 0}, 1, true), {2, 3, 4}, 3);

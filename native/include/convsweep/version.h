@@ -3,6 +3,6 @@
 
 namespace convsweep {
 
-inline constexpr char engine_version[] = "0.3.0";
+inline constexpr char engine_version[] = "0.4.0";
 
 }  // namespace convsweep

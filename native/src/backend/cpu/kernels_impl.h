@@ -15,12 +15,12 @@
 #include "kernels_impl_norm.h"
 #include "kernels_impl_pool_fused.h"
 #include "kernels_impl_recurrent.h"
-#include "kernels_impl_winograd.h"
+#include "kernels_impl_winograd_weights.h"
 
 namespace convsweep::cpu::CONVSWEEP_ISA {
 
 inline std::size_t conv2d_scratch_bytes(const ConvShape& s, int width) {
-  if (winograd_fits(s)) return winograd_scratch_bytes(s, width);
+  if (const WinogradForm form = winograd_form(s)) return winograd_scratch_bytes(form, s, width);
   const int out = s.out_channels / s.groups, in = s.in_channels / s.groups, taps = s.kernel_h * s.kernel_w;
   const std::size_t a = ConvPlan(flattened(forward_taps(s, nullptr)), out, in * taps).bytes(width);
   const std::size_t b = columns_fit(s) ? ColumnsPlan(s).bytes(width)
@@ -33,20 +33,20 @@ inline std::size_t conv2d_scratch_bytes(const ConvShape& s, int width) {
 // Directly, or by Winograd's transforms where the shape gains from them.
 inline void conv2d_forward(Parallel& parallel, const ConvShape& s, const float* x, const float* weights,
                            const float* bias, float* y, void* scratch) {
-  if (winograd_fits(s)) return winograd_forward(parallel, s, x, weights, bias, y, scratch);
+  if (const WinogradForm form = winograd_form(s)) return winograd_forward(parallel, form, s, x, weights, bias, y, scratch);
   direct_forward(parallel, s, x, weights, bias, y, scratch);
 }
 
 inline void conv2d_backward_data(Parallel& parallel, const ConvShape& s, const float* dy, const float* weights,
                                  float* dx, void* scratch) {
-  if (winograd_fits(s)) return winograd_backward_data(parallel, s, dy, weights, dx, scratch);
+  if (const WinogradForm form = winograd_form(s)) return winograd_backward_data(parallel, form, s, dy, weights, dx, scratch);
   if (columns_fit(s)) return columns_backward_data(parallel, s, dy, weights, dx, scratch);
   direct_backward_data(parallel, s, dy, weights, dx, scratch);
 }
 
 inline void conv2d_backward_weights(Parallel& parallel, const ConvShape& s, const float* x, const float* dy,
                                     float* dweights, void* scratch) {
-  if (winograd_fits(s)) return winograd_backward_weights(parallel, s, x, dy, dweights, scratch);
+  if (const WinogradForm form = winograd_form(s)) return winograd_backward_weights(parallel, form, s, x, dy, dweights, scratch);
   if (outer_fits(s)) return outer_backward_weights(parallel, s, x, dy, dweights, scratch);
   direct_backward_weights(parallel, s, x, dy, dweights, scratch);
 }

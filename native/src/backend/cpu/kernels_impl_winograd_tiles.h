@@ -1,165 +1,241 @@
-// Winograd's transforms of 6 x 6 tiles, sixteen images at a time.
+// Tiles of planes for Winograd's transforms: where they lie, and their way into and out of transformed form.
 //
-// A convolution with an R x R kernel of stride 1 is taken in tiles of M x M outputs, M + R = 7: transform the 6 x 6
-// inputs of a tile and the kernel, multiply element by element (summed over channels: a matrix product for each of the
-// 36 elements), transform back. That is 36 multiplications a tile where the definition takes R^2 M^2: 4 times fewer for
-// 3 x 3, 2.8 times fewer for 5 x 5. The polynomial is evaluated at 0, 1, -1, 1/2, -2 and infinity, which loses far less
-// precision than the better known 0, 1, -1, 2, -2: the largest error is about three times that of the plain sum.
+// A convolution of stride S is a sum of S x S convolutions of stride 1: phase (a, b) takes the taps (a + i S, b + j S) and
+// the inputs whose row and column are a and b modulo S, padding counted. So a tile of N x N inputs of a phase lies S apart
+// in its plane, and a transformed plane of the products is one phase of one channel.
 //
-// Guarantees: elementwise over images, in the order written here, so the same bytes from every instruction set.
-// S. Winograd 1980; A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2015; the points: B.
-// Barabasz, A. Anderson, K. Soodhalter, D. Gregg, "Error Analysis and Improving the Accuracy of Winograd Convolution for
-// Deep Neural Networks", 2018.
+// A chunk of tiles and images is cut into units: one tile of one block of images. Units go block by block, so that only
+// those of a last, smaller block lie on columns that are no multiple of 16.
 #pragma once
 
-#include "kernels_impl_common.h"
+#include "kernels_impl_kernel_view.h"
+#include "kernels_impl_winograd_points.h"
 
 namespace convsweep::cpu::CONVSWEEP_ISA {
 
-// Tiles stay in registers where there are vectors. Plain code keeps its loops, or the compiler takes minutes.
-#if defined(__AVX2__)
-#define CONVSWEEP_TILE_INLINE CONVSWEEP_INLINE
-#define CONVSWEEP_TILE_UNROLL _Pragma("GCC unroll 8")
-#else
-#define CONVSWEEP_TILE_INLINE __attribute__((noinline))
-#define CONVSWEEP_TILE_UNROLL _Pragma("GCC unroll 1")
-#endif
+inline constexpr int kUnitImages = 32;
+// Of a kernel that is transformed, rounded up to whole squares of sixteen.
+inline constexpr int kMostTaps = 2 * kLanes;
 
-inline constexpr int kTile = 6, kTileElements = kTile * kTile;
-
-CONVSWEEP_INLINE Vec times(float a, Vec x) { return Vec::of(a) * x; }
-CONVSWEEP_INLINE Vec plus(float a, Vec x, Vec y) { return fma(Vec::of(a), x, y); }
-
-// Inputs of a tile, along one axis. Rows of the matrix B^T are the products of (z - point) over the other points.
-struct InputTransform {
-  static constexpr int in = kTile, out = kTile;
-  static CONVSWEEP_INLINE void apply(const Vec (&d)[kTile], Vec (&t)[kTile]) {
-    const Vec p = d[3] - d[1], q = d[4] - d[2];
-    t[0] = plus(1.5F, p, plus(-2.0F, d[2], d[0] + d[4]));
-    t[1] = plus(2.5F, d[3], plus(0.5F, d[2], d[4] - d[1]));
-    t[2] = plus(0.5F, d[3], plus(-2.5F, d[2], d[4] + d[1]));
-    t[3] = plus(2.0F, p, q);
-    t[4] = plus(-0.5F, p, q);
-    t[5] = plus(1.5F, q, plus(-2.0F, d[3], d[1] + d[5]));
-  }
+// Tiles of N x N inputs for R x R taps of a phase.
+template <int N, int R>
+struct Tiling {
+  static constexpr int tile = N, taps = R, outputs = N + 1 - R, elements = N * N;
 };
 
-// The transposed InputTransform: from the gradient of a transformed tile to that of its inputs.
-struct InputGradient {
-  static constexpr int in = kTile, out = kTile;
-  static CONVSWEEP_INLINE void apply(const Vec (&t)[kTile], Vec (&d)[kTile]) {
-    const Vec p = plus(1.5F, t[0], plus(2.0F, t[3], times(-0.5F, t[4])));
-    const Vec q = plus(1.5F, t[5], t[3] + t[4]);
-    d[0] = t[0];
-    d[1] = (t[2] - t[1]) + (t[5] - p);
-    d[2] = plus(-2.0F, t[0], plus(0.5F, t[1], plus(-2.5F, t[2], times(-1.0F, q))));
-    d[3] = plus(-2.0F, t[5], plus(2.5F, t[1], plus(0.5F, t[2], p)));
-    d[4] = (t[0] + t[1]) + (t[2] + q);
-    d[5] = t[5];
+// The planes on both sides of a pass, forward: the outputs are cut into tiles of m x m without overlap, and the inputs
+// of a tile's phase (a, b) begin at (tile row * m * stride + a - pad_top, tile column * m * stride + b - pad_left).
+struct TileGrid {
+  int m = 1, batch = 1;
+  int in_h = 1, in_w = 1, out_h = 1, out_w = 1;
+  int pad_top = 0, pad_left = 0;
+  int stride = 1;
+
+  int across() const { return ceil_div(out_w, m); }
+  int tiles() const { return ceil_div(out_h, m) * across(); }
+  int phases() const { return stride * stride; }
+  int blocks() const { return ceil_div(batch, kUnitImages); }
+  int images(int block) const { return smaller(kUnitImages, batch - block * kUnitImages); }
+  int units() const { return tiles() * blocks(); }
+  Index columns() const { return Index{tiles()} * batch; }
+  // The column where a unit begins among those of all units.
+  Index column(int unit) const {
+    const int block = unit / tiles(), tile = unit % tiles();
+    if (block == blocks()) return columns();
+    return Index{block} * tiles() * kUnitImages + Index{tile} * images(block);
   }
+  // The first unit that begins at this column or behind it.
+  int unit_from(Index column) const {
+    const Index of_block = Index{tiles()} * kUnitImages;
+    const int block = static_cast<int>(smaller<Index>(column / of_block, blocks() - 1));
+    const Index rest = column - block * of_block;
+    return block * tiles() + static_cast<int>(smaller<Index>(ceil_div<Index>(rest, images(block)), tiles()));
+  }
+  Index in_plane() const { return Index{in_h} * in_w * batch; }
+  Index out_plane() const { return Index{out_h} * out_w * batch; }
 };
 
-// From the products of a tile to its M outputs along one axis.
-template <int M>
-struct OutputTransform {
-  static constexpr int in = kTile, out = M;
-  static CONVSWEEP_INLINE void apply(const Vec (&t)[kTile], Vec (&y)[M]) {
-    const Vec even = t[1] + t[2], odd = t[1] - t[2];
-    y[0] = (t[0] + even) + (t[3] + t[4]);
-    if constexpr (M == 2) {
-      y[1] = plus(0.5F, t[3], plus(-2.0F, t[4], odd)) + t[5];
-    } else {
-      y[1] = plus(0.5F, t[3], plus(-2.0F, t[4], odd));
-      y[2] = plus(0.25F, t[3], plus(4.0F, t[4], even));
-      y[3] = plus(0.125F, t[3], plus(-8.0F, t[4], odd)) + t[5];
+// One side's planes as tiles: element (i, j) of phase (a, b) of tile (r, c) is the plane's element
+// ((r * step + i) * stride + a + top, (c * step + j) * stride + b + left).
+struct TiledPlanes {
+  int channels, height, width;
+  int step, stride, top, left;
+
+  static TiledPlanes inputs(const TileGrid& g, int channels) {
+    return {channels, g.in_h, g.in_w, g.m, g.stride, -g.pad_top, -g.pad_left};
+  }
+  static TiledPlanes outputs(const TileGrid& g, int channels) { return {channels, g.out_h, g.out_w, g.m, 1, 0, 0}; }
+  int phases() const { return stride * stride; }
+};
+
+// One unit's place: its tile, its images, and its first column within the chunk.
+struct Unit {
+  int tile_row, tile_column;
+  Index first;
+  int images;
+  Index column;
+};
+
+// Where the elements of a unit's tile lie in a plane; -1 outside of it.
+template <int N>
+struct TilePlaces {
+  Index at[N][N];
+
+  TilePlaces(const TiledPlanes& planes, const Unit& unit, int phase, Index batch) {
+    const int row = unit.tile_row * planes.step * planes.stride + phase / planes.stride + planes.top;
+    const int column = unit.tile_column * planes.step * planes.stride + phase % planes.stride + planes.left;
+    for (int i = 0; i < N; ++i) {
+      for (int j = 0; j < N; ++j) {
+        const int r = row + i * planes.stride, c = column + j * planes.stride;
+        const bool here = r >= 0 && r < planes.height && c >= 0 && c < planes.width;
+        at[i][j] = here ? (Index{r} * planes.width + c) * batch : -1;
+      }
     }
   }
 };
 
-// The transposed OutputTransform: from the gradient of a tile's outputs to that of its products.
-template <int M>
-struct OutputGradient {
-  static constexpr int in = M, out = kTile;
-  static CONVSWEEP_INLINE void apply(const Vec (&y)[M], Vec (&t)[kTile]) {
-    t[0] = y[0];
-    t[5] = y[M - 1];
-    if constexpr (M == 2) {
-      t[1] = y[0] + y[1];
-      t[2] = y[0] - y[1];
-      t[3] = plus(0.5F, y[1], y[0]);
-      t[4] = plus(-2.0F, y[1], y[0]);
-    } else {
-      const Vec even = y[0] + y[2], odd = y[1] + y[3];
-      t[1] = even + odd;
-      t[2] = even - odd;
-      t[3] = plus(0.5F, plus(0.25F, y[3], y[1]), plus(0.25F, y[2], y[0]));
-      t[4] = plus(-2.0F, plus(4.0F, y[3], y[1]), plus(4.0F, y[2], y[0]));
-    }
-  }
+// Floats from one element of all tiles to the next: an odd number of cache lines, so that the elements of a tile do not
+// all fall on the same few sets of the cache.
+inline Index element_step(Index floats) {
+  const Index lines = ceil_div<Index>(floats, kLanes);
+  return (lines + 1 - lines % 2) * kLanes;
+}
+
+// Transformed planes of a chunk, [element of the tile][plane][column].
+struct Transformed {
+  Index row = 0, element = 0;
+  int elements = 0;
+
+  Transformed() = default;
+  Transformed(int tile_elements, int planes, Index columns)
+      : row(round_up16(columns) + kLanes), element(element_step(planes * row)), elements(tile_elements) {}
+  std::size_t bytes() const { return static_cast<std::size_t>(elements * element) * sizeof(float); }
 };
 
-// The divisors of Lagrange's formula at 1, -1, 1/2 and -2; at 0 it is 1.
-inline constexpr float kAtOne = 1.0F / 3, kAtMinusOne = -1.0F / 3, kAtHalf = -16.0F / 15, kAtMinusTwo = 1.0F / 15;
+// Units [begin, end) of a grid.
+struct Chunk {
+  const TileGrid& grid;
+  int begin, end;
 
-// R taps of a kernel along one axis.
-template <int R>
-struct KernelTransform {
-  static constexpr int in = R, out = kTile;
-  static CONVSWEEP_INLINE void apply(const Vec (&g)[R], Vec (&t)[kTile]) {
-    Vec even = g[0] + g[2], odd = g[1];
-    if constexpr (R == 5) {
-      even = even + g[4];
-      odd = odd + g[3];
-    }
-    Vec half = g[R - 1], minus_two = g[R - 1];
-  CONVSWEEP_TILE_UNROLL
-    for (int i = R - 2; i >= 0; --i) {
-      half = plus(0.5F, half, g[i]);
-      minus_two = plus(-2.0F, minus_two, g[i]);
-    }
-    t[0] = g[0];
-    t[1] = times(kAtOne, even + odd);
-    t[2] = times(kAtMinusOne, even - odd);
-    t[3] = times(kAtHalf, half);
-    t[4] = times(kAtMinusTwo, minus_two);
-    t[5] = g[R - 1];
+  Unit unit(int u) const {
+    const int block = u / grid.tiles(), tile = u % grid.tiles();
+    return {tile / grid.across(), tile % grid.across(), Index{block} * kUnitImages, grid.images(block),
+            grid.column(u) - grid.column(begin)};
   }
+  Index columns() const { return grid.column(end) - grid.column(begin); }
 };
 
-// The transposed KernelTransform.
-template <int R>
-struct KernelGradient {
-  static constexpr int in = kTile, out = R;
-  static CONVSWEEP_INLINE void apply(const Vec (&t)[kTile], Vec (&g)[R]) {
-    const Vec one = times(kAtOne, t[1]), minus_one = times(kAtMinusOne, t[2]);
-    const Vec even = one + minus_one, odd = one - minus_one;
-    Vec half = times(kAtHalf, t[3]), minus_two = times(kAtMinusTwo, t[4]);
-  CONVSWEEP_TILE_UNROLL
-    for (int i = 0; i < R; ++i) {
-      g[i] = (half + minus_two) + (i % 2 == 0 ? even : odd);
-      half = times(0.5F, half);
-      minus_two = times(-2.0F, minus_two);
-    }
-    g[0] = g[0] + t[0];
-    g[R - 1] = g[R - 1] + t[5];
-  }
-};
+// Part `i` of `parts` of the units [begin, end), cut by columns.
+inline Chunk part_of(const TileGrid& grid, int begin, int end, int parts, int i) {
+  const Index from = grid.column(begin), count = grid.column(end) - from;
+  const auto cut = [&](int k) { return grid.unit_from(from + part_begin(count, parts, k)); };
+  return {grid, i == 0 ? begin : cut(i), i + 1 == parts ? end : cut(i + 1)};
+}
 
-// Along both axes: down the columns, then along the rows.
+// Tiles of all planes and phases through `T` into `to`; phase p of channel c is transformed plane c * phases + p.
 template <class T>
-CONVSWEEP_TILE_INLINE void transform(const Vec (&in)[T::in][T::in], Vec (&out)[T::out][T::out]) {
-  Vec between[T::out][T::in];
-  CONVSWEEP_TILE_UNROLL
-  for (int j = 0; j < T::in; ++j) {
-    Vec a[T::in], b[T::out];
-  CONVSWEEP_TILE_UNROLL
-    for (int i = 0; i < T::in; ++i) a[i] = in[i][j];
-    T::apply(a, b);
-  CONVSWEEP_TILE_UNROLL
-    for (int i = 0; i < T::out; ++i) between[i][j] = b[i];
+void transform_planes(const Chunk& chunk, const TiledPlanes& planes, const float* from, const Transformed& form,
+                      float* to) {
+  constexpr int N = T::in;
+  static_assert(T::out * T::out > N);
+  const Index batch = chunk.grid.batch, plane = Index{planes.height} * planes.width * batch;
+  const float nothing[kLanes] = {};
+  for (int u = chunk.begin; u < chunk.end; ++u) {
+    const Unit unit = chunk.unit(u);
+    for (int phase = 0; phase < planes.phases(); ++phase) {
+      const TilePlaces<N> places(planes, unit, phase, batch);
+      for (int c = 0; c < planes.channels; ++c) {
+        const float* in = from + c * plane + unit.first;
+        float* out = to + (c * planes.phases() + phase) * form.row + unit.column;
+        for (int i = 0; i < unit.images; i += kLanes, in += kLanes, out += kLanes) {
+          const Mask mask = first_lanes(smaller(kLanes, unit.images - i));
+          // Lanes past the images are written too: the next unit's go over them, or nothing reads them.
+          transform<T>(
+              [&](int r, int q) {
+                const Index at = places.at[r][q];
+                return load(at >= 0 ? in + at : nothing, mask);
+              },
+              [&](int r, int q, Vec value) { store(out + (r * T::out + q) * form.element, value); });
+        }
+      }
+    }
   }
-  CONVSWEEP_TILE_UNROLL
-  for (int i = 0; i < T::out; ++i) T::apply(between[i], out[i]);
+}
+
+// The reverse for one phase, of which `from` holds nothing else: each plane's tiles are put into place by put(channel,
+// place, images' mask, value).
+template <class T, class Put>
+void transform_back(const Chunk& chunk, const TiledPlanes& planes, int phase, const float* from,
+                    const Transformed& form, const Put& put) {
+  constexpr int N = T::out;
+  const Index batch = chunk.grid.batch;
+  for (int u = chunk.begin; u < chunk.end; ++u) {
+    const Unit unit = chunk.unit(u);
+    const TilePlaces<N> places(planes, unit, phase, batch);
+    for (int c = 0; c < planes.channels; ++c) {
+      const float* in = from + c * form.row + unit.column;
+      for (int i = 0; i < unit.images; i += kLanes, in += kLanes) {
+        const Mask mask = first_lanes(smaller(kLanes, unit.images - i));
+        transform<T>([&](int r, int q) { return load(in + (r * T::in + q) * form.element); },
+                     [&](int r, int q, Vec value) {
+                       const Index at = places.at[r][q];
+                       if (at >= 0) put(c, at + unit.first + i, mask, value);
+                     });
+      }
+    }
+  }
+}
+
+// Transformed kernels, the left factor of the products: packed by tiles of rows, one after another for the elements of
+// a tile.
+struct TransformedKernels {
+  int rows, channels, phases;
+  // Phases are products of their own, one after another; otherwise they are added up, phase p of channel c being plane
+  // c * phases + p.
+  bool apart;
+  Index element;
+
+  TransformedKernels(const KernelView& view, int phase_count, bool phases_apart)
+      : TransformedKernels(view.rows, view.channels, phase_count, phases_apart) {}
+  TransformedKernels(int row_count, int channel_count, int phase_count, bool phases_apart)
+      : rows(row_count), channels(channel_count), phases(phase_count), apart(phases_apart) {
+    element = element_step(Index{rows} * planes());
+  }
+  // What a product adds up.
+  int planes() const { return apart ? channels : channels * phases; }
+  Index phase_floats(int elements) const { return elements * element; }
+  Index floats(int elements) const { return phase_floats(elements) * (apart ? phases : 1); }
+};
+
+// `turned`: taps from the last to the first.
+template <class Tiles>
+void transform_kernels(Parallel& parallel, const KernelView& view, const TransformedKernels& form, int stride,
+                       bool turned, const ProductPlan& plan, float* to) {
+  constexpr int N = Tiles::tile, R = Tiles::taps;
+  const int kernel = R * stride;
+  auto body = [&](int t, int) {
+    const int row = static_cast<int>(part_begin(form.rows, plan.tiles, t));
+    const int rows = static_cast<int>(part_begin(form.rows, plan.tiles, t + 1)) - row;
+    const Mask mask = first_lanes(rows);
+    float taps[kMostTaps * kLanes] = {};
+    for (int channel = 0; channel < form.channels; ++channel) {
+      const Index at = row * view.row_step + channel * view.channel_step;
+      transpose_rows(view.weights + at, view.row_step, rows, view.taps, view.count() - at, taps);
+      for (int phase = 0; phase < form.phases; ++phase) {
+        const Index plane = form.apart ? channel : channel * form.phases + phase;
+        float* const out =
+            to + (form.apart ? phase * form.phase_floats(N * N) : 0) + Index{row} * form.planes() + plane * rows;
+        const int first = phase / stride * kernel + phase % stride;
+        transform<KernelTransform<N, R>>(
+            [&](int r, int q) {
+              const int tap = first + (r * kernel + q) * stride;
+              return load(taps + (turned ? view.taps - 1 - tap : tap) * kLanes);
+            },
+            [&](int r, int q, Vec value) { store(out + (r * N + q) * form.element, value, mask); });
+      }
+    }
+  };
+  for_each_task(parallel, plan.tiles, body);
 }
 
 }  // namespace convsweep::cpu::CONVSWEEP_ISA
