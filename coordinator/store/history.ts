@@ -124,7 +124,8 @@ export class HighWaterMark {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
     this.#closed = true;
-    // Into the slot that the system may be writing: whichever comes last, the other slot is whole.
+    // Beside the slot that the system is writing, which has an older commit: it may be done before or after, and the newest counts.
+    if (this.#writing) this.#slot = 1 - this.#slot;
     this.#write();
     if (!this.#writing) closeSync(this.#file);
   }

@@ -3,7 +3,9 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -11,11 +13,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { examineBackup, listBackups, newBackupPath, pruneBackups } from "../../coordinator/store/backups.js";
 import { examineStore } from "../../coordinator/store/examine.js";
 import { demandLocalDisk } from "../../coordinator/store/file-system.js";
-import { readMark, readStoreFile } from "../../coordinator/store/history.js";
+import { HighWaterMark, readMark, readStoreFile } from "../../coordinator/store/history.js";
 import { restoreStore } from "../../coordinator/store/restore.js";
 import { openSqliteStore } from "../../coordinator/store/sqlite.js";
 import type { Store } from "../../coordinator/store/store.js";
@@ -75,6 +77,15 @@ function refusal(dir: string): ConvsweepError {
     throw thrown;
   }
   throw new Error("it opened");
+}
+
+/** Of a descriptor that may be closed meanwhile. */
+function linkOf(path: string): string | null {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return null;
+  }
 }
 
 function flip(path: string, at: number): void {
@@ -160,6 +171,29 @@ describe("A14: a write-ahead log that lost its end", () => {
       expect(openStore(next).position().openings.at(-1)?.tokens).toBe(n * 2 ** 16);
     }
     expect(new Set(third.position().openings.map(({ id }) => id)).size).toBe(3);
+  });
+
+  it("the mark says the newest commit also when it is closed while the system writes the one before", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const of = { store: "s", generation: 0 };
+      const path = join(folder.path, "hwm");
+      const isMark = (fd: string): boolean => linkOf(`/proc/self/fd/${fd}`) === path;
+      const isOpen = (): boolean => readdirSync("/proc/self/fd").some(isMark);
+      for (let commit = 1; commit < 400; commit += 2) {
+        const mark = new HighWaterMark(folder.path, of, commit - 1);
+        mark.note(commit);
+        vi.advanceTimersByTime(1_000);
+        mark.note(commit + 1);
+        mark.close();
+        expect(readMark(folder.path, of)).toBe(commit + 1);
+        // Until the write that was under way has ended too.
+        while (isOpen()) await new Promise((resolve) => setImmediate(resolve));
+        expect(readMark(folder.path, of)).toBe(commit + 1);
+      }
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("a mark torn by a crash is the one before it", () => {
