@@ -9,7 +9,7 @@
  * --processes  among which the workers are shared out; viewers have one of their own
  * --store      where the store is made; a folder in memory takes the disk out of the figures
  * --profile    the coordinator writes a V8 CPU profile there
- * --node=...   flags for the coordinator's Node, with spaces between them
+ * --node=...   more flags for the coordinator's Node, with spaces between them
  * --kill       afterwards the coordinator gets SIGKILL under all its workers and is started again at once: `comeback` says when
  *              it was up and when its workers had their Welcome, from the kill on, and what attempts were taken from them
  *

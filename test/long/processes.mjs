@@ -10,6 +10,11 @@ import { text as bodyOf } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
 const cli = fileURLToPath(new URL("../../dist/coordinator/cli/main.js", import.meta.url));
+/** Flags for Node with which `./convsweep` starts the program. */
+const usualFlags = (() => {
+  const script = readFileSync(new URL("../../convsweep", import.meta.url), "utf8");
+  return (/^exec node (.*) "\$main"/m.exec(script)?.[1] ?? "").split(" ").filter((flag) => flag !== "");
+})();
 
 export const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
 
@@ -48,9 +53,20 @@ export class Site {
     return text;
   }
 
-  /** `nodeFlags` before the program, `more` after `up`. Answers where it listens. */
+  /** `nodeFlags` before the program, after its usual ones; `more` after `up`. Answers where it listens. */
   async up({ nodeFlags = [], more = [], listen = "127.0.0.1:0" } = {}) {
-    const args = [...nodeFlags, cli, "up", "--listen", listen, "--page", "127.0.0.1:0", "--json", ...more];
+    const args = [
+      ...usualFlags,
+      ...nodeFlags,
+      cli,
+      "up",
+      "--listen",
+      listen,
+      "--page",
+      "127.0.0.1:0",
+      "--json",
+      ...more,
+    ];
     const child = spawn(process.execPath, args, { env: this.environment, stdio: ["ignore", "pipe", "inherit"] });
     this.coordinator = child;
     child.closed = new Promise((resolve) => child.once("close", resolve));
