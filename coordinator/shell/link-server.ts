@@ -14,15 +14,13 @@ import { type ArtifactParts, uploadArtifact } from "./upload-server.js";
 
 type LinkCall = Parameters<handleBidiStreamingCall<LinkRequest, LinkResponse>>[0];
 
-export function workerService(
-  parts: Omit<SessionParts, "peer"> & CheckpointParts & ArtifactParts,
-): WorkerServiceServer {
+export function workerService(parts: SessionParts & CheckpointParts & ArtifactParts): WorkerServiceServer {
   return {
     uploadCheckpoint: uploadCheckpoint(parts),
     downloadCheckpoint: downloadCheckpoint(parts),
     uploadArtifact: uploadArtifact(parts),
     link(call) {
-      const session = new LinkSession(streamOf(call), { ...parts, peer: call.getPeer() });
+      const session = new LinkSession(streamOf(call), parts, call.getPeer());
       call.on("data", (request: LinkRequest) => session.receive(request));
       call.on("end", () => session.lost());
       call.on("cancelled", () => session.lost());

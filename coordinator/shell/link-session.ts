@@ -47,7 +47,6 @@ export interface SessionParts {
   readonly log: Log;
   /** Where the store stands now. */
   readonly store: () => StorePosition;
-  readonly peer: string;
 }
 
 const HELLO_MILLIS = 10_000;
@@ -63,6 +62,7 @@ const BUSY = 16_384;
 export class LinkSession implements Link {
   readonly #stream: LinkStream;
   readonly #parts: SessionParts;
+  readonly #peer: string;
   readonly #cancelHelloTimer: () => void;
   #speaker: Speaker | null = null;
   #progress: Progress | null = null;
@@ -86,9 +86,11 @@ export class LinkSession implements Link {
   #allowance: number = RATE.atOnce;
   #allowedAt: Millis;
 
-  constructor(stream: LinkStream, parts: SessionParts) {
+  /** `parts` are of all sessions; `peer` is where the worker speaks from, for the log. */
+  constructor(stream: LinkStream, parts: SessionParts, peer: string) {
     this.#stream = stream;
     this.#parts = parts;
+    this.#peer = peer;
     this.#heard = parts.clock.now();
     this.#allowedAt = parts.clock.now();
     this.#cancelSilence = this.#watchSilence();
@@ -109,7 +111,7 @@ export class LinkSession implements Link {
       const error = toConvsweepError(thrown);
       this.#parts.log("warn", "link-ended", `a Link was ended: ${error.message}`, {
         worker: this.#speaker?.worker,
-        peer: this.#parts.peer,
+        peer: this.#peer,
       });
       this.end(error);
     }
@@ -167,7 +169,7 @@ export class LinkSession implements Link {
     this.#progress = this.#parts.links.open(event.worker, event.incarnation, this, event.previous);
     this.#speaker = { worker: event.worker, incarnation: event.incarnation };
     this.#cancelHelloTimer();
-    this.#parts.log("debug", "link-hello", "a worker said hello", { worker: event.worker, peer: this.#parts.peer });
+    this.#parts.log("debug", "link-hello", "a worker said hello", { worker: event.worker, peer: this.#peer });
     this.#push(event, this.#originOf(this.#progress, null));
   }
 

@@ -69,7 +69,8 @@ function world(store: Store = openMemoryStore()) {
           seen.paused = false;
         },
       },
-      { runtime, links, clock, log: silentLog, store: POSITION, peer: "test" },
+      { runtime, links, clock, log: silentLog, store: POSITION },
+      "test",
     );
     const hello = async (as: Partial<Hello> = {}): Promise<void> => {
       session.receive({ seq: 0, ack: 0, body: { ...HELLO, value: { ...HELLO.value, ...as } } });
@@ -120,14 +121,7 @@ describe("LinkSession", () => {
         pause: () => {},
         resume: () => {},
       };
-      const session = new LinkSession(stream, {
-        runtime: stub,
-        links,
-        clock,
-        log: silentLog,
-        store: POSITION,
-        peer: "test",
-      });
+      const session = new LinkSession(stream, { runtime: stub, links, clock, log: silentLog, store: POSITION }, "test");
       session.receive({ seq: 0, ack: 0, body: HELLO });
       return { session, written, ends };
     };

@@ -107,9 +107,9 @@ export class SimulatedLife implements Life {
     });
   }
 
-  sessionParts(peer: string): SessionParts {
+  sessionParts(): SessionParts {
     const { runtime, links, clock } = this;
-    return { runtime, links, clock, log: () => undefined, store: () => this.#world.disk.told(), peer };
+    return { runtime, links, clock, log: () => undefined, store: () => this.#world.disk.told() };
   }
 
   dieAfter(sends: number): void {

@@ -159,7 +159,7 @@ export class Connection implements Wire {
       const life = world.coordinator;
       if (life === null) return this.#refuse();
       this.#life = life;
-      this.#session = new LinkSession(this.#stream(life), life.sessionParts(`peer ${this.#peer.index}`));
+      this.#session = new LinkSession(this.#stream(life), life.sessionParts(), `peer ${this.#peer.index}`);
     }
     const life = this.#life;
     const session = this.#session;

@@ -28,7 +28,7 @@ export interface Life {
   now(): Millis;
   /** Runs `action` as soon as the process runs; drops it when the process is dead. */
   enter(action: () => void): void;
-  sessionParts(peer: string): SessionParts;
+  sessionParts(): SessionParts;
   /** A message is about to leave; true if the process is dead before it does. */
   sent(): boolean;
   /** Lets so many more messages leave, then dies. */
