@@ -21,8 +21,9 @@
 //     that falls on padding, or that a stride skips, takes no part.
 //   * Backward to the data of a conv with fewer than 4 channels of x, 16 of y or more and 4 taps or more, each tap's sum over
 //     channels comes first: kernels_impl_conv_columns.h.
-//   * A convolution of stride 1 with a 3 x 3 or 5 x 5 kernel and many channels goes through Winograd's transforms instead,
-//     by its shape alone; the order of its sums stands in kernels_impl_winograd*.h and docs/decisions/0007.
+//   * A convolution of many channels with a 2 x 2, 3 x 3 or 5 x 5 kernel of stride 1, or a 4 x 4 one of stride 2, goes through
+//     Winograd's transforms instead where its shape alone gains from them; the order of its sums stands in
+//     kernels_impl_winograd*.h and docs/decisions/0007.
 //   * A reduction along the vector axis: element i of a contiguous run goes to partial sum i mod 16; at the end
 //     p[i] += p[i+8] for i < 8, then +4, +2, +1. The weight gradient of a conv with few channels uses one output row
 //     (wo, n) as the run and keeps its partial sums over the rows; there a tap on padding takes part with x = 0. Bias

@@ -9,8 +9,7 @@
 // cache, do a matrix product for each element of a tile, transform back.
 #pragma once
 
-#include "kernels_impl_gemm.h"
-#include "kernels_impl_winograd_tiles.h"
+#include "kernels_impl_winograd_few.h"
 
 namespace convsweep::cpu::CONVSWEEP_ISA {
 
@@ -21,7 +20,7 @@ inline constexpr int kChunkColumns = 32;
 // So few planes stay in the first-level cache while tiles of rows read them, packed or not.
 inline constexpr int kInPlacePlanes = 64;
 
-// tile 0: directly. Otherwise tiles of so many inputs a side, taps a side of each phase, phases a side.
+// tile 0: directly. Otherwise tiles of so many inputs a side, taps a side of each phase, phases a side (the stride).
 struct WinogradForm {
   int tile = 0, taps = 0, stride = 1;
 
@@ -31,9 +30,13 @@ struct WinogradForm {
   int phases() const { return stride * stride; }
 };
 
+// What there is. 2 x 2 taps take large tiles only: small ones have more transforms for their products.
+inline constexpr WinogradForm kWinogradForms[] = {{6, 3, 1}, {6, 5, 1}, {8, 5, 1}, {8, 2, 1}, {8, 2, 2}};
+
 // f of the Tiling that a form stands for.
 template <class F>
 auto with_tiling(const WinogradForm& form, const F& f) {
+  if (form.taps == 2) return f(Tiling<8, 2>{});
   if (form.taps == 3) return f(Tiling<6, 3>{});
   return form.tile == 6 ? f(Tiling<6, 5>{}) : f(Tiling<8, 5>{});
 }
@@ -47,17 +50,15 @@ inline Index transformed_multiplications(const ConvShape& s, const WinogradForm&
   return Index{ceil_div(s.out_height, m)} * ceil_div(s.out_width, m) * form.elements() * form.phases();
 }
 
-// Transforms pay where they save at least half of the multiplications.
+// Transforms pay where they save at least half of the multiplications, and there are channels to make up for them.
 inline WinogradForm winograd_form(const ConvShape& s) {
-  const int r = s.kernel_h;
-  if (s.groups != 1 || s.stride_h != 1 || s.stride_w != 1 || s.kernel_w != r) return {};
-  if (s.in_channels < 16 || s.out_channels < 16) return {};
+  if (s.groups != 1 || s.in_channels < 16 || s.out_channels < 16) return {};
+  if (s.kernel_w != s.kernel_h || s.stride_w != s.stride_h) return {};
   WinogradForm best;
   Index least = direct_multiplications(s) / 2 + 1;
-  for (const int tile : {6, 8}) {
-    const WinogradForm form{tile, r, 1};
-    const bool known = r == 5 || (r == 3 && tile == 6);
-    if (!known || transformed_multiplications(s, form) >= least) continue;
+  for (const WinogradForm& form : kWinogradForms) {
+    if (form.stride != s.stride_h || form.taps * form.stride != s.kernel_h) continue;
+    if (transformed_multiplications(s, form) >= least) continue;
     least = transformed_multiplications(s, form);
     best = form;
   }
@@ -134,27 +135,32 @@ void winograd_convolve(Parallel& parallel, const TileGrid& grid, const KernelVie
                        const float* bias, bool relu, float* y, void* scratch) {
   constexpr int N = Tiles::tile, R = Tiles::taps;
   const TransformedKernels kernels(view, grid.phases(), false);
+  const TiledPlanes inputs = TiledPlanes::inputs(grid, view.channels), outputs = TiledPlanes::outputs(grid, view.rows);
+  const Index plane = grid.out_plane();
+  const Vec zero = Vec::zero();
+  const auto put = [&](int channel, Index place, Mask mask, Vec value) {
+    if (bias != nullptr) value = value + Vec::of(bias[channel]);
+    if (relu) value = select(less(value, zero), zero, value);
+    store(y + channel * plane + place, value, mask);
+  };
+  if (few_columns(grid)) {
+    const FewPlan few(grid, N, R, kernels);
+    const auto back = [&](const Chunk& chunk, const float* result) {
+      transform_back<OutputTransform<N, R>>(chunk, outputs, 0, 1, result, few.result, put);
+    };
+    return few_pass<Tiles, InputTransform<N>>(parallel, grid, few, view, turned, inputs, x, back, scratch);
+  }
   const WinogradPlan plan(grid, Tiles::elements, kernels);
   char* const memory = static_cast<char*>(scratch);
   float* const packed = reinterpret_cast<float*>(memory);
   transform_kernels<Tiles>(parallel, view, kernels, grid.stride, turned, plan.product, packed);
-  // One chunk a thread where there would be fewer.
-  const int tasks =
-      larger(chunks_of(grid, 0, grid.units(), plan.columns), smaller(parallel.width(), grid.units()));
-  const TiledPlanes inputs = TiledPlanes::inputs(grid, view.channels), outputs = TiledPlanes::outputs(grid, view.rows);
-  const Index plane = grid.out_plane();
-  const Vec zero = Vec::zero();
+  const int tasks = chunks_of(grid, 0, grid.units(), plan.columns);
   auto body = [&](int task, int index) {
     const WinogradSlot slot(plan, memory, index);
     const Chunk chunk = part_of(grid, 0, grid.units(), tasks, task);
     transform_planes<InputTransform<N>>(chunk, inputs, x, plan.source, slot.source);
     winograd_products(plan, kernels, chunk.columns(), packed, slot);
-    transform_back<OutputTransform<N, R>>(chunk, outputs, 0, slot.result, plan.result,
-                                          [&](int channel, Index place, Mask mask, Vec value) {
-                                            if (bias != nullptr) value = value + Vec::of(bias[channel]);
-                                            if (relu) value = select(less(value, zero), zero, value);
-                                            store(y + channel * plane + place, value, mask);
-                                          });
+    transform_back<OutputTransform<N, R>>(chunk, outputs, 0, 1, slot.result, plan.result, put);
   };
   for_each_task(parallel, tasks, body);
 }
@@ -172,37 +178,50 @@ template <class Tiles>
 void winograd_scatter(Parallel& parallel, const TileGrid& grid, const KernelView& view, const float* dy, float* dx,
                       void* scratch) {
   constexpr int N = Tiles::tile, R = Tiles::taps;
-  const int tiles = grid.tiles();
   const TransformedKernels kernels(view, grid.phases(), true);
+  const TiledPlanes inputs = TiledPlanes::inputs(grid, view.rows), outputs = TiledPlanes::outputs(grid, view.channels);
+  const Index plane = grid.in_plane();
+  // Zeros for the blocks whose first tile a chunk has.
+  const auto clear = [&](const Chunk& chunk) {
+    for (int block = ceil_div(chunk.begin, grid.tiles()); block * grid.tiles() < chunk.end; ++block) {
+      float* const first = dx + Index{block} * kUnitImages;
+      for (Index pixel = 0; pixel < Index{view.rows} * grid.in_h * grid.in_w; ++pixel) {
+        fill_floats(first + pixel * grid.batch, 0.0F, grid.images(block));
+      }
+    }
+  };
+  const auto put = [&](int channel, Index place, Mask mask, Vec value) {
+    float* const to = dx + channel * plane + place;
+    store(to, load(to, mask) + value, mask);
+  };
+  if (few_columns(grid)) {
+    const FewPlan few(grid, N, R, kernels);
+    const auto back = [&](const Chunk& chunk, const float* result) {
+      clear(chunk);
+      for (int phase = 0; phase < grid.phases(); ++phase) {
+        transform_back<InputGradient<N>>(chunk, inputs, phase, grid.phases(), result + phase * few.result.row, few.result,
+                                         put);
+      }
+    };
+    return few_pass<Tiles, OutputGradient<N, R>>(parallel, grid, few, view, false, outputs, dy, back, scratch);
+  }
   const WinogradPlan plan(grid, Tiles::elements, kernels);
   char* const memory = static_cast<char*>(scratch);
   float* const packed = reinterpret_cast<float*>(memory);
   transform_kernels<Tiles>(parallel, view, kernels, grid.stride, false, plan.product, packed);
-  const TiledPlanes inputs = TiledPlanes::inputs(grid, view.rows), outputs = TiledPlanes::outputs(grid, view.channels);
-  const Index plane = grid.in_plane();
   const int tasks = parallel.width() <= 1 ? 1 : grid.blocks();
   auto body = [&](int task, int index) {
     const WinogradSlot slot(plan, memory, index);
-    const int begin = static_cast<int>(part_begin(grid.blocks(), tasks, task)) * tiles;
-    const int end = static_cast<int>(part_begin(grid.blocks(), tasks, task + 1)) * tiles;
+    const int begin = static_cast<int>(part_begin(grid.blocks(), tasks, task)) * grid.tiles();
+    const int end = static_cast<int>(part_begin(grid.blocks(), tasks, task + 1)) * grid.tiles();
     const int chunks = chunks_of(grid, begin, end, plan.columns);
     for (int i = 0; i < chunks; ++i) {
       const Chunk chunk = part_of(grid, begin, end, chunks, i);
-      // Blocks whose first tile this chunk has.
-      for (int block = ceil_div(chunk.begin, tiles); block * tiles < chunk.end; ++block) {
-        float* const first = dx + Index{block} * kUnitImages;
-        for (Index pixel = 0; pixel < Index{view.rows} * grid.in_h * grid.in_w; ++pixel) {
-          fill_floats(first + pixel * grid.batch, 0.0F, grid.images(block));
-        }
-      }
+      clear(chunk);
       transform_planes<OutputGradient<N, R>>(chunk, outputs, dy, plan.source, slot.source);
       for (int phase = 0; phase < grid.phases(); ++phase) {
         winograd_products(plan, kernels, chunk.columns(), packed + phase * kernels.phase_floats(Tiles::elements), slot);
-        transform_back<InputGradient<N>>(chunk, inputs, phase, slot.result, plan.result,
-                                         [&](int channel, Index place, Mask mask, Vec value) {
-                                           float* const to = dx + channel * plane + place;
-                                           store(to, load(to, mask) + value, mask);
-                                         });
+        transform_back<InputGradient<N>>(chunk, inputs, phase, 1, slot.result, plan.result, put);
       }
     }
   };
@@ -235,8 +254,11 @@ inline std::size_t winograd_product_bytes(const WinogradForm& form, const ConvSh
   const TileGrid back = form.taps == 3 ? turned(s, form) : grid;
   const TransformedKernels forward(s.out_channels, s.in_channels, form.phases(), false);
   const TransformedKernels data(s.in_channels, s.out_channels, form.phases(), true);
-  return larger(WinogradPlan(grid, form.elements(), forward).bytes(width),
-                WinogradPlan(back, form.elements(), data).bytes(width));
+  const auto bytes = [&](const TileGrid& of, const TransformedKernels& kernels) {
+    return few_columns(of) ? FewPlan(of, form.tile, form.taps, kernels).bytes(width)
+                           : WinogradPlan(of, form.elements(), kernels).bytes(width);
+  };
+  return larger(bytes(grid, forward), bytes(back, data));
 }
 
 }  // namespace convsweep::cpu::CONVSWEEP_ISA

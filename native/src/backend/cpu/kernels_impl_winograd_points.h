@@ -309,4 +309,22 @@ CONVSWEEP_TILE_INLINE void transform(const In& in, const Out& out) {
   }
 }
 
+// Row `row` of it: out(column, vector).
+template <class T, class In, class Out>
+CONVSWEEP_TILE_INLINE void transform_row(int row, const In& in, const Out& out) {
+  Vec across[T::in];
+#pragma GCC unroll 1
+  for (int j = 0; j < T::in; ++j) {
+    Vec a[T::in], b[T::out];
+  CONVSWEEP_TILE_UNROLL
+    for (int i = 0; i < T::in; ++i) a[i] = in(i, j);
+    T::apply(a, b);
+    across[j] = b[row];
+  }
+  Vec b[T::out];
+  T::apply(across, b);
+  CONVSWEEP_TILE_UNROLL
+  for (int j = 0; j < T::out; ++j) out(j, b[j]);
+}
+
 }  // namespace convsweep::cpu::CONVSWEEP_ISA

@@ -137,7 +137,6 @@ template <class T>
 void transform_planes(const Chunk& chunk, const TiledPlanes& planes, const float* from, const Transformed& form,
                       float* to) {
   constexpr int N = T::in;
-  static_assert(T::out * T::out > N);
   const Index batch = chunk.grid.batch, plane = Index{planes.height} * planes.width * batch;
   const float nothing[kLanes] = {};
   for (int u = chunk.begin; u < chunk.end; ++u) {
@@ -162,10 +161,10 @@ void transform_planes(const Chunk& chunk, const TiledPlanes& planes, const float
   }
 }
 
-// The reverse for one phase, of which `from` holds nothing else: each plane's tiles are put into place by put(channel,
-// place, images' mask, value).
+// The reverse for one phase: each plane's tiles are put into place by put(channel, place, images' mask, value). `step`:
+// transformed planes from one channel to the next.
 template <class T, class Put>
-void transform_back(const Chunk& chunk, const TiledPlanes& planes, int phase, const float* from,
+void transform_back(const Chunk& chunk, const TiledPlanes& planes, int phase, int step, const float* from,
                     const Transformed& form, const Put& put) {
   constexpr int N = T::out;
   const Index batch = chunk.grid.batch;
@@ -173,7 +172,7 @@ void transform_back(const Chunk& chunk, const TiledPlanes& planes, int phase, co
     const Unit unit = chunk.unit(u);
     const TilePlaces<N> places(planes, unit, phase, batch);
     for (int c = 0; c < planes.channels; ++c) {
-      const float* in = from + c * form.row + unit.column;
+      const float* in = from + Index{c} * step * form.row + unit.column;
       for (int i = 0; i < unit.images; i += kLanes, in += kLanes) {
         const Mask mask = first_lanes(smaller(kLanes, unit.images - i));
         transform<T>([&](int r, int q) { return load(in + (r * T::in + q) * form.element); },
