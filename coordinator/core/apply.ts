@@ -5,7 +5,6 @@
  * tokens and sweep numbers only grow; a second live attempt of a trial cannot come to be. `applyUndoable` answers how to
  * take the mutation back, which is how decide.ts tries out what it decides. Not here: deciding, storing.
  */
-
 import { attemptId, ConvsweepError } from "../../proto/contract.js";
 import { changedTrial } from "./changed.js";
 import type { Mutation } from "./events.js";

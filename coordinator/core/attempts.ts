@@ -6,7 +6,6 @@
  * trial lapses: its holder may still come back to it, until another worker has a lane free. A trial goes back to the queue while machines have
  * lost it fewer than `maxAttempts` times, later each time. Not here: what the holder says (ingest.ts).
  */
-
 import type { AttemptId, Incarnation, Token, WorkerId } from "../../proto/contract.js";
 import { millis, TIMES } from "../../proto/contract.js";
 import { changedAttempt, changedTrial, changedWorker } from "./changed.js";

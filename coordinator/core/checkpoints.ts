@@ -6,7 +6,6 @@
  * stands exactly there: epochs before it are never reported again, those after it always are. A device of another
  * fingerprint begins at the start: the two would not compare to the bit. Not here: the bytes (shell/checkpoints.ts).
  */
-
 import { attemptId } from "../../proto/contract.js";
 import { holder, renew } from "./attempts.js";
 import { changedTrial } from "./changed.js";

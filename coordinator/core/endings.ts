@@ -5,7 +5,6 @@
  * for is final and none will be drawn, and not before. A sweep that is running with a cause is winding up: it draws
  * nothing more and waits for its last trials. Not here: why a trial ends (ingest.ts, attempts.ts, stopping.ts).
  */
-
 import { ConvsweepError, millis } from "../../proto/contract.js";
 import { changedSweep, changedTrial } from "./changed.js";
 import type { Draft } from "./draft.js";

@@ -5,7 +5,6 @@
  * that are not finite are kept as what they are and never count as best. The scheduler hears every report of the sweep's
  * trials once, in the order of record, and its state is committed with it. Not here: who holds an attempt (attempts.ts).
  */
-
 import { millis } from "../../proto/contract.js";
 import {
   endAttempt,

@@ -5,7 +5,6 @@
  * restart gives every live lease a full fresh time, because the outage was not the worker's fault. Only the coordinator's
  * clock counts.
  */
-
 import { type Millis, millis, TIMES, token } from "../../proto/contract.js";
 import { backOff, loseWithWorker, renew, sendRevoke } from "./attempts.js";
 import { changedAttempt, changedTrial, changedWorker } from "./changed.js";

@@ -5,7 +5,6 @@
  * learn, from the observations on record); drawing one trial is one decision, so a restart draws the same. Not here:
  * where a trial goes (placement.ts).
  */
-
 import { ConvsweepError, millis, trialId } from "../../proto/contract.js";
 import { canonicalJson } from "./canonical.js";
 import { changedSweep } from "./changed.js";

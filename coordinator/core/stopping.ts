@@ -4,7 +4,6 @@
  * Guarantees: what does not train yet ends at once; what trains is asked to stop and ends when its worker says so, or when
  * its lease runs out. The attempt keeps what the trial becomes then, and why. Not here: the worker's answer (ingest.ts).
  */
-
 import { endAttempt, sendRevoke } from "./attempts.js";
 import { changedAttempt, changedSweep } from "./changed.js";
 import type { Draft } from "./draft.js";

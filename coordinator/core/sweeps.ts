@@ -4,7 +4,6 @@
  * Guarantees: every call gets one reply; a request that makes no sense in the sweep's state is refused with WRONG_STATE and
  * changes nothing. Not here: reading sweep files (coordinator/recipe).
  */
-
 import type { ErrorData, SweepId } from "../../proto/contract.js";
 import { LIMITS, sweepId } from "../../proto/contract.js";
 import { changedSweep } from "./changed.js";

@@ -4,7 +4,6 @@
  * Guarantees: every call gets one reply; parameters given by hand lie in the sweep's space. Not here: comparing a rerun
  * with its original (verify.ts).
  */
-
 import type { ErrorData } from "../../proto/contract.js";
 import { LIMITS } from "../../proto/contract.js";
 import { changedSweep } from "./changed.js";

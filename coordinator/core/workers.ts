@@ -5,7 +5,6 @@
  * offered again, asked to stop again. Another life of the same name takes over only what a dead one left to it; else the
  * old one's leases run out. A lost link proves nothing, so it ends no lease. Not here: what attempts report (ingest.ts).
  */
-
 import { type Incarnation, TIMES, token } from "../../proto/contract.js";
 import { offerAgain } from "./assign.js";
 import { heldBy, loseAttempt, loseWithWorker, renew, renewed, sendRevoke } from "./attempts.js";
